@@ -1,0 +1,40 @@
+#include "base/result.h"
+
+#include <cerrno>
+#include <cstring>
+
+namespace rhea {
+
+std::string Error::message() const {
+  std::string out;
+  for (auto it = context_.rbegin(); it != context_.rend(); ++it) out += *it + ": ";
+  return out + text_;
+}
+
+Error Error::in(std::string_view context) && {
+  context_.emplace_back(context);
+  return std::move(*this);
+}
+
+static ErrorKind kind_of(int error_number) {
+  switch (error_number) {
+    case ENOENT: return ErrorKind::NotFound;
+    case EACCES:
+    case EPERM:
+    case EROFS: return ErrorKind::Permission;
+    case ENOSPC:
+    case EDQUOT: return ErrorKind::NoSpace;
+    case EBUSY:
+    case EAGAIN: return ErrorKind::Busy;
+    case EINVAL: return ErrorKind::Invalid;
+    case ENOTSUP:
+    case ENOSYS: return ErrorKind::Unsupported;
+    default: return ErrorKind::Io;
+  }
+}
+
+std::unexpected<Error> fail_errno(int error_number, std::string_view context) {
+  return std::unexpected<Error>(Error(kind_of(error_number), ::strerror(error_number)).in(context));
+}
+
+}  // namespace rhea

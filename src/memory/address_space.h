@@ -1,0 +1,75 @@
+// A guest address space (one for memory, one for ports): overlapping regions with priorities, flattened into a
+// sorted, disjoint, immutable view that is swapped on change.
+//
+// Threading: changes hold the machine lock; view() and accesses from any thread.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <vector>
+
+#include "base/result.h"
+#include "memory/address.h"
+#include "memory/io_handler.h"
+#include "memory/ram_block.h"
+
+namespace rhea::memory {
+
+enum class MapId : uint32_t {};
+enum class RamAccess : uint8_t { ReadWrite, ReadOnly };  // writes to ReadOnly are dropped
+
+struct FlatRange {
+  uint64_t start;
+  uint64_t size;
+  RamBlock* ram;        // or null
+  uint64_t offset;      // into ram or into io's region
+  IoHandler* io;        // or null
+  RamAccess access;
+  uint64_t end() const { return start + size; }
+};
+
+struct FlatView {
+  std::vector<FlatRange> ranges;  // sorted, disjoint; gaps are unassigned
+  const FlatRange* find(uint64_t address) const;  // null: nothing there
+};
+
+class AddressSpace {
+ public:
+  // The machine lock, taken around handlers that do not declare Locking::None (recursive: handlers may do DMA).
+  AddressSpace(std::string name, std::recursive_mutex& machine_lock);
+  ~AddressSpace();
+
+  // Higher priority wins where regions overlap; later wins among equals. Errors: OutOfRange.
+  Result<MapId> map_ram(Gpa at, RamBlock& ram, uint64_t ram_offset, uint64_t size,
+                        RamAccess access = RamAccess::ReadWrite, int priority = 0);
+  Result<MapId> map_io(Gpa at, uint64_t size, IoHandler& handler, uint64_t offset = 0, int priority = 0);
+  void unmap(MapId id);
+  void move(MapId id, Gpa at);
+  void set_enabled(MapId id, bool enabled);
+  void set_access(MapId id, RamAccess access);
+
+  // Between begin() and commit() (nestable) the view stays as it was.
+  void begin();
+  void commit();
+
+  std::shared_ptr<const FlatView> view() const;
+  uint64_t generation() const;  // changes whenever the view does
+  // Called after each swap, machine lock held (the CPU engines drop their mappings there).
+  void on_change(std::function<void()> listener);
+
+  // One access of 1, 2, 4 or 8 bytes as a CPU makes it; unassigned reads give all ones. May cross ranges.
+  uint64_t load(uint64_t address, unsigned size);
+  void store(uint64_t address, unsigned size, uint64_t value);
+  // DMA and loaders: RAM is copied, handlers are called in their widest accesses. False: part was unassigned.
+  bool read(uint64_t address, std::span<uint8_t> to);
+  bool write(uint64_t address, std::span<const uint8_t> from);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace rhea::memory
