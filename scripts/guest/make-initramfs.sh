@@ -1,0 +1,143 @@
+#!/bin/bash
+# Makes an initramfs of Debian's busybox-static and an init script, on the spot.
+#
+#   make-initramfs.sh [OPTIONS] OUTPUT
+#     --mode shell        a shell on the console; power off when it ends (default)
+#     --mode marker       print RHEA-GUEST-UP with CPU count and uname, power off
+#     --mode commands     run the script given by --commands, power off
+#     --commands FILE     shell script for --mode commands; `mark TEXT` in it
+#                         prints @@TEXT on the console, `ask TEXT` prints it and
+#                         waits for a line from the host
+#     --program FILE      add a program at its own path, with its shared libraries
+#     --tree DIR          add a directory at its own path (no libraries followed)
+#     --add SRC:DEST      add one file or directory as DEST (absolute)
+#     --end poweroff|reboot   how --mode marker/commands end (default poweroff)
+#     --plain             no compression (boots faster when it is large)
+#     --keep DIR          leave the file tree in DIR, too
+#
+# The console is the kernel's (console=ttyS0). Needs busybox-static and cpio.
+set -euo pipefail
+
+mode=shell commands='' end=poweroff plain=no keep='' output=''
+programs=() trees=() adds=()
+while (($#)); do
+  case $1 in
+    --mode) mode=$2; shift 2 ;;
+    --commands) commands=$2; shift 2 ;;
+    --program) programs+=("$2"); shift 2 ;;
+    --tree) trees+=("$2"); shift 2 ;;
+    --add) adds+=("$2"); shift 2 ;;
+    --end) end=$2; shift 2 ;;
+    --plain) plain=yes; shift ;;
+    --keep) keep=$2; shift 2 ;;
+    -*) echo "make-initramfs.sh: unknown option $1" >&2; exit 2 ;;
+    *) output=$1; shift ;;
+  esac
+done
+[[ -n $output ]] || { sed -n '2,20p' "$0" >&2; exit 2; }
+
+busybox=${RHEA_BUSYBOX:-$(command -v busybox || true)}
+[[ -x $busybox ]] || { echo "skipped: busybox-static is not installed" >&2; exit 77; }
+if ldd "$busybox" >/dev/null 2>&1; then echo "skipped: $busybox is not static (install busybox-static)" >&2; exit 77; fi
+command -v cpio >/dev/null || { echo "skipped: cpio is not installed" >&2; exit 77; }
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+tree=${keep:-$work/root}
+mkdir -p "$tree"/{bin,dev,etc,proc,root,sys,tmp,run,mnt}
+
+# Debian merges /bin, /sbin and /lib* into /usr; do as the host does, so that
+# paths recorded in programs and scripts hold in the guest.
+rmdir "$tree/bin"
+mkdir -p "$tree"/usr/{bin,sbin,lib,lib64,lib32}
+for d in bin sbin lib lib64 lib32; do ln -sfn "usr/$d" "$tree/$d"; done
+
+# Copies one path to the same place, with the targets of symbolic links.
+copy_file() {
+  local path=$1 dest
+  dest=$tree$(realpath -s "$path")
+  [[ -e $dest ]] && return
+  mkdir -p "$(dirname "$dest")"
+  if [[ -L $path ]]; then
+    cp -P "$path" "$dest"
+    copy_file "$(realpath -s "$(dirname "$path")/$(readlink "$path")" 2>/dev/null || readlink -f "$path")"
+    if [[ $(readlink "$path") == /* ]]; then copy_file "$(readlink "$path")"; fi
+  else
+    cp "$path" "$dest"
+  fi
+}
+copy_program() {
+  local path
+  copy_file "$1"
+  { ldd "$1" 2>/dev/null || true; } | grep -o '/[^ )]*' | sort -u | while read -r path; do copy_file "$path"; done
+}
+
+cp "$busybox" "$tree/bin/busybox"
+for applet in $("$busybox" --list); do
+  [[ $applet == busybox ]] || ln -sfn busybox "$tree/bin/$applet"
+done
+for path in "${programs[@]:-}"; do
+  [[ -n $path ]] || continue
+  dest=$tree$(realpath -s "$path")
+  if [[ -L $dest && $(readlink "$dest") == busybox ]]; then rm "$dest"; fi   # the real one wins
+  copy_program "$path"
+done
+for path in "${trees[@]:-}"; do
+  [[ -n $path ]] || continue
+  mkdir -p "$tree$(dirname "$path")"
+  cp -a "$path" "$tree$(dirname "$path")/"
+done
+for pair in "${adds[@]:-}"; do
+  [[ -n $pair ]] || continue
+  mkdir -p "$tree$(dirname "${pair#*:}")"
+  cp -aL "${pair%%:*}" "$tree${pair#*:}"
+done
+rm -f "$tree/bin/mark" "$tree/bin/ask"
+printf '#!/bin/busybox sh\necho "@@$*"\n' >"$tree/bin/mark"
+printf '#!/bin/busybox sh\necho "@@$*"\nread -r answer\necho "$answer"\n' >"$tree/bin/ask"
+chmod +x "$tree/bin/mark" "$tree/bin/ask"
+echo 'root:x:0:0:root:/root:/bin/sh' >"$tree/etc/passwd"
+echo 'root:x:0:' >"$tree/etc/group"
+
+{
+  cat <<'INIT'
+#!/bin/busybox sh
+export PATH=/usr/bin:/usr/sbin:/bin:/sbin HOME=/root TERM=vt100 LC_ALL=C.UTF-8
+busybox mount -t proc proc /proc
+busybox mount -t sysfs sys /sys
+busybox mount -t devtmpfs dev /dev
+busybox mkdir -p /dev/shm /dev/pts
+busybox mount -t devpts devpts /dev/pts
+busybox mount -t tmpfs shm /dev/shm
+busybox ln -sfn /proc/self/fd /dev/fd
+busybox ip link set lo up 2>/dev/null
+cd /root
+exec </dev/console >/dev/console 2>&1
+INIT
+  case $mode in
+    shell)
+      cat <<'INIT'
+echo
+echo "RHEA-GUEST-UP cpus=$(nproc) $(uname -srm)"
+echo "Debian kernel with busybox; 'exit' or 'poweroff -f' ends it."
+setsid cttyhack sh
+INIT
+      end=poweroff ;;
+    marker)
+      echo 'echo "RHEA-GUEST-UP cpus=$(nproc) $(uname -srm)"' ;;
+    commands)
+      [[ -r $commands ]] || { echo "make-initramfs.sh: --commands file '$commands' missing" >&2; exit 2; }
+      cp "$commands" "$tree/etc/commands"
+      echo 'echo "RHEA-GUEST-UP cpus=$(nproc) $(uname -srm)"'
+      echo 'sh /etc/commands'
+      echo 'echo "RHEA-GUEST-DONE $?"' ;;
+    *) echo "make-initramfs.sh: unknown mode $mode" >&2; exit 2 ;;
+  esac
+  echo "$end -f"
+} >"$tree/init"
+chmod +x "$tree/init"
+
+pack() { (cd "$tree" && find . -mindepth 1 -print0 | LC_ALL=C sort -z | cpio --quiet -0 -o -H newc -R 0:0); }
+mkdir -p "$(dirname "$output")"
+if [[ $plain == yes ]]; then pack >"$output.new"; else pack | gzip -6 >"$output.new"; fi
+mv "$output.new" "$output"
