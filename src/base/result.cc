@@ -1,5 +1,7 @@
 #include "base/result.h"
 
+#include "base/failf.h"
+
 #include <cerrno>
 #include <cstring>
 
@@ -34,7 +36,12 @@ static ErrorKind kind_of(int error_number) {
 }
 
 std::unexpected<Error> fail_errno(int error_number, std::string_view context) {
-  return std::unexpected<Error>(Error(kind_of(error_number), ::strerror(error_number)).in(context));
+  return std::unexpected<Error>(Error(kind_of(error_number), errno_text(error_number)).in(context));
+}
+
+std::string errno_text(int error_number) {
+  char buffer[128];
+  return ::strerror_r(error_number, buffer, sizeof buffer);  // the GNU form: thread safe, returns the text
 }
 
 }  // namespace rhea
