@@ -1,5 +1,5 @@
-// Integers with a fixed byte order: be16…be64 and le16…le64 are field types for structs that lie on disk, on the
-// wire or in guest tables (alignment 1, no padding, plain bytes), load_*/store_* work on byte buffers.
+// Integers with a fixed byte order: be16…be64 and le16…le64 are field types for structs that lie on disk, on
+// the wire or in guest tables (alignment 1, no padding, plain bytes), load_*/store_* work on byte buffers.
 #pragma once
 
 #include <array>

@@ -1,5 +1,5 @@
-// failf(kind, "format {}", values…): an error whose text is formatted. Apart from result.h because the formatting
-// header costs compile time and uses floating point, which parts of the CPU layer must not see.
+// failf(kind, "format {}", values…): an error whose text is formatted. Apart from result.h because the
+// formatting header costs compile time and uses floating point, which parts of the CPU layer must not see.
 #pragma once
 
 #include <fmt/core.h>

@@ -51,9 +51,9 @@ std::unexpected<Error> fail_errno(int error_number, std::string_view context);
     *std::move(rhea_try_result);                                                      \
   })
 #define TRY(...) RHEA_TRY_IMPL(_, __VA_ARGS__)
-#define TRY_IN(expr, context)                                                                  \
-  __extension__({                                                                              \
-    auto&& rhea_try_result = (expr);                                                           \
+#define TRY_IN(expr, context)                                                                     \
+  __extension__({                                                                                 \
+    auto&& rhea_try_result = (expr);                                                              \
     if (!rhea_try_result) return std::unexpected(std::move(rhea_try_result).error().in(context)); \
-    *std::move(rhea_try_result);                                                               \
+    *std::move(rhea_try_result);                                                                  \
   })

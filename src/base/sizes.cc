@@ -17,32 +17,43 @@ std::optional<uint64_t> unit_of(std::string_view suffix, uint64_t default_unit) 
   if (suffix.size() != 1) return std::nullopt;
   switch (suffix[0]) {
     case 'b':
-    case 'B': return 1;
+    case 'B':
+      return 1;
     case 'k':
-    case 'K': return kKiB;
+    case 'K':
+      return kKiB;
     case 'm':
-    case 'M': return kMiB;
+    case 'M':
+      return kMiB;
     case 'g':
-    case 'G': return kGiB;
+    case 'G':
+      return kGiB;
     case 't':
-    case 'T': return kTiB;
+    case 'T':
+      return kTiB;
     case 'p':
-    case 'P': return kTiB << 10;
+    case 'P':
+      return kTiB << 10;
     case 'e':
-    case 'E': return kTiB << 20;
-    default: return std::nullopt;
+    case 'E':
+      return kTiB << 20;
+    default:
+      return std::nullopt;
   }
 }
 
 std::unexpected<Error> not_a_size(std::string_view text) {
-  return failf(ErrorKind::Invalid, "'{}' is not a size: a number with an optional suffix k, M, G, T, P or E", text);
+  return failf(ErrorKind::Invalid, "'{}' is not a size: a number with an optional suffix k, M, G, T, P or E",
+               text);
 }
 
 std::unexpected<Error> too_large(std::string_view text) {
   return failf(ErrorKind::OutOfRange, "size '{}' is too large: must be below 2^64 bytes", text);
 }
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
 
 // The digits after the point as a part of `unit`, rounded down; moves `rest` behind them.
 uint64_t take_fraction(std::string_view& rest, uint64_t unit) {
@@ -110,6 +121,8 @@ std::string human_size(uint64_t bytes) {
   return fmt::format("{:.3g} {}", value, kUnits[unit]);
 }
 
-std::string human_size_exact(uint64_t bytes) { return fmt::format("{} ({} bytes)", human_size(bytes), bytes); }
+std::string human_size_exact(uint64_t bytes) {
+  return fmt::format("{} ({} bytes)", human_size(bytes), bytes);
+}
 
 }  // namespace rhea
