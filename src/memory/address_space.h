@@ -33,7 +33,27 @@ struct FlatRange {
 
 struct FlatView {
   std::vector<FlatRange> ranges;  // sorted, disjoint; gaps are unassigned
-  const FlatRange* find(uint64_t address) const;  // null: nothing there
+  uint64_t generation = 0;
+
+  // Null: nothing there. In the header, by hand: the translator's run time is compiled for general registers only
+  // and may call nothing out of line.
+  const FlatRange* find(uint64_t address) const {
+    const FlatRange* low = ranges.data();
+    uint64_t count = ranges.size();
+    while (count != 0) {
+      uint64_t half = count / 2;
+      const FlatRange* middle = low + half;
+      if (address < middle->start) {
+        count = half;
+      } else if (address - middle->start < middle->size) {
+        return middle;
+      } else {
+        low = middle + 1;
+        count -= half + 1;
+      }
+    }
+    return nullptr;
+  }
 };
 
 class AddressSpace {
@@ -60,7 +80,8 @@ class AddressSpace {
   // Called after each swap, machine lock held (the CPU engines drop their mappings there).
   void on_change(std::function<void()> listener);
 
-  // One access of 1, 2, 4 or 8 bytes as a CPU makes it; unassigned reads give all ones. May cross ranges.
+  // One access of 1, 2, 4 or 8 bytes as a CPU makes it; unassigned reads give all ones. May cross ranges. A store
+  // to RAM calls RamBlock::note_written.
   uint64_t load(uint64_t address, unsigned size);
   void store(uint64_t address, unsigned size, uint64_t value);
   // DMA and loaders: RAM is copied, handlers are called in their widest accesses. False: part was unassigned.

@@ -52,6 +52,7 @@ class RamBlock {
   uint8_t* host_;
   std::atomic<uint8_t>* code_marks_;
   uint32_t id_;
+  void* reserved_ = nullptr;  // the whole mapping, guard pages included
 };
 
 }  // namespace rhea::memory
