@@ -1,6 +1,7 @@
 // What every emulated device is, and the visitor through which its state is described once.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string_view>
@@ -17,12 +18,20 @@ class StateVisitor {
   virtual void bytes(std::string_view name, std::span<uint8_t> value) = 0;
   virtual void enter(std::string_view name) = 0;
   virtual void leave() = 0;
+  // True when fields are being overwritten: a device then renews what it derives from them (mappings, timers).
+  virtual bool loading() const { return false; }
 
   template <class T>
   void field(std::string_view name, T& value) {
     uint64_t wide = static_cast<uint64_t>(value);
     number(name, wide, sizeof(T));
     value = static_cast<T>(wide);
+  }
+  template <class T, std::size_t N>
+  void array(std::string_view name, T (&values)[N]) {
+    enter(name);
+    for (T& value : values) field("item", value);
+    leave();
   }
 };
 
