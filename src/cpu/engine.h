@@ -14,18 +14,6 @@ enum class Exit : uint8_t {
   Debug,        // breakpoint, watchpoint or step of the debugger
 };
 
-class Engine {
- public:
-  virtual ~Engine() = default;
-  virtual Exit run() = 0;
-  // Any thread: makes run() look at Core::pending soon. The caller has set its bit there first.
-  virtual void kick() = 0;
-  // The vCPU's state; valid while run() is not executing. pull() before reading, push() after changing it.
-  virtual Core& core() = 0;
-  virtual void pull() = 0;
-  virtual void push() = 0;
-};
-
 // What a debugger has asked for; shared by all vCPUs, changed only while all are stopped.
 struct DebugRequest {
   bool single_step = false;
@@ -36,6 +24,27 @@ struct DebugRequest {
   };
   const Point* points = nullptr;
   unsigned count = 0;
+};
+
+struct DebugHit {
+  enum class Kind : uint8_t { Step, Execute, Watch } kind = Kind::Step;
+  uint64_t linear = 0;  // of the watchpoint's data
+};
+
+class Engine {
+ public:
+  virtual ~Engine() = default;
+  virtual Exit run() = 0;
+  // Any thread: makes run() look at Core::pending soon. The caller has set its bit there first.
+  virtual void kick() = 0;
+  // The vCPU's state; valid while run() is not executing. pull() before reading, push() after changing it.
+  virtual Core& core() = 0;
+  virtual void pull() = 0;
+  virtual void push() = 0;
+  // From the next run() on; null: no debugger. The request outlives its use.
+  virtual void set_debug(const DebugRequest* request) = 0;
+  // What the last Exit::Debug was about. rip is that of the next instruction to run.
+  virtual DebugHit debug_hit() const = 0;
 };
 
 }  // namespace rhea::cpu
