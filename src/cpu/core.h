@@ -71,6 +71,7 @@ class InterruptController {
 };
 
 struct CpuidTable;  // cpu/cpuid.h
+struct PagingTlb;   // cpu/paging_tlb.h
 
 struct Core {
   CpuState s{};
@@ -79,12 +80,18 @@ struct Core {
 
   unsigned index = 0;                        // vCPU number
   const CpuidTable* cpuid = nullptr;         // what the guest may see and use
-  unsigned phys_bits = 40;                   // MAXPHYADDR
+  unsigned phys_bits = 40;                   // MAXPHYADDR; this and the next two are set with cpuid
+  bool gigabyte_pages = true;                // CPUID pdpe1gb
+  bool pse36 = true;
   memory::AddressSpace* memory = nullptr;    // as this vCPU sees it (SMM: switched by the engine)
   memory::AddressSpace* smm_memory = nullptr;
   memory::AddressSpace* ports = nullptr;
   InterruptController* apic = nullptr;
   const EngineHooks* hooks = nullptr;
+  PagingTlb* tlb = nullptr;                  // tagged TLB and memory-view cache behind paging.h; paging_create()
+  // Runs ordinary C++ (which may clobber vector registers) from general-regs-only code; set by an engine that keeps
+  // guest vector state in the host's registers. Null: call directly.
+  void (*call_cold)(void (*fn)(void*), void* arg) = nullptr;
   void* engine = nullptr;
   uint8_t sipi_vector = 0;
 
@@ -97,6 +104,13 @@ struct Core {
     return false;
   }
   bool user() const { return s.cpl == 3; }
+  void cold(void (*fn)(void*), void* arg) const {
+    if (call_cold != nullptr) {
+      call_cold(fn, arg);
+    } else {
+      fn(arg);
+    }
+  }
 };
 
 }  // namespace rhea::cpu

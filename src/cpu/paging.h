@@ -29,6 +29,17 @@ struct Translation {
 // for non-canonical addresses, #GP(0) (#SS(0) when stack).
 bool translate(Core& c, uint64_t linear, Access access, Privilege privilege, Translation& out, bool stack = false);
 
+// The four PDPTE registers from the table at cr3, as MOV to CR3 and the CR0/CR4 writes that turn on PAE paging (or
+// change CD, NW, PG; PAE, PGE, PSE, SMEP while it is on) do. False: #GP(0), a present entry has reserved bits set;
+// nothing has changed then. Not for long mode.
+bool load_pdptes(Core& c, uint64_t cr3);
+
+// Side object of Core with the tagged TLB and the cached memory view. Made on first use too; not from hot code.
+void paging_create(Core& c);
+void paging_destroy(Core& c);
+// The memory map has changed (pending::kTlbFlush): look at it afresh on the next access, drop all translations.
+void paging_memory_changed(Core& c);
+
 // Invalidation of the tagged TLB only; callers use the EngineHooks, whose implementation comes here.
 void paging_flush_all(Core& c);
 void paging_flush_non_global(Core& c, uint64_t pcid);      // of this PCID

@@ -106,6 +106,8 @@ struct alignas(64) CpuState {
 
   alignas(64) uint8_t xsave[kXsaveBytes];
 
+  uint64_t pdpte[4];  // PAE paging outside long mode: the PDPTE registers (SDM vol. 3A 4.4.1), see load_pdptes()
+
   uint64_t rflags() const {
     uint64_t ah = status_flags >> 8;
     uint64_t status = (ah & (rflags::SF | rflags::ZF | rflags::AF | rflags::PF | rflags::CF)) |
