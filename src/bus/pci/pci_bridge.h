@@ -1,0 +1,32 @@
+// A PCI-to-PCI bridge (type 1 header): bus numbers, the I/O, memory and prefetchable windows that decide what of
+// the secondary side is reachable, and the rotation of interrupt pins.
+//
+// PCI-to-PCI Bridge Architecture Specification 1.2, chapters 3, 4 and 9. Missing: secondary discard timers,
+// VGA and ISA modes of the bridge control register. Caller holds the machine lock.
+#pragma once
+
+#include "bus/pci/pci_bus.h"
+
+namespace rhea::bus::pci {
+
+class PciBridge final : public PciFunction {
+ public:
+  // 1b36:0001, the generic bridge id. wiring is that of the bus the bridge will be attached to.
+  explicit PciBridge(const PciBus::Wiring& wiring);
+
+  std::string_view name() const override { return "pci-bridge"; }
+  void reset(ResetKind kind) override;
+  void update_mappings() override;
+
+  PciBus& secondary() { return secondary_; }
+  bool has_bus(unsigned number) const;
+  bool window_holds(BarKind kind, uint64_t first, uint64_t last) const;
+
+ protected:
+  void config_written(unsigned offset, unsigned size) override;
+
+ private:
+  PciBus secondary_;
+};
+
+}  // namespace rhea::bus::pci

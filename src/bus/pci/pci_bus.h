@@ -1,0 +1,67 @@
+// One PCI bus segment behind a host bridge or a PCI-to-PCI bridge: the functions on it, configuration cycles by
+// bus number, and the routing of interrupt pins up to the host bridge.
+//
+// PCI Local Bus Specification 3.0, 3.2.2.3 (configuration) and 2.2.6 (interrupt pins); PCI-to-PCI Bridge
+// Architecture 1.2, 9.1 (pins are rotated by the slot number behind bridges). Caller holds the machine lock.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+
+#include "bus/apic_bus.h"
+#include "bus/irq.h"
+#include "bus/pci/pci_function.h"
+
+namespace rhea::bus::pci {
+
+class PciBridge;
+
+constexpr unsigned devfn_of(unsigned slot, unsigned function) { return slot << 3 | function; }
+
+class PciBus {
+ public:
+  // Everything that the root bus reaches. Interrupt lines are numbered 0..3 after the host's rotation: device
+  // (slot, pin) drives line (slot - 1 + pin) mod 4, as boards with a PIIX3 are wired.
+  struct Wiring {
+    memory::AddressSpace& memory;
+    memory::AddressSpace& ports;
+    IrqSink* intx = nullptr;
+    ApicBus* apics = nullptr;  // null: messages are plain memory writes
+  };
+  explicit PciBus(const Wiring& wiring);
+  // The secondary bus of a bridge that sits on another bus.
+  PciBus(PciBridge& bridge, const Wiring& wiring);
+  PciBus(const PciBus&) = delete;
+  PciBus& operator=(const PciBus&) = delete;
+
+  // The slot is free; the function outlives its stay (its destructor detaches it).
+  void attach(PciFunction& function, unsigned devfn);
+  void detach(PciFunction& function);
+  PciFunction* at(unsigned devfn) const { return functions_[devfn & 0xff]; }
+  std::optional<unsigned> free_slot(unsigned first) const;
+
+  // Configuration cycles; all ones where nothing answers. offset < 256, within one dword.
+  uint32_t config_read(unsigned bus, unsigned devfn, unsigned offset, unsigned size);
+  void config_write(unsigned bus, unsigned devfn, unsigned offset, unsigned size, uint32_t value);
+
+  void set_pin(unsigned slot, unsigned pin, bool level);
+  bool forwards(BarKind kind, uint64_t first, uint64_t last) const;
+  void send_message(uint64_t address, uint32_t data);
+  void update_mappings();
+
+  memory::AddressSpace& memory() const { return wiring_.memory; }
+  memory::AddressSpace& ports() const { return wiring_.ports; }
+  const Wiring& wiring() const { return wiring_; }
+  bool is_root() const { return bridge_ == nullptr; }
+
+ private:
+  PciFunction* find(unsigned bus, unsigned devfn);
+
+  Wiring wiring_;
+  PciBridge* bridge_ = nullptr;
+  std::array<PciFunction*, 256> functions_{};
+  std::array<unsigned, 4> asserted_{};  // how many (slot, pin) pairs drive each line
+};
+
+}  // namespace rhea::bus::pci
