@@ -1,0 +1,61 @@
+// A vCPU run by KVM. SDM vol. 3A 10.8 for what an interrupt needs; api.rst 5 (kvm_run) for the exits.
+//
+// The local APIC is Rhea's: interrupts go in through KVM_INTERRUPT when the guest can take them, CR8 is carried both
+// ways at each exit, INIT and SIPI are performed here. KVM keeps the state while the guest runs; Core::s is current
+// only between pull() and push(). Missing: SMI, x2APIC and the TSC-deadline timer (masked from CPUID).
+#pragma once
+
+#include <atomic>
+#include <memory>
+
+#include "cpu/engine.h"
+#include "engine/kvm/kvm_abi.h"
+#include "engine/kvm/kvm_machine.h"
+#include "engine/kvm/kvm_state.h"
+
+namespace rhea::kvm {
+
+class KvmEngine final : public cpu::Engine {
+ public:
+  // The core is set up (memory, ports, apic, cpuid, index) and outlives the engine.
+  static Result<std::unique_ptr<KvmEngine>> create(KvmMachine& machine, cpu::Core& core);
+  ~KvmEngine() override;
+
+  cpu::Exit run() override;
+  void kick() override;
+  cpu::Core& core() override { return core_; }
+  void pull() override;
+  void push() override;
+  void set_debug(const cpu::DebugRequest* request) override;
+  cpu::DebugHit debug_hit() const override { return hit_; }
+
+ private:
+  KvmEngine(KvmMachine& machine, cpu::Core& core, int fd);
+  Result<> set_up();
+  Result<> set_cpuid();
+  bool can_execute() const;
+  bool wake_up();
+  void prepare_entry();
+  bool inject_interrupt();
+  void enter();
+  void finish_access();
+  void handle_init();
+  void handle_sipi();
+  bool handle_pending(cpu::Exit& exit);
+  bool handle_exit(cpu::Exit& exit);
+  void handle_io();
+  void handle_mmio();
+  void handle_debug();
+
+  KvmMachine& machine_;
+  cpu::Core& core_;
+  int fd_;
+  kvm_run* run_ = nullptr;
+  StateSync sync_;
+  std::atomic<int> thread_{0};   // the vCPU's kernel thread while in run()
+  bool access_open_ = false;     // an IN or MMIO read whose result KVM has not taken yet
+  cpu::DebugHit hit_;
+  uint64_t debug_addresses_[4] = {};
+};
+
+}  // namespace rhea::kvm
