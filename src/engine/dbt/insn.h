@@ -39,6 +39,7 @@ struct Insn {
   uint8_t map;            // 0: one byte, 1: 0F, 2: 0F38, 3: 0F3A …
   uint8_t opcode;
   uint16_t mnemonic;      // ZydisMnemonic
+  uint16_t isa_set;       // ZydisISASet (ZydisDecodedInstruction::meta.isa_set)
   uint8_t op_bytes;       // effective operand size: 1, 2, 4, 8 (vector instructions: 4 or 8 by W)
   uint8_t addr_bytes;     // effective address size: 2, 4, 8
   uint8_t code_bits;      // 16, 32, 64
