@@ -113,8 +113,10 @@ Term integer(uint64_t value) {
 }
 
 Term string(std::string_view text) {
-  Term t{{kStringPrefix}};
-  t.bytes.insert(t.bytes.end(), text.begin(), text.end());
+  Term t;
+  t.bytes.reserve(text.size() + 2);
+  t.bytes.push_back(kStringPrefix);
+  for (char c : text) t.bytes.push_back(static_cast<uint8_t>(c));
   t.bytes.push_back(0);
   return t;
 }

@@ -1,6 +1,8 @@
 // See tables.h. Section numbers are ACPI 6.4's.
 #include "machine/acpi/tables.h"
 
+#include <initializer_list>
+
 #include "machine/acpi/table_writer.h"
 
 namespace rhea::machine::acpi {
@@ -94,7 +96,7 @@ class Builder {
     out_.u32(kPmTimer);
     out_.u32(kGpe0);
     out_.u32(0);
-    for (unsigned length : {4, 2, 0, 4, 4, 0, 0, 0}) out_.u8(length);  // PM1 evt, cnt, PM2, timer, GPE0, GPE1, base, CST
+    for (unsigned length : {4u, 2u, 0u, 4u, 4u, 0u, 0u, 0u}) out_.u8(length);  // PM1 evt, cnt, PM2, timer, GPE0, GPE1, base, CST
     out_.u16(0xfff);  // C2, C3 latency: unsupported
     out_.u16(0xfff);
     out_.zeros(4);    // flush size and stride: WBINVD works
@@ -161,7 +163,7 @@ class Builder {
     out_.u32(kIoApic);
     out_.u32(0);
     interrupt_override(0, 2, 0);
-    for (uint8_t irq : {5, 9, 10, 11}) interrupt_override(irq, irq, 0xd);  // level, active high: the PIRQ links
+    for (uint8_t irq : std::initializer_list<uint8_t>{5, 9, 10, 11}) interrupt_override(irq, irq, 0xd);  // level, active high: the PIRQ links
     local_nmi(any_x2apic);
     finish(at);
   }
