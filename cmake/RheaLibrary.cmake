@@ -1,7 +1,9 @@
-# rhea_library(NAME DEPS a b …): every *.cc below this folder is the static library rhea_NAME; every *_test.cc is linked
-# into one GoogleTest program NAME_test; *_fuzz.cc are built by the fuzz preset only.
+# rhea_library(NAME DEPS a b …): every *.cc and *.S below this folder is the static library rhea_NAME; every *_test.cc
+# is linked into one GoogleTest program NAME_test; each x_fuzz.cc becomes the program x_fuzz in the fuzz preset.
+# The target unit_tests builds all of the test programs.
 find_package(GTest REQUIRED)
 include(GoogleTest)
+add_custom_target(unit_tests)
 
 function(rhea_library name)
   cmake_parse_arguments(ARG "" "" "DEPS;EXCLUDE" ${ARGN})
@@ -20,5 +22,14 @@ function(rhea_library name)
     add_executable(${name}_test ${tests})
     target_link_libraries(${name}_test PRIVATE rhea_${name} GTest::gtest_main GTest::gmock)
     gtest_discover_tests(${name}_test TEST_PREFIX ${name}/ DISCOVERY_MODE PRE_TEST)
+    add_dependencies(unit_tests ${name}_test)
+  endif()
+  if(RHEA_FUZZ)
+    foreach(fuzzer IN LISTS fuzzers)
+      get_filename_component(program ${fuzzer} NAME_WE)
+      add_executable(${program} ${fuzzer})
+      target_link_libraries(${program} PRIVATE rhea_${name})
+      target_link_options(${program} PRIVATE -fsanitize=fuzzer)
+    endforeach()
   endif()
 endfunction()

@@ -20,25 +20,18 @@ Error Error::in(std::string_view context) && {
 
 static ErrorKind kind_of(int error_number) {
   switch (error_number) {
-    case ENOENT:
-      return ErrorKind::NotFound;
+    case ENOENT: return ErrorKind::NotFound;
     case EACCES:
     case EPERM:
-    case EROFS:
-      return ErrorKind::Permission;
+    case EROFS: return ErrorKind::Permission;
     case ENOSPC:
-    case EDQUOT:
-      return ErrorKind::NoSpace;
+    case EDQUOT: return ErrorKind::NoSpace;
     case EBUSY:
-    case EAGAIN:
-      return ErrorKind::Busy;
-    case EINVAL:
-      return ErrorKind::Invalid;
+    case EAGAIN: return ErrorKind::Busy;
+    case EINVAL: return ErrorKind::Invalid;
     case ENOTSUP:
-    case ENOSYS:
-      return ErrorKind::Unsupported;
-    default:
-      return ErrorKind::Io;
+    case ENOSYS: return ErrorKind::Unsupported;
+    default: return ErrorKind::Io;
   }
 }
 

@@ -17,28 +17,20 @@ std::optional<uint64_t> unit_of(std::string_view suffix, uint64_t default_unit) 
   if (suffix.size() != 1) return std::nullopt;
   switch (suffix[0]) {
     case 'b':
-    case 'B':
-      return 1;
+    case 'B': return 1;
     case 'k':
-    case 'K':
-      return kKiB;
+    case 'K': return kKiB;
     case 'm':
-    case 'M':
-      return kMiB;
+    case 'M': return kMiB;
     case 'g':
-    case 'G':
-      return kGiB;
+    case 'G': return kGiB;
     case 't':
-    case 'T':
-      return kTiB;
+    case 'T': return kTiB;
     case 'p':
-    case 'P':
-      return kTiB << 10;
+    case 'P': return kTiB << 10;
     case 'e':
-    case 'E':
-      return kTiB << 20;
-    default:
-      return std::nullopt;
+    case 'E': return kTiB << 20;
+    default: return std::nullopt;
   }
 }
 

@@ -1,0 +1,39 @@
+#!/bin/bash
+# Installs the Debian packages that are missing, and only those.
+#
+#   install-deps.sh [run|test|fuzz]   what to prepare for (default run)
+#
+# run: build and boot a guest. test: also what the tests and checks need. fuzz: also clang-19.
+# Needs root or sudo when something is missing; does nothing otherwise.
+set -euo pipefail
+
+packages=(cmake ninja-build g++ ccache pkg-config git
+          libfmt-dev libzydis-dev libxbyak-dev liburing-dev nlohmann-json3-dev libgtest-dev libgmock-dev
+          seabios busybox-static cpio zstd xz-utils)
+case ${1:-run} in
+  run) ;;
+  test) packages+=(python3 clang-format binutils gdb) ;;
+  fuzz) packages+=(python3 clang-format binutils gdb clang-19 libclang-rt-19-dev) ;;
+  *) echo "usage: install-deps.sh [run|test|fuzz]" >&2; exit 2 ;;
+esac
+
+command -v dpkg-query >/dev/null || { echo "install-deps.sh: this is not a Debian system; please install: ${packages[*]}" >&2; exit 1; }
+
+missing=()
+for package in "${packages[@]}"; do
+  state=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
+  [[ $state == installed ]] || missing+=("$package")
+done
+((${#missing[@]})) || exit 0
+
+as_root=()
+if ((EUID != 0)); then
+  command -v sudo >/dev/null || { echo "install-deps.sh: as root, please install: ${missing[*]}" >&2; exit 1; }
+  as_root=(sudo)
+fi
+echo "Installing: ${missing[*]}"
+apt() { "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0 "$@" </dev/null; }
+# An index that is too old names files that are gone, hence the second try; one broken source among several is no
+# reason to give up.
+apt update || true
+apt install -y --no-install-recommends "${missing[@]}" >/dev/null
