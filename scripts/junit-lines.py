@@ -20,6 +20,7 @@ def main(path, prefix):
         elif status == "run":
             print(f"ok {name}")
         else:
+            print(case.findtext("system-out") or "")
             print(f"not ok {name}")
 
 

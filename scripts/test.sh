@@ -28,15 +28,19 @@ pass() { passed=$((passed + 1)); }
 fail() { failed=$((failed + 1)); echo "not ok $*"; }
 skip() { skipped=$((skipped + 1)); echo "skipped: $*"; }
 
-# Reads `ok`, `not ok` and `skip` lines and counts them.
+# Reads `ok`, `not ok` and `skip` lines and counts them; what stands before a `not ok` is its story and is shown.
 tally() {
-  local line
+  local line story=()
   while IFS= read -r line; do
     case $line in
       'ok '*) pass ;;
-      'not ok '*) fail "${line#not ok }" ;;
+      'not ok '*)
+        ((${#story[@]})) && printf '    %s\n' "${story[@]}"
+        fail "${line#not ok }" ;;
       'skip '*) skip "${line#skip }" ;;
+      *) ((${#story[@]} < 40)) && story+=("$line"); continue ;;
     esac
+    story=()
   done <"$1"
 }
 
