@@ -20,16 +20,6 @@ bool supervisor(Core& c) { return c.s.cpl == 0 || c.raise(vec::GP, 0); }
 // Bits that no physical address of this guest has, below bit 52.
 uint64_t beyond_physical(const Core& c) { return ~((1ull << c.phys_bits) - 1); }
 
-// PAE paging outside long mode reads four page-directory-pointer entries when CR3 is loaded: reserved bits fault then.
-bool check_pdptes(Core& c, uint64_t cr3) {
-  uint64_t reserved = 0x1e6 | beyond_physical(c);
-  for (unsigned i = 0; i < 4; i++) {
-    uint64_t entry = read_physical(c, (cr3 & 0xffffffe0u) + i * 8, 8);
-    if ((entry & 1) != 0 && (entry & reserved) != 0) return c.raise(vec::GP, 0);
-  }
-  return true;
-}
-
 bool enter_paging(Core& c, uint64_t& new_efer) {
   if ((c.s.efer & efer::LME) != 0) {
     uint32_t tr_type = c.s.seg[TR].attr & attr::kTypeMask;
@@ -38,7 +28,7 @@ bool enter_paging(Core& c, uint64_t& new_efer) {
     new_efer |= efer::LMA;
     return true;
   }
-  return (c.s.cr4 & cr4::PAE) == 0 || check_pdptes(c, c.s.cr3);
+  return (c.s.cr4 & cr4::PAE) == 0 || load_pdptes(c, c.s.cr3);
 }
 
 bool leave_paging(Core& c, uint64_t& new_efer) {
@@ -85,8 +75,14 @@ bool check_cr4(Core& c, uint64_t value) {
   if ((set & cr4::PCIDE) != 0 && (c.s.cr3 & kPcidMask) != 0) return c.raise(vec::GP, 0);
   constexpr uint64_t kReloads = cr4::PAE | cr4::PGE | cr4::PSE | cr4::SMEP;
   bool pae_paging = (c.s.cr0 & cr0::PG) != 0 && (value & cr4::PAE) != 0 && !c.s.long_mode();
-  return !pae_paging || (changed & kReloads) == 0 || check_pdptes(c, c.s.cr3);
+  return !pae_paging || (changed & kReloads) == 0 || load_pdptes(c, c.s.cr3);
 }
+
+// For Core::cold(): the APIC is ordinary C++.
+struct TprArg {
+  InterruptController* apic;
+  uint8_t tpr;
+};
 
 }  // namespace
 
@@ -103,7 +99,7 @@ bool write_cr0(Core& c, uint64_t value) {
   if ((changed & cr0::PG) != 0) {
     if ((value & cr0::PG) != 0 ? !enter_paging(c, new_efer) : !leave_paging(c, new_efer)) return false;
   } else if ((changed & (cr0::CD | cr0::NW)) != 0 && (value & cr0::PG) != 0 && (c.s.cr4 & cr4::PAE) != 0 &&
-             !c.s.long_mode() && !check_pdptes(c, c.s.cr3)) {
+             !c.s.long_mode() && !load_pdptes(c, c.s.cr3)) {
     return false;
   }
   c.s.cr0 = value;
@@ -123,7 +119,7 @@ bool write_cr3(Core& c, uint64_t value) {
   } else {
     value &= 0xffffffffu;
     bool pae = (c.s.cr0 & cr0::PG) != 0 && (c.s.cr4 & cr4::PAE) != 0;
-    if (pae && !check_pdptes(c, value)) return false;
+    if (pae && !load_pdptes(c, value)) return false;
   }
   c.s.cr3 = value;
   if (keep) {
@@ -147,13 +143,17 @@ bool write_cr4(Core& c, uint64_t value) {
 bool write_cr8(Core& c, uint64_t value) {
   if (!supervisor(c)) return false;
   if (value > 15) return c.raise(vec::GP, 0);
-  if (c.apic != nullptr) c.apic->set_tpr(static_cast<uint8_t>(value << 4));
+  if (c.apic == nullptr) return true;
+  TprArg arg{c.apic, static_cast<uint8_t>(value << 4)};
+  c.cold([](void* p) { static_cast<TprArg*>(p)->apic->set_tpr(static_cast<TprArg*>(p)->tpr); }, &arg);
   return true;
 }
 
 bool read_cr8(Core& c, uint64_t& value) {
   if (!supervisor(c)) return false;
-  value = c.apic != nullptr ? c.apic->tpr() >> 4 : 0;
+  TprArg arg{c.apic, 0};
+  if (c.apic != nullptr) c.cold([](void* p) { static_cast<TprArg*>(p)->tpr = static_cast<TprArg*>(p)->apic->tpr(); }, &arg);
+  value = arg.tpr >> 4;
   return true;
 }
 

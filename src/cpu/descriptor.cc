@@ -38,15 +38,12 @@ bool fetch_upper_half(Core& c, uint16_t selector, Descriptor& d, uint8_t vector)
 bool set_accessed(Core& c, Descriptor& d) {
   if ((d.high & kDescriptorAccessed) != 0) return true;
   d.high |= kDescriptorAccessed;
-  auto byte = static_cast<uint8_t>(d.high >> 8);
-  return write_linear(c, d.address + 5, byte, Privilege::Implicit);
+  return update_byte(c, d.address + 5, 0, attr::kAccessed);
 }
 
 bool set_tss_busy(Core& c, uint64_t address, bool busy) {
-  uint8_t byte;
-  if (!read_linear(c, address + 5, byte, Privilege::Implicit)) return false;
-  byte = static_cast<uint8_t>(busy ? byte | kTssBusyBit : byte & ~kTssBusyBit);
-  return write_linear(c, address + 5, byte, Privilege::Implicit);
+  constexpr uint8_t kBusy = kTssBusyBit;
+  return update_byte(c, address + 5, busy ? 0 : kBusy, busy ? kBusy : 0);
 }
 
 bool same_segment(const Segment& a, const Segment& b) {

@@ -12,7 +12,7 @@ namespace {
 
 ViewCache* current_view(Core& c) {
   if (c.tlb == nullptr) [[unlikely]] c.cold(paging_cold::create, &c);
-  ViewCache& v = c.tlb->views[c.memory == c.smm_memory ? 1 : 0];
+  ViewCache& v = c.tlb->views[c.s.in_smm != 0 ? 1 : 0];
   if (v.space != c.memory) [[unlikely]] {
     paging_cold::RefreshArg arg{&v, c.memory};
     c.cold(paging_cold::refresh_view, &arg);
@@ -195,6 +195,22 @@ bool write_linear(Core& c, uint64_t linear, const void* from, unsigned size, Pri
   const auto* bytes = static_cast<const uint8_t*>(from);
   write_piece(c, p.gpa[0], bytes, p.bytes[0]);
   if (p.bytes[1] != 0) write_piece(c, p.gpa[1], bytes + p.bytes[0], p.bytes[1]);
+  return true;
+}
+
+bool update_byte(Core& c, uint64_t linear, uint8_t clear, uint8_t set) {
+  Translation t;
+  if (!translate(c, linear, Access::Write, Privilege::Implicit, t)) return false;
+  const FlatRange* range;
+  uint8_t* host = host_pointer(c, t.gpa, 1, range);
+  if (host == nullptr) {
+    io_store(c, t.gpa, 1, (io_load(c, t.gpa, 1) & ~uint64_t{clear}) | set);
+    return true;
+  }
+  if (range->access == memory::RamAccess::ReadOnly) return true;
+  if (set != 0) __atomic_fetch_or(host, set, __ATOMIC_SEQ_CST);
+  if (clear != 0) __atomic_fetch_and(host, static_cast<uint8_t>(~clear), __ATOMIC_SEQ_CST);
+  note_code_write(c, *range, t.gpa, 1);
   return true;
 }
 

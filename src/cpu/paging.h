@@ -50,6 +50,8 @@ bool invpcid(Core& c, uint64_t type, uint64_t pcid, uint64_t linear);  // SDM vo
 // anything else through the address space (which runs ordinary C++; the caller need not care).
 bool read_linear(Core& c, uint64_t linear, void* to, unsigned size, Privilege privilege, bool stack = false);
 bool write_linear(Core& c, uint64_t linear, const void* from, unsigned size, Privilege privilege, bool stack = false);
+// Clears and sets bits of a byte with locked cycles, as a supervisor access of the CPU's own (descriptors).
+bool update_byte(Core& c, uint64_t linear, uint8_t clear, uint8_t set);
 // Only checks (and sets A/D).
 bool probe_write(Core& c, uint64_t linear, unsigned size, Privilege privilege, bool stack = false);
 

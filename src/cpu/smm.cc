@@ -238,6 +238,8 @@ bool rsm(Core& c) {
   c.s.in_smm = 0;
   c.s.interrupt_shadow = c.s.shadow_is_mov_ss = 0;
   switch_memory(c);
+  bool pae = (c.s.cr0 & cr0::PG) != 0 && (c.s.cr4 & cr4::PAE) != 0 && !c.s.long_mode();
+  if (pae && !load_pdptes(c, c.s.cr3)) return c.raise(kShutdown);
   c.hooks->flush_tlb(c, true);
   told(c);
   return true;

@@ -168,11 +168,12 @@ bool check_tss(Core& c, uint16_t selector, TaskSwitchReason reason, Descriptor& 
   return true;
 }
 
-// CR3 of a 32-bit task. Reserved bits of PAE entries are found by the walk.
-void load_new_cr3(Core& c, uint32_t value) {
-  if ((c.s.cr0 & cr0::PG) == 0) return;
+bool load_new_cr3(Core& c, uint32_t value) {
+  if ((c.s.cr0 & cr0::PG) == 0) return true;
+  bool good = (c.s.cr4 & cr4::PAE) == 0 || load_pdptes(c, value);
   c.s.cr3 = value;
   c.hooks->flush_tlb(c, false);
+  return good;
 }
 
 bool push_error_code(Core& c, uint32_t code, bool wide) {
@@ -231,8 +232,7 @@ bool task_switch(Core& c, uint16_t tss_selector, TaskSwitchReason reason, uint64
   c.s.dr[7] &= ~0x155ull;  // local breakpoint enables and LE
   load_registers(c, t, wide);
   if (nested) c.s.system_flags |= static_cast<uint32_t>(rflags::NT);
-  if (wide) load_new_cr3(c, t.cr3);
-  bool good = load_new_segments(c, t);
+  bool good = (!wide || load_new_cr3(c, t.cr3)) && load_new_segments(c, t);
   if (good && has_code) good = push_error_code(c, code, wide);
   if (good && t.eip > c.s.seg[CS].limit) good = c.raise(vec::GP, 0);
   told(c);
