@@ -22,22 +22,27 @@ std::atomic<uint64_t> next_space{1};
 
 uint64_t ones(unsigned size) { return size >= 8 ? ~uint64_t{0} : (uint64_t{1} << (size * 8)) - 1; }
 
+// The same integers at any address.
+using Any16 [[gnu::aligned(1), gnu::may_alias]] = uint16_t;
+using Any32 [[gnu::aligned(1), gnu::may_alias]] = uint32_t;
+using Any64 [[gnu::aligned(1), gnu::may_alias]] = uint64_t;
+
 // SAFETY (both): [host, host + size) lies in one RAM block; x86 hosts load and store unaligned, aligned ones whole.
 uint64_t load_host(const uint8_t* host, unsigned size) {
   switch (size) {
     case 1: return *reinterpret_cast<const volatile uint8_t*>(host);
-    case 2: return *reinterpret_cast<const volatile uint16_t*>(host);
-    case 4: return *reinterpret_cast<const volatile uint32_t*>(host);
-    default: return *reinterpret_cast<const volatile uint64_t*>(host);
+    case 2: return *reinterpret_cast<const volatile Any16*>(host);
+    case 4: return *reinterpret_cast<const volatile Any32*>(host);
+    default: return *reinterpret_cast<const volatile Any64*>(host);
   }
 }
 
 void store_host(uint8_t* host, unsigned size, uint64_t value) {
   switch (size) {
     case 1: *reinterpret_cast<volatile uint8_t*>(host) = static_cast<uint8_t>(value); return;
-    case 2: *reinterpret_cast<volatile uint16_t*>(host) = static_cast<uint16_t>(value); return;
-    case 4: *reinterpret_cast<volatile uint32_t*>(host) = static_cast<uint32_t>(value); return;
-    default: *reinterpret_cast<volatile uint64_t*>(host) = value; return;
+    case 2: *reinterpret_cast<volatile Any16*>(host) = static_cast<uint16_t>(value); return;
+    case 4: *reinterpret_cast<volatile Any32*>(host) = static_cast<uint32_t>(value); return;
+    default: *reinterpret_cast<volatile Any64*>(host) = value; return;
   }
 }
 
