@@ -1,0 +1,89 @@
+// The board's physical memory map: RAM around the hole, the BIOS at the top of 4 GiB and below 1 MiB, the PAM regions
+// that switch between ROM and RAM, SMRAM, and the second view of it all that SMM code has.
+//
+// Intel 290549-001 (82441FX): 3.2.17 PAM, 3.2.24 SMRAM, 4.1 address decoding. Missing: D_CLS (data accesses of SMM
+// code to the bus). Machine lock held for changes.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "base/result.h"
+#include "devices/bridge/i440fx.h"
+#include "machine/pc/ram_layout.h"
+#include "memory/address_space.h"
+
+namespace rhea::machine {
+
+class PcMemory final : public devices::I440fxListener {
+ public:
+  // Errors: NoSpace when the host cannot give so much memory.
+  static Result<std::unique_ptr<PcMemory>> create(uint64_t ram_bytes, const std::vector<uint8_t>& bios,
+                                                  std::recursive_mutex& lock);
+
+  memory::AddressSpace& memory() { return memory_; }
+  memory::AddressSpace& smm_memory() { return smm_memory_; }
+  memory::RamBlock& ram() { return *ram_; }
+  const RamLayout& layout() const { return layout_; }
+
+  // The ROM as it was delivered, after a reset.
+  void restore_bios();
+
+  void pam_changed(uint32_t start, uint32_t size, bool read_ram, bool write_ram) override;
+  void smram_changed(bool enabled, bool open, bool closed) override;
+
+ private:
+  // Reads come from the ROM or the bus, writes go to RAM.
+  class WriteOnlyRam final : public memory::IoHandler {
+   public:
+    WriteOnlyRam(PcMemory& owner, uint32_t start) : owner_(owner), start_(start) {}
+    uint64_t io_read(uint64_t offset, unsigned size) override;
+    void io_write(uint64_t offset, unsigned size, uint64_t value) override;
+    memory::IoTraits io_traits() const override { return {.min = 1, .max = 8}; }
+
+   private:
+    PcMemory& owner_;
+    uint32_t start_;
+  };
+
+  // What SMM code sees where its view has no RAM of its own: the ordinary view's devices.
+  class Forward final : public memory::IoHandler {
+   public:
+    explicit Forward(memory::AddressSpace& to) : to_(to) {}
+    uint64_t io_read(uint64_t offset, unsigned size) override { return to_.load(offset, size); }
+    void io_write(uint64_t offset, unsigned size, uint64_t value) override { to_.store(offset, size, value); }
+    memory::IoTraits io_traits() const override { return {.min = 1, .max = 8, .locking = memory::Locking::None}; }
+
+   private:
+    memory::AddressSpace& to_;
+  };
+
+  struct PamRegion {
+    uint32_t start, size;
+    memory::MapId ram[2];    // in memory_ and smm_memory_
+    memory::MapId write_only[2];
+    std::unique_ptr<WriteOnlyRam> handler;
+  };
+
+  PcMemory(uint64_t ram_bytes, std::recursive_mutex& lock);
+  Result<> map_ram();
+  Result<> map_bios(const std::vector<uint8_t>& bios);
+  Result<> map_pam_region(uint32_t start, uint32_t size);
+  std::array<memory::AddressSpace*, 2> views() { return {&memory_, &smm_memory_}; }
+
+  RamLayout layout_;
+  memory::AddressSpace memory_;
+  memory::AddressSpace smm_memory_;
+  std::unique_ptr<memory::RamBlock> ram_;
+  std::unique_ptr<memory::RamBlock> bios_;
+  std::vector<uint8_t> bios_image_;
+  Forward forward_{memory_};
+  std::vector<PamRegion> pam_;
+  memory::MapId smram_open_{};    // in memory_
+  memory::MapId smram_{};         // in smm_memory_
+};
+
+}  // namespace rhea::machine
