@@ -80,9 +80,11 @@ struct Core {
 
   unsigned index = 0;                        // vCPU number
   const CpuidTable* cpuid = nullptr;         // what the guest may see and use
-  unsigned phys_bits = 40;                   // MAXPHYADDR; this and the next two are set with cpuid
+  unsigned phys_bits = 40;                   // MAXPHYADDR; this and the next four are set with cpuid
   bool gigabyte_pages = true;                // CPUID pdpe1gb
   bool pse36 = true;
+  uint32_t apic_id = 0;                      // initial APIC id, from the topology
+  uint8_t thread_bits = 0;                   // how many of its low bits number the thread in a core
   memory::AddressSpace* memory = nullptr;    // as this vCPU sees it (SMM: switched by the engine)
   memory::AddressSpace* smm_memory = nullptr;
   memory::AddressSpace* ports = nullptr;
