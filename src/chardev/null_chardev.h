@@ -1,0 +1,15 @@
+// Takes everything, gives nothing.
+#pragma once
+
+#include "chardev/chardev.h"
+
+namespace rhea::chardev {
+
+class NullChardev final : public Chardev {
+ public:
+  void attach(Frontend*) override {}
+  size_t write(std::span<const uint8_t> bytes) override { return bytes.size(); }
+  void resume_input() override {}
+};
+
+}  // namespace rhea::chardev
