@@ -1,0 +1,47 @@
+#include "async/worker_pool.h"
+
+#include <utility>
+
+#include "base/check.h"
+
+namespace rhea::async {
+
+WorkerPool::WorkerPool(unsigned max_threads) : max_threads_(max_threads) {
+  CHECK(max_threads > 0);
+}
+
+WorkerPool::~WorkerPool() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_all();
+  for (std::thread& thread : threads_) thread.join();
+}
+
+void WorkerPool::submit(std::function<void()> work) {
+  const std::lock_guard lock(mutex_);
+  CHECK(!stopping_);
+  queue_.push_back(std::move(work));
+  if (queue_.size() > idle_ && threads_.size() < max_threads_) {
+    threads_.emplace_back([this] { work_until_stopped(); });
+  }
+  wake_.notify_one();
+}
+
+void WorkerPool::work_until_stopped() {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    ++idle_;
+    wake_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+    --idle_;
+    if (queue_.empty()) return;
+    const std::function<void()> work = std::move(queue_.front());
+    queue_.pop_front();
+    lock.unlock();
+    work();
+    lock.lock();
+  }
+}
+
+}  // namespace rhea::async
