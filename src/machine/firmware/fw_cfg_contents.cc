@@ -46,9 +46,9 @@ class Contents {
   FwCfgContents build() {
     number(kRamSize, config_.ram.low + config_.ram.high, 8);
     number(kNoGraphic, config_.graphics ? 0 : 1, 2);
-    number(kCpus, config_.topology.cpus, 2);
+    number(kCpus, config_.cpus, 2);
     // Firmware takes this as one more than the largest APIC id.
-    number(kMaxCpus, config_.topology.apic_id(config_.topology.max_cpus() - 1) + 1, 2);
+    number(kMaxCpus, config_.topology.apic_id(config_.topology.count() - 1) + 1, 2);
     number(kBootMenu, config_.boot_menu ? 1 : 0, 2);
     number(kIrq0Override, 1, 4);
     add(kUuid, {config_.uuid.begin(), config_.uuid.end()});
@@ -84,7 +84,7 @@ class Contents {
   void numa() {
     std::vector<uint8_t> data;
     le(data, 0, 8);
-    for (unsigned i = 0; i <= config_.topology.apic_id(config_.topology.max_cpus() - 1); i++) le(data, 0, 8);
+    for (unsigned i = 0; i <= config_.topology.apic_id(config_.topology.count() - 1); i++) le(data, 0, 8);
     add(kNuma, std::move(data));
   }
 
@@ -125,8 +125,8 @@ class Contents {
 
   void acpi_files() {
     acpi::Config c;
-    for (unsigned i = 0; i < config_.topology.max_cpus(); i++) {
-      c.cpus.push_back({config_.topology.apic_id(i), i < config_.topology.cpus});
+    for (unsigned i = 0; i < config_.topology.count(); i++) {
+      c.cpus.push_back({config_.topology.apic_id(i), i < config_.cpus});
     }
     c.low_ram_end = static_cast<uint32_t>(config_.ram.low);
     c.hpet = config_.hpet;
@@ -221,7 +221,7 @@ std::vector<CmosByte> cmos_contents(const FirmwareConfig& config) {
   byte(0x5b, high);
   byte(0x5c, high >> 8);
   byte(0x5d, high >> 16);
-  byte(0x5f, std::min(config.topology.cpus - 1, 255u));
+  byte(0x5f, std::min(config.cpus - 1, 255u));
   std::array<uint8_t, 3> boot{};
   for (size_t i = 0; i < boot.size() && i < config.boot_order.size(); i++) boot[i] = boot_code(config.boot_order[i]);
   byte(0x3d, static_cast<unsigned>(boot[1] << 4 | boot[0]));

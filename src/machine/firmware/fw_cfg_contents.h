@@ -11,15 +11,16 @@
 #include <string>
 #include <vector>
 
+#include "cpu/models/topology.h"
 #include "machine/boot/plan.h"
 #include "machine/pc/ram_layout.h"
-#include "machine/pc/topology.h"
 
 namespace rhea::machine {
 
 struct FirmwareConfig {
   RamLayout ram{};
-  Topology topology;
+  cpu::Topology topology;  // of all possible vCPUs
+  unsigned cpus = 1;       // present at start
   std::array<uint8_t, 16> uuid{};
   bool graphics = true;           // false: the firmware talks on the first serial port
   std::string boot_order = "cad";  // a floppy, c disk, d CD-ROM, n network

@@ -10,7 +10,8 @@ namespace {
 FirmwareConfig sample() {
   FirmwareConfig c;
   c.ram = RamLayout::of(uint64_t{6} << 30);
-  c.topology = {.sockets = 2, .cores = 3, .threads = 1, .cpus = 4};
+  c.topology = {.sockets = 2, .cores = 3, .threads = 1};
+  c.cpus = 4;
   return c;
 }
 
