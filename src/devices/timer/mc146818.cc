@@ -29,6 +29,8 @@ constexpr int64_t kBusyNs = 244'000 + 1984'000;  // the flag, then the update it
 constexpr int64_t kCrystal = 32768;
 constexpr uint8_t kDontCare = 0xc0;  // alarm bytes from here on match anything
 constexpr int64_t kMaxSeconds = 253'402'300'799;  // the last of the year 9999
+constexpr int64_t kLatestSecond = 9'000'000'000;  // nanoseconds in 64 bits reach the year 2262
+constexpr int64_t kLatestNs = kLatestSecond * kSecond;
 constexpr int64_t kMaxLatePeriods = 16;
 
 int64_t floor_div(int64_t a, int64_t b) { return a / b - (a % b < 0 ? 1 : 0); }
@@ -66,7 +68,7 @@ Mc146818::Mc146818(Wiring wiring) : wiring_(std::move(wiring)) {
     catch_up();
     schedule();
   });
-  const int64_t base = std::clamp<int64_t>(wiring_.base_seconds, 0, 9'000'000'000);
+  const int64_t base = std::clamp<int64_t>(wiring_.base_seconds, 0, kLatestSecond);
   offset_ns_ = base * kSecond - wiring_.clock.now_ns();
   ram_[kA] = kDividerRun | 6;
   ram_[kB] = k24Hour;
@@ -94,9 +96,13 @@ void Mc146818::state(bus::StateVisitor& v) {
   v.field("index", index_);
   v.field("index_high", index_high_);
   if (!v.loading()) return;
-  const int64_t limit = 9'000'000'000 * kSecond;
-  offset_ns_ = std::clamp(offset_ns_, -limit, limit - 1);
-  frozen_ns_ = std::clamp<int64_t>(frozen_ns_, 0, limit - 1);
+  // What a file says must not carry the arithmetic out of 64 bits.
+  const int64_t now = wiring_.clock.now_ns();
+  offset_ns_ = std::clamp(offset_ns_, -now, kLatestNs - now);
+  frozen_ns_ = std::clamp<int64_t>(frozen_ns_, 0, kLatestNs);
+  seen_second_ = std::clamp<int64_t>(seen_second_, 0, seconds());
+  const int64_t period = periodic_ns();
+  seen_period_ = period == 0 ? 0 : std::clamp<int64_t>(seen_period_, 0, now / period);
   schedule();
   drive();
 }
@@ -256,8 +262,7 @@ void Mc146818::write_time(uint8_t index, uint8_t value) {
   }
   const int64_t now = shown_ns();
   const int64_t fraction = now - floor_div(now, kSecond) * kSecond;
-  // Nanoseconds in 64 bits reach the year 2262; what is beyond stays there.
-  const int64_t set = std::clamp<int64_t>(join(c), 0, 9'000'000'000) * kSecond + fraction;
+  const int64_t set = std::clamp<int64_t>(join(c), 0, kLatestSecond) * kSecond + fraction;
   frozen_ns_ = set;
   offset_ns_ = set - wiring_.clock.now_ns();
   seen_second_ = seconds();

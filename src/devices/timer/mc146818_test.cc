@@ -89,9 +89,9 @@ TEST_F(RtcTest, update_interrupt_once_a_second_until_read) {
   put(11, 0x12);
   clock.advance(kSecond);
   EXPECT_TRUE(irq.level);
-  EXPECT_EQ(get(12), 0x90u);
+  EXPECT_EQ(get(12) & 0xb0, 0x90u);
   EXPECT_FALSE(irq.level);
-  EXPECT_EQ(get(12), 0u);
+  EXPECT_EQ(get(12) & 0xb0, 0u);
   clock.advance(kSecond);
   EXPECT_TRUE(irq.level);
 }
