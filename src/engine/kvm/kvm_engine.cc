@@ -35,9 +35,6 @@ void install_kick_handler() {
   });
 }
 
-// CPUID.1:ECX and what the guest may not be told: there is no in-kernel local APIC to implement them.
-constexpr uint32_t kX2Apic = 1u << 21, kTscDeadline = 1u << 24, kOsxsave = 1u << 27, kHypervisor = 1u << 31;
-
 // The feature words that the host's KVM must also offer. Other leaves (topology, caches, names) are the model's own.
 bool is_feature_leaf(uint32_t leaf) { return leaf == 1 || leaf == 7 || leaf == 0x80000001 || leaf == 0x80000008; }
 
@@ -48,7 +45,7 @@ void mask_features(const std::vector<kvm_cpuid_entry2>& supported, kvm_cpuid_ent
   bool known = host != supported.end();
   switch (e.function) {
     case 1:
-      e.ecx &= known ? (host->ecx | kOsxsave | kHypervisor) & ~(kX2Apic | kTscDeadline) : 0;
+      e.ecx &= known ? (host->ecx | kAlwaysThere) & ~kWithoutKernelApic : 0;
       e.edx &= known ? host->edx : 0;
       break;
     case 7:
@@ -125,7 +122,9 @@ void KvmEngine::kick() {
   // SAFETY: KVM reads this byte when it enters the guest; a byte store is whole.
   reinterpret_cast<std::atomic<uint8_t>*>(&run_->immediate_exit)->store(1);
   int thread = thread_.load();
-  if (thread != 0) ::syscall(SYS_tgkill, ::getpid(), thread, kick_signal());
+  // A vCPU that kicks itself looks at its pending word anyway before it enters the guest again.
+  static thread_local const int self = static_cast<int>(::syscall(SYS_gettid));
+  if (thread != 0 && thread != self) ::syscall(SYS_tgkill, ::getpid(), thread, kick_signal());
 }
 
 void KvmEngine::pull() { sync_.pull(core_.s); }
@@ -168,7 +167,8 @@ bool KvmEngine::wake_up() {
 }
 
 Exit KvmEngine::run() {
-  thread_.store(static_cast<int>(::syscall(SYS_gettid)));
+  static thread_local const int self = static_cast<int>(::syscall(SYS_gettid));
+  thread_.store(self);
   Exit exit = Exit::Kicked;
   for (;;) {
     reinterpret_cast<std::atomic<uint8_t>*>(&run_->immediate_exit)->store(0);

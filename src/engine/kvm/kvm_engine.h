@@ -15,6 +15,11 @@
 
 namespace rhea::kvm {
 
+// CPUID.1:ECX. x2APIC (21) and the TSC-deadline timer (24) need KVM's own local APIC; OSXSAVE (27) and the hypervisor
+// bit (31) are not KVM's to support.
+inline constexpr uint32_t kWithoutKernelApic = 1u << 21 | 1u << 24;
+inline constexpr uint32_t kAlwaysThere = 1u << 27 | 1u << 31;
+
 class KvmEngine final : public cpu::Engine {
  public:
   // The core is set up (memory, ports, apic, cpuid, index) and outlives the engine.

@@ -43,9 +43,10 @@ struct KvmEngineTest : testing::Test {
   void SetUp() override {
     ASSERT_TRUE(memory.map_ram(Gpa{0}, *ram, 0, ram->size()));
     ASSERT_TRUE(port_space.map_io(Gpa{0x10}, 0x10, ports));
-    auto opened = KvmMachine::open(memory);
+    auto opened = KvmMachine::open();
     if (!opened) GTEST_SKIP() << opened.error().message();
     machine = std::move(*opened);
+    machine->attach(memory);
     core.memory = &memory;
     core.ports = &port_space;
     core.apic = &apic;

@@ -32,8 +32,8 @@ constexpr Need kNeeds[] = {
 
 }  // namespace
 
-Result<std::unique_ptr<KvmMachine>> KvmMachine::open(memory::AddressSpace& memory) {
-  std::unique_ptr<KvmMachine> machine(new KvmMachine(memory));
+Result<std::unique_ptr<KvmMachine>> KvmMachine::open() {
+  std::unique_ptr<KvmMachine> machine(new KvmMachine);
   TRY_IN(machine->set_up(), "KVM");
   return machine;
 }
@@ -66,9 +66,13 @@ Result<> KvmMachine::set_up() {
   ::ioctl(vm_fd_, KVM_SET_TSS_ADDR, kTssAddress);
   TRY(read_supported_cpuid());
   for (uint32_t n = kMaxSlots; n-- > 0;) free_numbers_.push_back(n);
-  memory_.on_change([this] { update_slots(); });
-  update_slots();
   return {};
+}
+
+void KvmMachine::attach(memory::AddressSpace& memory) {
+  memory_ = &memory;
+  memory.on_change([this] { update_slots(); });
+  update_slots();
 }
 
 Result<> KvmMachine::read_supported_cpuid() {
@@ -96,7 +100,7 @@ Result<int> KvmMachine::create_vcpu(unsigned index) {
 // Whole pages of RAM; the rest of a range is reached through exits.
 std::vector<KvmMachine::Slot> KvmMachine::wanted_slots() const {
   std::vector<Slot> wanted;
-  auto view = memory_.view();
+  auto view = memory_->view();
   for (const memory::FlatRange& range : view->ranges) {
     if (range.ram == nullptr) continue;
     uint64_t skip = (kPageSize - (range.start & kPageMask)) & kPageMask;

@@ -18,7 +18,9 @@ namespace rhea::kvm {
 class KvmMachine {
  public:
   // Errors: NotFound or Permission for /dev/kvm, Unsupported when the host's KVM lacks something we need.
-  static Result<std::unique_ptr<KvmMachine>> open(memory::AddressSpace& memory);
+  static Result<std::unique_ptr<KvmMachine>> open();
+  // The guest's memory, from now on; before the first vCPU runs.
+  void attach(memory::AddressSpace& memory);
   ~KvmMachine();
   KvmMachine(const KvmMachine&) = delete;
   KvmMachine& operator=(const KvmMachine&) = delete;
@@ -38,14 +40,14 @@ class KvmMachine {
     }
   };
 
-  explicit KvmMachine(memory::AddressSpace& memory) : memory_(memory) {}
+  KvmMachine() = default;
   Result<> set_up();
   Result<> read_supported_cpuid();
   void update_slots();
   std::vector<Slot> wanted_slots() const;
   void set_slot(const Slot& slot, bool present);
 
-  memory::AddressSpace& memory_;
+  memory::AddressSpace* memory_ = nullptr;
   int kvm_fd_ = -1;
   int vm_fd_ = -1;
   uint64_t run_bytes_ = 0;
