@@ -1,9 +1,10 @@
 # rhea_library(NAME DEPS a b …): every *.cc and *.S below this folder is the static library rhea_NAME; every *_test.cc
 # is linked into one GoogleTest program NAME_test; each x_fuzz.cc becomes the program x_fuzz in the fuzz preset.
-# The target unit_tests builds all of the test programs.
+# The target unit_tests builds all of the test programs, fuzzers all of the fuzz programs.
 find_package(GTest REQUIRED)
 include(GoogleTest)
 add_custom_target(unit_tests)
+add_custom_target(fuzzers)
 
 function(rhea_library name)
   cmake_parse_arguments(ARG "" "" "DEPS;EXCLUDE" ${ARGN})
@@ -30,6 +31,8 @@ function(rhea_library name)
       add_executable(${program} ${fuzzer})
       target_link_libraries(${program} PRIVATE rhea_${name})
       target_link_options(${program} PRIVATE -fsanitize=fuzzer)
+      set_target_properties(${program} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fuzzers)
+      add_dependencies(fuzzers ${program})
     endforeach()
   endif()
 endfunction()

@@ -1,9 +1,9 @@
 #!/bin/bash
 # Installs the Debian packages that are missing, and only those.
 #
-#   install-deps.sh [run|test|fuzz]   what to prepare for (default run)
+#   install-deps.sh [run|test]   what to prepare for (default run)
 #
-# run: build and boot a guest. test: also what the tests and checks need. fuzz: also clang-19.
+# run: build and boot a guest. test: also what the tests, checks and fuzzers need.
 # Needs root or sudo when something is missing; does nothing otherwise.
 set -euo pipefail
 
@@ -12,9 +12,8 @@ packages=(cmake ninja-build g++ ccache pkg-config git
           seabios busybox-static cpio zstd xz-utils)
 case ${1:-run} in
   run) ;;
-  test) packages+=(python3 clang-format binutils gdb) ;;
-  fuzz) packages+=(python3 clang-format binutils gdb clang-19 libclang-rt-19-dev) ;;
-  *) echo "usage: install-deps.sh [run|test|fuzz]" >&2; exit 2 ;;
+  test) packages+=(python3 clang-format binutils gdb clang-19 libclang-rt-19-dev) ;;
+  *) echo "usage: install-deps.sh [run|test]" >&2; exit 2 ;;
 esac
 
 command -v dpkg-query >/dev/null || { echo "install-deps.sh: this is not a Debian system; please install: ${packages[*]}" >&2; exit 1; }

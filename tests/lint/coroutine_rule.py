@@ -12,7 +12,7 @@ _CLOSE = {")": "(", "]": "["}
 def violations(name, text):
     code = tree.code_only(text)
     found = []
-    for match in re.finditer(r"\bco_await\b", code):
+    for match in re.finditer(r"(?<!operator )\bco_await\b", code):
         depth = 0
         for char in code[match.end():]:
             if char in "([":
