@@ -1,0 +1,14 @@
+// What the runner of a machine (vm.h) needs of its board.
+#pragma once
+
+namespace rhea::machine {
+
+class Board {
+ public:
+  virtual ~Board() = default;
+  // Power-up reset of every device and of the memory map. All vCPUs are stopped, machine lock held; the vCPUs' own
+  // state is the Vm's business.
+  virtual void reset() = 0;
+};
+
+}  // namespace rhea::machine

@@ -1,0 +1,133 @@
+#include "machine/vcpu.h"
+
+#include <pthread.h>
+#include <signal.h>
+
+#include <string>
+
+#include "cpu/paging.h"
+
+namespace rhea::machine {
+
+Vcpu::Vcpu(unsigned index, Listener& listener) : listener_(listener) {
+  core_.index = index;
+  cpu::paging_create(core_);
+}
+
+Vcpu::~Vcpu() {
+  quit();
+  engine_.reset();
+  cpu::paging_destroy(core_);
+}
+
+void Vcpu::start(std::unique_ptr<cpu::Engine> engine) {
+  engine_ = std::move(engine);
+  thread_ = std::thread([this] { main(); });
+  wait_stopped();
+}
+
+void Vcpu::resume() {
+  std::scoped_lock hold(mutex_);
+  stop_ = false;
+  stopped_ = false;
+  changed_.notify_all();
+}
+
+void Vcpu::request_stop() {
+  {
+    std::scoped_lock hold(mutex_);
+    stop_ = true;
+  }
+  changed_.notify_all();
+  core_.pending.fetch_or(cpu::pending::kExit);
+  kick();
+}
+
+void Vcpu::wait_stopped() {
+  std::unique_lock hold(mutex_);
+  changed_.wait(hold, [this] { return stopped_; });
+}
+
+void Vcpu::call(const std::function<void(cpu::Engine&)>& work) {
+  std::unique_lock hold(mutex_);
+  work_ = &work;
+  changed_.notify_all();
+  changed_.wait(hold, [this] { return work_ == nullptr; });
+}
+
+void Vcpu::quit() {
+  if (!thread_.joinable()) return;
+  request_stop();
+  {
+    std::scoped_lock hold(mutex_);
+    quit_ = true;
+    changed_.notify_all();
+  }
+  thread_.join();
+}
+
+void Vcpu::kick() {
+  wake_.fetch_add(1);
+  if (engine_ != nullptr) engine_->kick();
+  wake_.notify_one();
+}
+
+// False: the thread is to end.
+bool Vcpu::stand_still() {
+  std::unique_lock hold(mutex_);
+  for (;;) {
+    changed_.wait(hold, [this] {
+      // Each time anew: a stop may follow a resume before this thread has seen either.
+      if (stop_ && !stopped_) {
+        stopped_ = true;
+        changed_.notify_all();
+      }
+      return quit_ || work_ != nullptr || !stop_;
+    });
+    if (quit_) return false;
+    if (work_ == nullptr) break;
+    (*work_)(*engine_);
+    work_ = nullptr;
+    changed_.notify_all();
+  }
+  stopped_ = false;
+  core_.pending.fetch_and(~cpu::pending::kExit);
+  return true;
+}
+
+void Vcpu::run_once() {
+  uint32_t seen = wake_.load();
+  switch (engine_->run()) {
+    case cpu::Exit::Halted:
+      if (!stop_) wake_.wait(seen);
+      return;
+    case cpu::Exit::Kicked: return;
+    case cpu::Exit::TripleFault:
+      stop_ = true;
+      listener_.triple_fault(*this);
+      return;
+    case cpu::Exit::Debug:
+      stop_ = true;
+      listener_.debug_stop(*this);
+      return;
+  }
+}
+
+// The signals that end the process are the main thread's.
+void Vcpu::block_signals() const {
+  sigset_t set;
+  ::sigemptyset(&set);
+  for (int signal : {SIGINT, SIGTERM, SIGHUP, SIGPIPE}) ::sigaddset(&set, signal);
+  ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
+}
+
+void Vcpu::main() {
+  block_signals();
+  ::pthread_setname_np(::pthread_self(), ("vcpu " + std::to_string(index())).c_str());
+  for (;;) {
+    if (stop_ && !stand_still()) return;
+    run_once();
+  }
+}
+
+}  // namespace rhea::machine

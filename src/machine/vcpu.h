@@ -1,0 +1,69 @@
+// A vCPU's thread: runs its engine, sleeps while halted, stands still while the machine is stopped.
+//
+// Threading: the owner (Vm) calls everything from the main thread, without the machine lock where it waits, except
+// kick(), which any thread may call. A thread that stands still runs what call() hands it, so that the engine is only
+// ever used on its own thread.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <thread>
+
+#include "cpu/engine.h"
+
+namespace rhea::machine {
+
+class Vcpu {
+ public:
+  // Told, on the vCPU's thread, of what ends a run. The vCPU then stands still until resume().
+  class Listener {
+   public:
+    virtual ~Listener() = default;
+    virtual void triple_fault(Vcpu& vcpu) = 0;
+    virtual void debug_stop(Vcpu& vcpu) = 0;
+  };
+
+  Vcpu(unsigned index, Listener& listener);
+  ~Vcpu();
+  Vcpu(const Vcpu&) = delete;
+  Vcpu& operator=(const Vcpu&) = delete;
+
+  cpu::Core& core() { return core_; }
+  unsigned index() const { return core_.index; }
+  cpu::Engine& engine() { return *engine_; }
+
+  // The thread begins, standing still.
+  void start(std::unique_ptr<cpu::Engine> engine);
+  void resume();
+  void request_stop();
+  void wait_stopped();
+  // While stopped: runs `work` on the vCPU's thread and waits for it.
+  void call(const std::function<void(cpu::Engine&)>& work);
+  void quit();  // stops and ends the thread
+
+  void kick();
+
+ private:
+  void main();
+  bool stand_still();
+  void run_once();
+  void block_signals() const;
+
+  cpu::Core core_;
+  Listener& listener_;
+  std::unique_ptr<cpu::Engine> engine_;
+  std::thread thread_;
+  std::atomic<uint32_t> wake_{0};   // counts kicks; what a halted vCPU sleeps on
+  std::atomic<bool> stop_{true};    // asked to stand still
+
+  std::mutex mutex_;                // the rest
+  std::condition_variable changed_;
+  bool stopped_ = false;
+  bool quit_ = false;
+  const std::function<void(cpu::Engine&)>* work_ = nullptr;
+};
+
+}  // namespace rhea::machine

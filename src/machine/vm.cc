@@ -1,0 +1,216 @@
+#include "machine/vm.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+#include <x86intrin.h>
+
+#include <cerrno>
+
+#include "base/log.h"
+#include "cpu/control_transfer.h"
+#include "cpu/paging.h"
+
+namespace rhea::machine {
+
+Vm::Vm(Options options) : options_(options) {
+  for (unsigned i = 0; i < options.cpus; ++i) {
+    vcpus_.push_back(std::make_unique<Vcpu>(i, static_cast<Vcpu::Listener&>(*this)));
+  }
+}
+
+Vm::~Vm() {
+  for (auto& vcpu : vcpus_) vcpu->quit();
+  signal_watch_.reset();
+  if (signal_fd_ >= 0) ::close(signal_fd_);
+}
+
+Result<> Vm::start(Board& board, engine::Accelerator& accelerator) {
+  board_ = &board;
+  TRY(watch_signals());
+  for (auto& vcpu : vcpus_) vcpu->start(TRY(accelerator.create_engine(vcpu->core())));
+  reset();
+  return {};
+}
+
+// Blocked here before the vCPU threads begin, so that they come to the descriptor only.
+Result<> Vm::watch_signals() {
+  sigset_t set;
+  ::sigemptyset(&set);
+  for (int signal : {SIGINT, SIGTERM, SIGHUP}) ::sigaddset(&set, signal);
+  ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  ::signal(SIGPIPE, SIG_IGN);
+  signal_fd_ = ::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+  if (signal_fd_ < 0) return fail_errno(errno, "signalfd");
+  signal_watch_ = TRY(loop_.watch(signal_fd_, EPOLLIN, [this](uint32_t) { signalled(); }));
+  return {};
+}
+
+void Vm::signalled() {
+  signalfd_siginfo info;
+  if (::read(signal_fd_, &info, sizeof info) != sizeof info) return;
+  log_error("terminating on signal {} from pid {}", info.ssi_signo, info.ssi_pid);
+  request_exit(0);
+}
+
+int Vm::run() {
+  if (options_.start_paused) {
+    enter_state(RunState::Paused);
+  } else {
+    ask(Request::Resume);
+  }
+  while (!ended_) {
+    serve_requests();
+    if (!ended_) loop_.run_once(-1);
+  }
+  stop_vcpus();
+  if (debugger_ != nullptr) {
+    std::scoped_lock hold(lock_);
+    debugger_->exiting(*ended_);
+  }
+  for (auto& vcpu : vcpus_) vcpu->quit();
+  return *ended_;
+}
+
+void Vm::ask(Request request) {
+  requests_.fetch_or(1u << static_cast<unsigned>(request));
+  loop_.post([] {});
+}
+
+bool Vm::take(Request request) {
+  uint32_t bit = 1u << static_cast<unsigned>(request);
+  return (requests_.fetch_and(~bit) & bit) != 0;
+}
+
+void Vm::request_reset() { ask(Request::Reset); }
+void Vm::request_power_off() { ask(Request::PowerOff); }
+void Vm::request_suspend() { log_warn("the guest asks for suspend, which is not supported; it goes on"); }
+void Vm::request_pause() { ask(Request::Pause); }
+void Vm::request_resume() { ask(Request::Resume); }
+void Vm::request_exit(int status) {
+  exit_status_ = status;
+  ask(Request::Exit);
+}
+
+void Vm::kick(unsigned vcpu) {
+  if (vcpu < vcpus_.size()) vcpus_[vcpu]->kick();
+}
+
+void Vm::triple_fault(Vcpu& vcpu) {
+  vcpu.engine().pull();
+  log_to(LogItem::CpuReset, "Triple fault: CPU {} rip {:#x} cs {:#x} cr0 {:#x} cr2 {:#x} cr3 {:#x} cr4 {:#x}",
+         vcpu.index(), vcpu.core().s.rip, vcpu.core().s.seg[cpu::CS].selector, vcpu.core().s.cr0,
+         vcpu.core().s.cr2, vcpu.core().s.cr3, vcpu.core().s.cr4);
+  request_reset();
+}
+
+void Vm::debug_stop(Vcpu& vcpu) {
+  {
+    std::scoped_lock hold(debug_mutex_);
+    debug_stops_.push_back(vcpu.index());
+  }
+  loop_.post([] {});
+}
+
+// Main thread, without the machine lock: a vCPU that is to stop may be waiting for it.
+void Vm::stop_vcpus() {
+  if (!vcpus_run_) return;
+  vcpus_run_ = false;
+  for (auto& vcpu : vcpus_) vcpu->request_stop();
+  for (auto& vcpu : vcpus_) vcpu->wait_stopped();
+  loop_.virtual_clock().stop();
+}
+
+void Vm::resume_vcpus() {
+  if (vcpus_run_) return;
+  vcpus_run_ = true;
+  loop_.virtual_clock().start();
+  for (auto& vcpu : vcpus_) vcpu->resume();
+}
+
+void Vm::enter_state(RunState state) {
+  state_ = state;
+  if (state == RunState::Running) {
+    resume_vcpus();
+  } else {
+    stop_vcpus();
+  }
+}
+
+void Vm::serve_requests() {
+  if (take(Request::Exit)) return end(exit_status_);
+  report_debug_stop();
+  if (take(Request::PowerOff)) {
+    if (options_.shutdown) return end(0);
+    enter_state(RunState::Shutdown);
+  }
+  if (take(Request::Reset)) {
+    if (!options_.reboot && options_.shutdown) return end(0);
+    if (!options_.reboot) {
+      enter_state(RunState::Shutdown);
+    } else {
+      reset();
+    }
+  }
+  if (take(Request::Pause)) {
+    if (state_ == RunState::Running) enter_state(RunState::Paused);
+    std::scoped_lock hold(lock_);
+    if (debugger_ != nullptr) debugger_->interrupted();
+  }
+  if (take(Request::Resume) && state_ != RunState::Shutdown) enter_state(RunState::Running);
+}
+
+void Vm::end(int status) {
+  state_ = RunState::Shutdown;
+  ended_ = status;
+}
+
+void Vm::report_debug_stop() {
+  std::optional<unsigned> first;
+  {
+    std::scoped_lock hold(debug_mutex_);
+    if (debug_stops_.empty()) return;
+    first = debug_stops_.front();
+  }
+  enter_state(RunState::Debug);
+  {
+    // The others' stops at the same moment: they meet their breakpoint again when they go on.
+    std::scoped_lock hold(debug_mutex_);
+    debug_stops_.clear();
+  }
+  std::scoped_lock hold(lock_);
+  if (debugger_ != nullptr) {
+    debugger_->stopped(*first, vcpus_[*first]->engine().debug_hit());
+  } else {
+    request_resume();
+  }
+}
+
+// Power-up of everything. The run state stays; a debugger's stop does too.
+void Vm::reset() {
+  bool ran = vcpus_run_;
+  stop_vcpus();
+  auto tsc_offset = -static_cast<int64_t>(__rdtsc());
+  {
+    std::scoped_lock hold(lock_);
+    board_->reset();
+  }
+  for (auto& vcpu : vcpus_) {
+    vcpu->call([&](cpu::Engine& engine) {
+      cpu::Core& core = engine.core();
+      core.s = {};
+      core.pending = 0;
+      cpu::reset_core(core, true);
+      core.s.tsc_offset = tsc_offset;
+      core.s.wait_for_sipi = core.index != 0;
+      core.s.halted = core.index != 0;
+      cpu::paging_memory_changed(core);
+      engine.push();
+    });
+    log_to(LogItem::CpuReset, "CPU Reset (CPU {})", vcpu->index());
+  }
+  if (ran) resume_vcpus();
+}
+
+}  // namespace rhea::machine

@@ -1,0 +1,122 @@
+#include "machine/vm.h"
+
+#include <gtest/gtest.h>
+
+namespace rhea::machine {
+namespace {
+
+// Runs a script instead of code: what run() does is decided by the test.
+class ScriptEngine final : public cpu::Engine {
+ public:
+  using Script = std::function<cpu::Exit(cpu::Core&)>;
+  ScriptEngine(cpu::Core& core, Script script) : core_(core), script_(std::move(script)) {}
+  cpu::Exit run() override {
+    if ((core_.pending.load() & cpu::pending::kExit) != 0) return cpu::Exit::Kicked;
+    return script_(core_);
+  }
+  void kick() override {}
+  cpu::Core& core() override { return core_; }
+  void pull() override {}
+  void push() override {}
+  void set_debug(const cpu::DebugRequest*) override {}
+  cpu::DebugHit debug_hit() const override { return {}; }
+
+ private:
+  cpu::Core& core_;
+  Script script_;
+};
+
+class ScriptAccelerator final : public engine::Accelerator {
+ public:
+  explicit ScriptAccelerator(ScriptEngine::Script script) : script_(std::move(script)) {}
+  std::string_view name() const override { return "script"; }
+  bool is_translator() const override { return false; }
+  bool has_smm() const override { return false; }
+  cpu::FeatureSet features() const override { return {}; }
+  void attach(memory::AddressSpace&) override {}
+  Result<std::unique_ptr<cpu::Engine>> create_engine(cpu::Core& core) override {
+    return std::make_unique<ScriptEngine>(core, script_);
+  }
+
+ private:
+  ScriptEngine::Script script_;
+};
+
+class CountingBoard final : public Board {
+ public:
+  void reset() override { ++resets; }
+  int resets = 0;
+};
+
+TEST(Vm, power_off_ends_with_status_zero) {
+  Vm vm({});
+  CountingBoard board;
+  ScriptAccelerator accelerator([&](cpu::Core&) {
+    vm.request_power_off();
+    return cpu::Exit::Halted;
+  });
+  ASSERT_TRUE(vm.start(board, accelerator));
+  EXPECT_EQ(vm.run(), 0);
+  EXPECT_EQ(board.resets, 1);
+}
+
+TEST(Vm, triple_fault_resets_and_the_guest_runs_again) {
+  Vm vm({.cpus = 2});
+  CountingBoard board;
+  std::atomic<int> runs{0};
+  ScriptAccelerator accelerator([&](cpu::Core& core) {
+    if (core.index != 0) return cpu::Exit::Halted;
+    if (++runs == 3) vm.request_exit(5);
+    return runs < 3 ? cpu::Exit::TripleFault : cpu::Exit::Halted;
+  });
+  ASSERT_TRUE(vm.start(board, accelerator));
+  EXPECT_EQ(vm.run(), 5);
+  EXPECT_EQ(board.resets, 3);
+}
+
+TEST(Vm, no_reboot_turns_a_reset_into_the_end) {
+  Vm vm({.reboot = false});
+  CountingBoard board;
+  ScriptAccelerator accelerator([&](cpu::Core&) { return cpu::Exit::TripleFault; });
+  ASSERT_TRUE(vm.start(board, accelerator));
+  EXPECT_EQ(vm.run(), 0);
+  EXPECT_EQ(board.resets, 1);
+}
+
+TEST(Vm, kick_wakes_a_halted_vcpu) {
+  Vm vm({.cpus = 2});
+  CountingBoard board;
+  std::atomic<int> woken{0};
+  ScriptAccelerator accelerator([&](cpu::Core& core) {
+    if (core.index == 1) {
+      if (++woken == 2) vm.request_power_off();
+      return cpu::Exit::Halted;
+    }
+    if (woken == 0) return cpu::Exit::Kicked;
+    vm.kick(1);
+    return cpu::Exit::Halted;
+  });
+  ASSERT_TRUE(vm.start(board, accelerator));
+  EXPECT_EQ(vm.run(), 0);
+  EXPECT_GE(woken, 2);
+}
+
+TEST(Vm, pause_stops_vcpus_that_want_the_machine_lock) {
+  Vm vm({.cpus = 4});
+  CountingBoard board;
+  ScriptAccelerator accelerator([&](cpu::Core&) {
+    std::scoped_lock hold(vm.lock());
+    return cpu::Exit::Kicked;
+  });
+  ASSERT_TRUE(vm.start(board, accelerator));
+  auto timer = vm.loop().monotonic_clock().make_timer([&] {
+    vm.request_pause();
+    vm.request_resume();
+    vm.loop().post([&] { vm.request_exit(3); });
+  });
+  timer->arm(vm.loop().monotonic_clock().now_ns() + 1'000'000);
+  EXPECT_EQ(vm.run(), 3);
+}
+
+}  // namespace
+}  // namespace rhea::machine
