@@ -1,0 +1,117 @@
+#include "engine/dbt/helpers/fpu_image.h"
+
+#include <cpuid.h>
+
+#include <array>
+
+namespace rhea::dbt::helpers {
+
+LocateHostPc locate_host_pc = nullptr;
+
+const Component& host_component(unsigned index) {
+  static const auto all = [] {
+    std::array<Component, xstate::kCount> found{};
+    for (unsigned i = 2; i < xstate::kCount; ++i) {
+      uint32_t eax = 0, ebx = 0, ecx = 0, edx = 0;
+      __get_cpuid_count(0xd, i, &eax, &ebx, &ecx, &edx);
+      if (uint64_t{eax} + ebx <= cpu::kXsaveBytes) found[i] = {ebx, eax};
+    }
+    found[xstate::kX87] = {0, xstate::kXmm};
+    found[xstate::kSse] = {xstate::kXmm, 256};
+    return found;
+  }();
+  return all[index];
+}
+
+void FpuImage::materialise() {
+  uint64_t used = in_use();
+  if ((used & xstate::kX87Bit) == 0) {
+    std::memset(image_, 0, xstate::kMxcsr);
+    std::memset(image_ + xstate::kSt, 0, xstate::kXmm - xstate::kSt);
+    set<uint16_t>(0, 0x37f);
+  }
+  for (unsigned i = 1; i < xstate::kCount; ++i) {
+    const Component& component = host_component(i);
+    if ((used >> i & 1) == 0 && component.size != 0) std::memset(image_ + component.offset, 0, component.size);
+  }
+}
+
+uint32_t FpuImage::mxcsr_mask() const {
+  static const uint32_t mask = [] {
+    alignas(16) uint8_t area[512] = {};
+    // SAFETY: FXSAVE writes 512 bytes.
+    asm volatile("fxsave %0" : "=m"(area));
+    uint32_t found;
+    std::memcpy(&found, area + 28, sizeof found);
+    return found != 0 ? found : 0xffbf;
+  }();
+  return mask;
+}
+
+X87Pointers guest_pointers(Core& c, const FpuImage& image) {
+  X87Pointers p{.fip = image.get<uint64_t>(8), .fdp = image.get<uint64_t>(16), .fcs = 0, .fds = 0,
+                .fop = image.get<uint16_t>(6)};
+  if ((image.in_use() & xstate::kX87Bit) == 0) return {};
+  uint64_t rip = 0;
+  if (locate_host_pc == nullptr) return {};
+  if (!locate_host_pc(c, p.fip, rip)) return p;  // as the guest loaded them
+  return {.fip = rip, .fdp = 0, .fcs = 0, .fds = 0, .fop = 0};
+}
+
+namespace {
+
+constexpr unsigned kPiece = 64;
+
+// Calls access(linear, position, size) for pieces of at most 64 bytes.
+template <class Access>
+bool for_pieces(Core& c, const Insn& insn, uint64_t add, unsigned size, bool write, Access access) {
+  auto segment = static_cast<cpu::SegIndex>(insn.mem.seg);
+  uint64_t base = effective_offset(c, insn) + add;
+  for (unsigned done = 0; done < size;) {
+    unsigned piece = size - done < kPiece ? size - done : kPiece;
+    uint64_t linear;
+    if (!cpu::to_linear(c, segment, (base + done) & size_mask(insn.addr_bytes), piece, write, linear)) return false;
+    if (!access(linear, done, piece)) return false;
+    done += piece;
+  }
+  return true;
+}
+
+}  // namespace
+
+bool probe_block(Core& c, const Insn& insn, uint64_t add, unsigned size) {
+  bool stack = insn.mem.seg == cpu::SS;
+  return for_pieces(c, insn, add, size, true, [&](uint64_t linear, unsigned, unsigned piece) {
+    return cpu::probe_write(c, linear, piece, cpu::current_privilege(c), stack);
+  });
+}
+
+bool read_block(Core& c, const Insn& insn, uint64_t add, void* to, unsigned size) {
+  bool stack = insn.mem.seg == cpu::SS;
+  return for_pieces(c, insn, add, size, false, [&](uint64_t linear, unsigned done, unsigned piece) {
+    return cpu::read_linear(c, linear, static_cast<uint8_t*>(to) + done, piece, cpu::current_privilege(c), stack);
+  });
+}
+
+bool write_block(Core& c, const Insn& insn, uint64_t add, const void* from, unsigned size) {
+  if (size > kPiece && !probe_block(c, insn, add, size)) return false;
+  bool stack = insn.mem.seg == cpu::SS;
+  return for_pieces(c, insn, add, size, true, [&](uint64_t linear, unsigned done, unsigned piece) {
+    return cpu::write_linear(c, linear, static_cast<const uint8_t*>(from) + done, piece, cpu::current_privilege(c),
+                             stack);
+  });
+}
+
+bool require_alignment(Core& c, const Insn& insn, unsigned alignment) {
+  uint64_t linear;
+  auto segment = static_cast<cpu::SegIndex>(insn.mem.seg);
+  if (!cpu::to_linear(c, segment, effective_offset(c, insn), 1, false, linear)) return false;
+  return (linear & (alignment - 1)) == 0 || c.raise(vec::GP, 0);
+}
+
+bool require_fpu(Core& c, bool emulation) {
+  uint64_t bits = cpu::cr0::TS | (emulation ? cpu::cr0::EM : 0);
+  return (c.s.cr0 & bits) == 0 || c.raise(vec::NM);
+}
+
+}  // namespace rhea::dbt::helpers

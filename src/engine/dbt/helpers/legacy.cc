@@ -1,0 +1,139 @@
+// Instructions that 64-bit mode does not have, and ENTER and XLAT. SDM vol. 2 per instruction. Flags that it leaves
+// undefined are as the host's CPU leaves them (measured by tests/differential).
+#include "engine/dbt/helpers/operands.h"
+
+namespace rhea::dbt::helpers {
+
+namespace {
+
+using cpu::rflags::AF;
+using cpu::rflags::CF;
+using cpu::rflags::OF;
+
+uint8_t al(const Core& c) { return static_cast<uint8_t>(c.s.gpr[cpu::RAX]); }
+
+void set_ax(Core& c, unsigned value) { write_gpr(c, cpu::RAX, 2, value & 0xffff); }
+
+// DAA and DAS: the adjustment's flags come from the result.
+Outcome decimal_adjust(Core& c, bool subtract) {
+  uint64_t old_flags = get_flags(c), flags = 0;
+  unsigned old = al(c), value = old;
+  auto adjust = [&](unsigned by) { value = subtract ? value - by : value + by; };
+  if ((old & 0xf) > 9 || (old_flags & AF) != 0) {
+    adjust(6);
+    flags |= AF;
+    if ((value & 0x100) != 0 || (old_flags & CF) != 0) flags |= CF;
+  }
+  if (old > 0x99 || (old_flags & CF) != 0) {
+    adjust(0x60);
+    flags |= CF;
+  }
+  auto result = static_cast<uint8_t>(value);
+  write_gpr(c, cpu::RAX, 1, result);
+  set_flags(c, flags | byte_result_flags(result));
+  return Outcome::Continue;
+}
+
+Outcome ascii_adjust(Core& c, bool subtract) {
+  auto ax = static_cast<unsigned>(c.s.gpr[cpu::RAX] & 0xffff);
+  bool carry = (ax & 0xf) > 9 || (get_flags(c) & AF) != 0;
+  if (carry) ax = subtract ? ax - 0x106 : ax + 0x106;
+  set_ax(c, ax & 0xff0f);
+  set_flags(c, (carry ? AF | CF : 0) | byte_result_flags(static_cast<uint8_t>(ax & 0xf)));
+  return Outcome::Continue;
+}
+
+}  // namespace
+
+Outcome daa(Core& c, const Insn&) { return decimal_adjust(c, false); }
+Outcome das(Core& c, const Insn&) { return decimal_adjust(c, true); }
+Outcome aaa(Core& c, const Insn&) { return ascii_adjust(c, false); }
+Outcome aas(Core& c, const Insn&) { return ascii_adjust(c, true); }
+
+Outcome aam(Core& c, const Insn& insn) {
+  unsigned base = insn.imm & 0xff;
+  if (base == 0) return done(c.raise(vec::DE));
+  unsigned value = al(c);
+  set_ax(c, value / base << 8 | value % base);
+  set_flags(c, byte_result_flags(static_cast<uint8_t>(value % base)));
+  return Outcome::Continue;
+}
+
+Outcome aad(Core& c, const Insn& insn) {
+  auto ax = static_cast<unsigned>(c.s.gpr[cpu::RAX] & 0xffff);
+  unsigned value = ((ax & 0xff) + (ax >> 8) * (insn.imm & 0xff)) & 0xff;
+  set_ax(c, value);
+  set_flags(c, byte_result_flags(static_cast<uint8_t>(value)));
+  return Outcome::Continue;
+}
+
+Outcome xlat(Core& c, const Insn& insn) {
+  uint64_t offset = (c.s.gpr[cpu::RBX] + al(c)) & size_mask(insn.addr_bytes);
+  uint8_t value;
+  if (!read_at(c, prefixed_segment(insn), offset, &value, 1)) return Outcome::Fault;
+  write_gpr(c, cpu::RAX, 1, value);
+  return Outcome::Continue;
+}
+
+Outcome bound(Core& c, const Insn& insn) {
+  uint64_t low, high;
+  if (!read_mem(c, insn, 0, low, insn.op_bytes)) return Outcome::Fault;
+  if (!read_mem(c, insn, insn.op_bytes, high, insn.op_bytes)) return Outcome::Fault;
+  int64_t index = sign_extend(read_gpr(c, insn.reg, insn.op_bytes), insn.op_bytes);
+  bool inside = index >= sign_extend(low, insn.op_bytes) && index <= sign_extend(high, insn.op_bytes);
+  return done(inside || c.raise(vec::BR));
+}
+
+Outcome pusha(Core& c, const Insn& insn) {
+  unsigned size = insn.op_bytes;
+  uint64_t mask = size_mask(stack_width(c));
+  for (unsigned i = 0; i < 8; ++i) {
+    uint64_t to = (c.s.gpr[cpu::RSP] - uint64_t{size} * (i + 1)) & mask;
+    if (!write_at(c, cpu::SS, to, &c.s.gpr[i], size)) return Outcome::Fault;
+  }
+  add_rsp(c, uint64_t{0} - size * 8u);
+  return Outcome::Continue;
+}
+
+Outcome popa(Core& c, const Insn& insn) {
+  unsigned size = insn.op_bytes;
+  uint64_t values[8];
+  for (unsigned i = 0; i < 8; ++i) {
+    if (!read_stack(c, uint64_t{size} * i, values[i], size)) return Outcome::Fault;
+  }
+  for (unsigned i = 0; i < 8; ++i) {
+    unsigned reg = 7 - i;
+    if (reg != cpu::RSP) write_gpr(c, static_cast<int>(reg), size, values[i]);
+  }
+  add_rsp(c, size * 8u);
+  return Outcome::Continue;
+}
+
+Outcome enter(Core& c, const Insn& insn) {
+  unsigned size = insn.op_bytes, width = stack_width(c);
+  unsigned level = insn.imm2 & 31;
+  uint64_t mask = size_mask(width);
+  uint64_t sp = (c.s.gpr[cpu::RSP] - size) & mask, bp = c.s.gpr[cpu::RBP] & mask;
+  if (!write_at(c, cpu::SS, sp, &c.s.gpr[cpu::RBP], size)) return Outcome::Fault;
+  uint64_t frame = sp;
+  for (unsigned i = 1; i < level; ++i) {
+    uint64_t value = 0;
+    bp = (bp - size) & mask;
+    sp = (sp - size) & mask;
+    if (!read_at(c, cpu::SS, bp, &value, size) || !write_at(c, cpu::SS, sp, &value, size)) return Outcome::Fault;
+  }
+  if (level != 0) {
+    sp = (sp - size) & mask;
+    if (!write_at(c, cpu::SS, sp, &frame, size)) return Outcome::Fault;
+  }
+  sp = (sp - static_cast<uint16_t>(insn.imm)) & mask;
+  // The final stack pointer must be writable (SDM vol. 2, ENTER).
+  uint64_t linear;
+  if (!cpu::to_linear(c, cpu::SS, sp, size, true, linear)) return Outcome::Fault;
+  if (!cpu::probe_write(c, linear, size, cpu::current_privilege(c), true)) return Outcome::Fault;
+  write_gpr(c, cpu::RBP, width == 2 ? 2 : size == 2 ? 2 : width, frame);
+  write_gpr(c, cpu::RSP, width, sp);
+  return Outcome::Continue;
+}
+
+}  // namespace rhea::dbt::helpers
