@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <string_view>
 #include <vector>
 
 #include "engine/dbt/helpers/helpers.h"
@@ -53,6 +54,24 @@ consteval Isa isa_of(ZydisISASet set) {
   throw "a row of a set without an ISA line";
 }
 
+struct FeatureName {
+  std::string_view name;
+  cpu::Feature feature;
+};
+constexpr FeatureName kFeatureNames[] = {
+#define FEATURE(id, name, leaf, subleaf, reg, bit, source) {name, cpu::Feature::id},
+#include "cpu/features.inc"
+#undef FEATURE
+};
+
+consteval uint16_t feature_number(std::string_view name) {
+  if (name.empty()) return kNoFeature;
+  for (const FeatureName& f : kFeatureNames) {
+    if (f.name == name) return static_cast<uint16_t>(f.feature);
+  }
+  throw "a feature that cpu/features.inc does not have";
+}
+
 consteval Form row(ZydisISASet set, ZydisMnemonic mnemonic, Pattern pattern, Action action, Unit unit,
                    const char* feature = nullptr, bool older = false, const char* helper_name = nullptr,
                    Helper helper = nullptr, bool reads = false, bool writes = false) {
@@ -66,8 +85,8 @@ consteval Form row(ZydisISASet set, ZydisMnemonic mnemonic, Pattern pattern, Act
           .reads_flags = reads,
           .writes_flags = writes,
           .older_without_feature = older,
-          .feature_name = own ? feature : isa.feature,
-          .feature2_name = own ? "" : isa.feature2,
+          .feature = feature_number(own ? feature : isa.feature),
+          .feature2 = own ? kNoFeature : feature_number(isa.feature2),
           .helper_name = helper_name,
           .helper = helper};
 }
@@ -99,7 +118,7 @@ constexpr Form kForms[] = {
 constexpr Form kUndefined = {.mnemonic = ZYDIS_MNEMONIC_INVALID, .isa_set = ZYDIS_ISA_SET_INVALID,
                              .pattern = Pattern::Any, .action = Action::Undefined, .unit = Unit::Integer,
                              .reads_flags = false, .writes_flags = false, .older_without_feature = false,
-                             .feature_name = "", .feature2_name = "", .helper_name = nullptr, .helper = nullptr};
+                             .feature = kNoFeature, .feature2 = kNoFeature, .helper_name = nullptr, .helper = nullptr};
 
 // Rows by mnemonic, in table order within one.
 struct Index {
@@ -186,8 +205,11 @@ const Form* find_form(const Insn& insn) {
   return &kUndefined;
 }
 
-bool form_available(const Form& form, const cpu::CpuidTable&) {
-  return form.action != Action::Undefined;
+bool form_available(const Form& form, const cpu::CpuidTable& cpuid) {
+  for (uint16_t feature : {form.feature, form.feature2}) {
+    if (feature != kNoFeature && !cpuid.has(static_cast<cpu::Feature>(feature))) return false;
+  }
+  return true;
 }
 
 std::span<const Form> all_forms() { return kForms; }

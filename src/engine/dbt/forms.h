@@ -68,11 +68,12 @@ struct Form {
   bool reads_flags;      // helper needs s.status_flags
   bool writes_flags;     // helper changes s.status_flags
   bool older_without_feature;  // LZCNT, TZCNT: without the feature it is BSR, BSF (drop the F3), not #UD
-  const char* feature_name;    // QEMU's names; empty: always there
-  const char* feature2_name;
+  uint16_t feature, feature2;  // cpu::Feature, or kNoFeature
   const char* helper_name;
   Helper helper;         // Help*, else null
 };
+
+inline constexpr uint16_t kNoFeature = 0xffff;
 
 // Never null: an Undefined form when nothing matches. Needs Insn::mnemonic, isa_set, encoding, map, opcode, has_modrm,
 // modrm, has_mem, code_bits, rep, repne and raw/length.

@@ -31,7 +31,7 @@ unsigned port_size(const Insn& insn) { return (insn.opcode & 1) == 0 ? 1 : insn.
 template <class One>
 Outcome repeat(Core& c, const Insn& insn, int pointer, unsigned size, One one) {
   uint64_t mask = size_mask(insn.addr_bytes);
-  bool rep = insn.rep || insn.repne;
+  bool rep = repeat_prefix(insn) != 0;
   uint64_t count = rep ? c.s.gpr[cpu::RCX] & mask : 1;
   uint64_t step = c.s.direction_flag != 0 ? uint64_t{0} - size : size;
   while (count != 0) {

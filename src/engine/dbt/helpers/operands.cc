@@ -5,7 +5,7 @@ namespace rhea::dbt {
 uint64_t effective_offset(const cpu::Core& c, const Insn& insn) {
   auto address = static_cast<uint64_t>(insn.mem.disp);
   if (insn.mem.base == kRip) {
-    address += c.s.rip + insn.length;
+    address += c.s.rip;  // the displacement is from this instruction's start
   } else if (insn.mem.base >= 0) {
     address += c.s.gpr[insn.mem.base & 15];
   }
@@ -29,6 +29,18 @@ cpu::SegIndex prefixed_segment(const Insn& insn, SegIndex default_segment) {
       case 0x64: found = cpu::FS; break;
       case 0x65: found = cpu::GS; break;
       case 0x66: case 0x67: case 0xf0: case 0xf2: case 0xf3: break;
+      default: return found;
+    }
+  }
+  return found;
+}
+
+uint8_t repeat_prefix(const Insn& insn) {
+  uint8_t found = 0;
+  for (unsigned i = 0; i < insn.length; ++i) {
+    switch (insn.raw[i]) {
+      case 0xf2: case 0xf3: found = insn.raw[i]; break;
+      case 0x26: case 0x2e: case 0x36: case 0x3e: case 0x64: case 0x65: case 0x66: case 0x67: case 0xf0: break;
       default: return found;
     }
   }

@@ -76,6 +76,9 @@ namespace vec = cpu::vec;
 // Segment that a segment-override prefix names, or the default; for instructions with an implicit memory operand.
 cpu::SegIndex prefixed_segment(const Insn& insn, cpu::SegIndex default_segment = cpu::DS);
 
+// The last of F2 and F3 among the prefixes, or 0.
+uint8_t repeat_prefix(const Insn& insn);
+
 // The checks and the access, up to 64 bytes, on behalf of the current privilege level. size > 8 is not subject to #AC.
 bool read_at(Core& c, cpu::SegIndex segment, uint64_t offset, void* to, unsigned size);
 bool write_at(Core& c, cpu::SegIndex segment, uint64_t offset, const void* from, unsigned size);

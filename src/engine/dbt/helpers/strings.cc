@@ -27,7 +27,7 @@ StringOp decode(const Core& c, const Insn& insn) {
   return {.size = (insn.opcode & 1) == 0 ? 1u : insn.op_bytes,
           .width = insn.addr_bytes,
           .source = prefixed_segment(insn),
-          .rep = insn.rep || insn.repne,
+          .rep = repeat_prefix(insn) != 0,
           .down = c.s.direction_flag != 0,
           .mask = size_mask(insn.addr_bytes)};
 }
@@ -266,7 +266,7 @@ bool condition_holds(const Core& c, bool while_equal) {
 
 Outcome cmps(Core& c, const Insn& insn) {
   StringOp op = decode(c, insn);
-  bool while_equal = !insn.repne;
+  bool while_equal = repeat_prefix(insn) != 0xf2;
   const uint16_t flags_before = c.s.status_flags;
   for (uint64_t left = counter(c, op), n; left != 0; left -= n) {
     Run a, b;
@@ -295,7 +295,7 @@ Outcome cmps(Core& c, const Insn& insn) {
 
 Outcome scas(Core& c, const Insn& insn) {
   StringOp op = decode(c, insn);
-  bool while_equal = !insn.repne;
+  bool while_equal = repeat_prefix(insn) != 0xf2;
   const uint16_t flags_before = c.s.status_flags;
   uint64_t value = c.s.gpr[cpu::RAX];
   for (uint64_t left = counter(c, op), n; left != 0; left -= n) {

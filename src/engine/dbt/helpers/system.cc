@@ -66,6 +66,16 @@ Outcome mov_to_dr(Core& c, const Insn& insn) {
   return done(cpu::write_dr(c, static_cast<unsigned>(insn.reg), read_gpr(c, insn.rm, register_width(insn))));
 }
 
+// Unlike the instructions it waits for it looks at MP.
+Outcome fwait(Core& c, const Insn&) {
+  constexpr uint64_t kBoth = cpu::cr0::MP | cpu::cr0::TS;
+  if ((c.s.cr0 & kBoth) == kBoth) return done(c.raise(vec::NM));
+  uint16_t status;
+  // SAFETY: the guest's x87 state is the host's; FNSTSW waits for nothing.
+  asm volatile("fnstsw %0" : "=a"(status));
+  return done((status & 0x80) == 0 || c.raise(vec::MF));
+}
+
 Outcome clts(Core& c, const Insn&) {
   if (!require_cpl0(c)) return Outcome::Fault;
   if ((c.s.cr0 & cpu::cr0::TS) != 0) {
