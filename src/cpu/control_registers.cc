@@ -37,29 +37,25 @@ bool leave_paging(Core& c, uint64_t& new_efer) {
   return true;
 }
 
+bool has(const Core& c, Feature f) { return c.cpuid != nullptr && c.cpuid->has(f); }
+
 // The CR4 bits this guest's CPUID gives it.
 uint64_t cr4_allowed(const Core& c) {
-  CpuidRegs basic = query_cpuid(c, 1, 0);
-  CpuidRegs ext = query_cpuid(c, 7, 0);
-  uint64_t allowed = cr4::TSD | cr4::PCE | cr4::MCE;
-  auto give = [&](uint32_t reg, unsigned bit, uint64_t bits) {
-    if ((reg >> bit & 1) != 0) allowed |= bits;
+  struct Given {
+    Feature feature;
+    uint64_t bits;
   };
-  give(basic.edx, 1, cr4::VME | cr4::PVI);
-  give(basic.edx, 2, cr4::DE);
-  give(basic.edx, 3, cr4::PSE);
-  give(basic.edx, 6, cr4::PAE);
-  give(basic.edx, 13, cr4::PGE);
-  give(basic.edx, 24, cr4::OSFXSR);
-  give(basic.edx, 25, cr4::OSXMMEXCPT);
-  give(basic.ecx, 17, cr4::PCIDE);
-  give(basic.ecx, 26, cr4::OSXSAVE);
-  give(ext.ebx, 0, cr4::FSGSBASE);
-  give(ext.ebx, 7, cr4::SMEP);
-  give(ext.ebx, 20, cr4::SMAP);
-  give(ext.ecx, 2, cr4::UMIP);
-  give(ext.ecx, 3, cr4::PKE);
-  give(ext.ecx, 16, cr4::LA57);
+  static constexpr Given kGiven[] = {
+      {Feature::vme, cr4::VME | cr4::PVI}, {Feature::de, cr4::DE},         {Feature::pse, cr4::PSE},
+      {Feature::pae, cr4::PAE},            {Feature::pge, cr4::PGE},       {Feature::fxsr, cr4::OSFXSR},
+      {Feature::sse, cr4::OSXMMEXCPT},     {Feature::pcid, cr4::PCIDE},    {Feature::xsave, cr4::OSXSAVE},
+      {Feature::smep, cr4::SMEP},          {Feature::smap, cr4::SMAP},     {Feature::fsgsbase, cr4::FSGSBASE},
+      {Feature::umip, cr4::UMIP},          {Feature::pku, cr4::PKE},       {Feature::la57, cr4::LA57},
+  };
+  uint64_t allowed = cr4::TSD | cr4::PCE | cr4::MCE;
+  for (const Given& g : kGiven) {
+    if (has(c, g.feature)) allowed |= g.bits;
+  }
   return allowed;
 }
 
@@ -159,12 +155,8 @@ bool read_cr8(Core& c, uint64_t& value) {
 
 bool write_efer(Core& c, uint64_t value) {
   if (!supervisor(c)) return false;
-  CpuidRegs ext = query_cpuid(c, 0x80000001, 0);
-  uint64_t allowed = 0;
-  if ((ext.edx >> 11 & 1) != 0) allowed |= efer::SCE;
-  if ((ext.edx >> 20 & 1) != 0) allowed |= efer::NXE;
-  if ((ext.edx >> 25 & 1) != 0) allowed |= efer::FFXSR;
-  if ((ext.edx >> 29 & 1) != 0) allowed |= efer::LME | efer::LMA;
+  uint64_t allowed = (has(c, Feature::syscall) ? efer::SCE : 0) | (has(c, Feature::nx) ? efer::NXE : 0) |
+                     (has(c, Feature::fxsr_opt) ? efer::FFXSR : 0) | (has(c, Feature::lm) ? efer::LME | efer::LMA : 0);
   if ((value & ~allowed) != 0) return c.raise(vec::GP, 0);
   uint64_t changed = value ^ c.s.efer;
   if ((changed & efer::LME) != 0 && (c.s.cr0 & cr0::PG) != 0) return c.raise(vec::GP, 0);

@@ -17,6 +17,8 @@ void power_up_state(Core& c) {
   s.apic_base = kApicAddress | kApicEnabled | (c.index == 0 ? kApicBootProcessor : 0);
   s.misc_enable = 1;  // fast strings
   s.smbase = 0x30000;
+  s.mcg_ctl = ~0ull;
+  for (auto& bank : s.mc_banks) bank[0] = ~0ull;
   for (unsigned i = 0; i < kXsaveBytes; i++) s.xsave[i] = 0;
   s.xsave[0] = 0x40;  // FCW 0040h
   s.xsave[4] = 0xff;  // all tags "zero", in the abridged form valid

@@ -10,7 +10,7 @@
 namespace rhea::cpu {
 namespace {
 
-bool long_mode_capable(const Core& c) { return (query_cpuid(c, 0x80000001, 0).edx >> 29 & 1) != 0; }
+bool long_mode_capable(const Core& c) { return c.cpuid != nullptr && c.cpuid->has(Feature::lm); }
 
 void switch_memory(Core& c) {
   if (c.smm_memory == nullptr) return;

@@ -15,7 +15,7 @@ constexpr uint32_t kFlatCode = kBase | attr::kCode | attr::kReadable;
 constexpr uint32_t kFlatData = kBase | attr::kWritable | attr::kBig;
 constexpr uint32_t kRing3 = 3u << attr::kDplShift;
 
-bool amd(const Core& c) { return c.cpuid != nullptr && query_cpuid(c, 0, 0).ebx == 0x68747541; }  // "Auth"
+bool amd(const Core& c) { return c.cpuid != nullptr && c.cpuid->vendor == Vendor::Amd; }
 
 void enter_ring(Core& c, unsigned cpl, uint16_t cs, uint16_t ss, bool wide) {
   uint32_t ring = cpl == 3 ? kRing3 : 0;
