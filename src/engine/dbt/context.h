@@ -93,6 +93,7 @@ struct Context {
   uint64_t rip_page;              // instruction pointer of the current page's first byte: rip = rip_page + page offset
   uint32_t mode;                  // mode::*
   uint32_t bank;
+  uint64_t segment_end[2][6];     // [write][ES..GS]: first offset beyond the segment for simple segments, 0: ask C++
   uint64_t saved_rsp;             // host stack on entry
   uint64_t scratch[4];
   const void* fault_site;
