@@ -33,21 +33,17 @@ Result<std::unique_ptr<CodeCache>> CodeCache::create(uint64_t bytes) {
   if (rw == MAP_FAILED || rx == MAP_FAILED) return fail_errno(e, "mapping the translation cache");
   c->rw_ = c->cursor_ = c->thunks_end_ = static_cast<uint8_t*>(rw);
   c->rx_ = static_cast<uint8_t*>(rx);
-  c->heads_ = std::make_unique<std::atomic<Block*>[]>(1u << kHashBits);
+  c->heads_ = new std::atomic<Block*>[1u << kHashBits]();
   return c;
 }
 
 CodeCache::~CodeCache() {
   if (rw_ != nullptr) munmap(rw_, size_);
   if (rx_ != nullptr) munmap(rx_, size_);
+  delete[] heads_;
   for (PageTable& t : tables_) {
     if (t.pages != nullptr) munmap(static_cast<void*>(t.pages), t.count * sizeof(*t.pages));
   }
-}
-
-unsigned CodeCache::hash(uint32_t ram_id, uint64_t offset, uint32_t mode) {
-  uint64_t h = (offset ^ (static_cast<uint64_t>(ram_id) << 40) ^ (static_cast<uint64_t>(mode) << 44)) * 0x9e3779b97f4a7c15u;
-  return static_cast<unsigned>(h >> (64 - kHashBits));
 }
 
 bool CodeCache::has_room() const { return static_cast<uint64_t>(cursor_ - rw_) + kBlockReserve <= size_; }
@@ -105,6 +101,7 @@ void CodeCache::publish(CacheLock&, Block& block, uint8_t* end) {
 
 void CodeCache::drop(CacheLock&, Block& block) {
   if (block.dropped.exchange(true)) return;
+  drop_epoch_.fetch_add(1);
   // Whoever still reaches the entry (another vCPU's jump table) goes to the dispatcher: two bytes, aligned, `jmp` back
   // to the call that precedes the entry.
   uint16_t jump_back = static_cast<uint16_t>(0xeb | static_cast<unsigned>(static_cast<uint8_t>(-(5 + 2))) << 8);

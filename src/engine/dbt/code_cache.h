@@ -26,6 +26,8 @@ class CodeCache {
 
   // Hot, no lock: the live block or null. A crossing block must be checked by the caller for its second page.
   Block* find(const memory::RamBlock& ram, uint64_t offset, uint32_t mode) const;
+  // Changes with every drop: whoever may have dropped its own block compares.
+  uint64_t drop_epoch() const { return drop_epoch_.load(std::memory_order_relaxed); }
   // Lines of the page that hold code (0: none).
   uint64_t code_lines(const memory::RamBlock& ram, uint64_t page) const;
 
@@ -69,17 +71,21 @@ class CodeCache {
   };
 
   CodeCache() = default;
-  static unsigned hash(uint32_t ram_id, uint64_t offset, uint32_t mode);
+  static unsigned hash(uint32_t ram_id, uint64_t offset, uint32_t mode) {
+    uint64_t h = (offset ^ (static_cast<uint64_t>(ram_id) << 40) ^ (static_cast<uint64_t>(mode) << 44)) * 0x9e3779b97f4a7c15u;
+    return static_cast<unsigned>(h >> (64 - kHashBits));
+  }
   CodePage& page_for(memory::RamBlock& ram, uint64_t page);
   void attach(Block& block, memory::RamBlock& ram, uint64_t page, uint64_t lines);
 
   std::recursive_mutex mutex_;
+  std::atomic<uint64_t> drop_epoch_{0};
   uint8_t* rw_ = nullptr;
   uint8_t* rx_ = nullptr;
   uint64_t size_ = 0;
   uint8_t* cursor_ = nullptr;
   uint8_t* thunks_end_ = nullptr;
-  std::unique_ptr<std::atomic<Block*>[]> heads_;
+  std::atomic<Block*>* heads_ = nullptr;
   PageTable tables_[kMaxRams];
   std::deque<Block> blocks_;
   std::deque<LinkSite> links_;

@@ -55,9 +55,11 @@ struct AccessBank {
   Slot write[kSlots];
   Slot tlb_read[kTlbEntries];
   Slot tlb_write[kTlbEntries];
-  uint8_t tlb_global[kTlbEntries];
-  FillLog<256> slots_filled;      // index of slot, writes offset by kSlots
-  FillLog<512> tlb_filled;        // likewise by kTlbEntries
+  uint8_t tlb_read_global[kTlbEntries];
+  uint8_t tlb_write_global[kTlbEntries];
+  // Indexes, writes offset by kSlots or kTlbEntries; bit 15: not from a global page (kept apart in kBankKernel only).
+  FillLog<2 * kSlots> slots_filled;
+  FillLog<2 * kTlbEntries> tlb_filled;
 };
 
 struct JumpBank {
@@ -96,18 +98,25 @@ struct Context {
   uint64_t segment_end[2][6];     // [write][ES..GS]: first offset beyond the segment for simple segments, 0: ask C++
   uint64_t saved_rsp;             // host stack on entry
   uint64_t scratch[4];
-  const void* fault_site;
   uint32_t signal_vector;
-  uint32_t signal_code;
+  uint32_t signal_page_offset;
   uint8_t in_cold;                // guest vector state is in core.s.xsave, not in the host's registers
   uint8_t irq_deferred;           // an interrupt is pending but IF was 0
   uint8_t debugger_step;
+  uint8_t always_single;          // option: one instruction a block
+  uint8_t link_on;                // option
   uint8_t exit_reason;            // cpu::Exit + 1
-  uint8_t shadow_armed;           // the shadowed instruction has been dispatched
+  uint8_t single_ran;             // a single-instruction block was entered: finish its step at the next dispatch
+  uint8_t trap_after_single;      // RFLAGS.TF was set when it began
+  uint8_t jump_not_global[kBanks];
+  uint64_t cr3_seen;
+  uint32_t pkru_seen;
   PendingStore store;
   alignas(64) uint8_t bounce[2 * 4096];
 
+  Context* self;
   uint64_t xsave_mask;
+  uint32_t host_mxcsr;            // for our own C++
   CodeCache* cache;
   DbtEngine* owner;
   Counters counters;

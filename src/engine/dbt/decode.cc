@@ -212,6 +212,7 @@ void take_flags(const ZydisDecodedInstruction& z, Insn& out) {
 
 void take_fields(const ZydisDecodedInstruction& z, Insn& out) {
   out.mnemonic = static_cast<uint16_t>(z.mnemonic);
+  out.isa_set = static_cast<uint16_t>(z.meta.isa_set);
   out.opcode = z.opcode;
   out.map = static_cast<uint8_t>(z.opcode_map);
   out.length = z.length;
