@@ -15,7 +15,7 @@ namespace rhea::dbt {
 
 struct Block;
 class CodeCache;
-class DbtEngine;
+class DbtShared;
 
 // A translated page of guest linear memory: an access to `ea` is inside it when ea - tag < 4096, and its host address is
 // ea + delta. The empty entry has a non-canonical tag and a delta that sends it to host page 0, which is never mapped.
@@ -118,7 +118,7 @@ struct Context {
   uint64_t xsave_mask;
   uint32_t host_mxcsr;            // for our own C++
   CodeCache* cache;
-  DbtEngine* owner;
+  DbtShared* owner;
   Counters counters;
 
   FetchEntry fetch[kBanks][kFetchEntries];

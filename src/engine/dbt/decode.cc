@@ -128,11 +128,8 @@ void take_memory(const ZydisDecodedOperand& op, const ZydisDecodedInstruction& z
   m.scale = op.mem.scale == 8 ? 3 : op.mem.scale == 4 ? 2 : op.mem.scale == 2 ? 1 : 0;
   m.disp = op.mem.disp.value;
   if (m.base == kRip) m.disp += z.length;  // relative to the next instruction: now to this one's start
-  m.seg = out.code_bits == 64 ? (op.mem.segment == ZYDIS_REGISTER_FS   ? cpu::FS
-                                 : op.mem.segment == ZYDIS_REGISTER_GS ? cpu::GS
-                                 : op.mem.segment == ZYDIS_REGISTER_SS ? cpu::SS
-                                                                       : cpu::DS)
-                              : segment_index(op.mem.segment);
+  m.seg = segment_index(op.mem.segment);
+  if (out.code_bits == 64 && (m.seg == cpu::ES || m.seg == cpu::CS)) m.seg = cpu::DS;
   if (op.mem.type == ZYDIS_MEMOP_TYPE_AGEN) return;
   m.bytes = static_cast<uint16_t>(op.size / 8);
   m.read = (op.actions & ZYDIS_OPERAND_ACTION_MASK_READ) != 0;
@@ -240,7 +237,11 @@ void take_fields(const ZydisDecodedInstruction& z, Insn& out) {
     case ZYDIS_INSTRUCTION_ENCODING_3DNOW: out.encoding = Encoding::ThreeDNow; break;
     default:
       out.encoding = Encoding::Legacy;
-      if (out.has_rex) out.rex_w = z.raw.rex.W, out.rex_r = z.raw.rex.R, out.rex_x = z.raw.rex.X, out.rex_b = z.raw.rex.B;
+      if (!out.has_rex) break;
+      out.rex_w = z.raw.rex.W;
+      out.rex_r = z.raw.rex.R;
+      out.rex_x = z.raw.rex.X;
+      out.rex_b = z.raw.rex.B;
   }
 }
 

@@ -8,24 +8,21 @@
 
 #include <cerrno>
 #include <cstring>
-#include <ctime>
 #include <new>
 
 #include "base/check.h"
 #include "cpu/control_transfer.h"
 #include "cpu/paging.h"
+#include "engine/dbt/forms.h"
 #include "engine/dbt/runtime.h"
 #include "engine/dbt/shared.h"
 #include "engine/dbt/signals.h"
-#include "engine/dbt/translate.h"
 
 namespace rhea::dbt {
 
 namespace {
 
 constexpr cpu::EngineHooks kHooks{hook_flush_tlb, hook_flush_page, hook_mode_changed};
-
-DbtShared& shared_of(Context& c) { return *reinterpret_cast<DbtShared*>(c.owner); }
 
 uint64_t host_xcr0() {
   uint32_t a = 0, d = 0;
@@ -36,12 +33,6 @@ uint64_t host_xcr0() {
 // The trampoline must not save twice: inside it the host's registers are ours.
 void call_cold(void (*fn)(void*), void* arg);
 thread_local Context* current = nullptr;
-
-int64_t now_ns() {
-  timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return t.tv_sec * 1000000000ll + t.tv_nsec;
-}
 
 class Engine final : public cpu::Engine {
  public:
@@ -123,7 +114,7 @@ Result<std::unique_ptr<cpu::Engine>> make_dbt_engine(std::shared_ptr<DbtShared> 
   auto* c = new (m) Context();
   c->self = c;
   c->cache = shared->cache.get();
-  c->owner = reinterpret_cast<DbtEngine*>(shared.get());
+  c->owner = shared.get();
   c->in_cold = 1;
   c->host_mxcsr = 0x1f80;
   c->xsave_mask = host_xcr0() & 0xe7;
@@ -139,98 +130,6 @@ Result<std::unique_ptr<cpu::Engine>> make_dbt_engine(std::shared_ptr<DbtShared> 
   c->core.call_cold = call_cold;
   install_fault_handlers(*shared->cache, shared->thunks);
   return std::make_unique<Engine>(std::move(shared), c);
-}
-
-void cold_translate(void* arg) {
-  auto& r = *static_cast<TranslateRequest*>(arg);
-  Context& c = *r.context;
-  DbtShared& shared = shared_of(c);
-  int64_t began = now_ns();
-  if (!shared.cache->has_room()) {
-    shared.exclusive.begin(c);
-    CacheLock lock = shared.cache->lock();
-    shared.cache->reset(lock);
-    ++shared.resets;
-    for (Context* other : shared.exclusive.all()) {
-      for (JumpBank& j : other->jump) {
-        for (JumpEntry& e : j.entry) e.rip = kEmptyRip;
-        j.filled.count = 0;
-      }
-    }
-    lock.unlock();
-    shared.exclusive.end(c);
-  }
-  TranslateInput in{};
-  in.ram = r.ram;
-  in.offset = r.offset;
-  in.page_offset = static_cast<unsigned>(r.linear & kPageMask);
-  in.mode = c.mode;
-  uint8_t buffer[16];
-  if (r.ram != nullptr) {
-    uint64_t page = r.offset / kPageSize;
-    if (!r.ram->page_has_code(page)) {
-      // From now on no new write entries for it; then the old ones go, everywhere, before a byte is read.
-      r.ram->set_page_has_code(page, true);
-      const uint8_t* host_page = r.ram->host() + page * kPageSize;
-      if (shared.exclusive.all().size() > 1) {
-        shared.exclusive.begin(c);
-        for (Context* other : shared.exclusive.all()) drop_write_entries(*other, host_page);
-        shared.exclusive.end(c);
-      } else {
-        drop_write_entries(c, host_page);
-      }
-    }
-    in.bytes = r.ram->host() + r.offset;
-    in.available = static_cast<unsigned>(kPageSize - in.page_offset);
-  } else {
-    cpu::Translation t;
-    if (!cpu::translate(c.core, r.linear, cpu::Access::Fetch, cpu::current_privilege(c.core), t)) {
-      r.faulted = true;
-      return;
-    }
-    unsigned n = std::min<unsigned>(15, static_cast<unsigned>(kPageSize - in.page_offset));
-    for (unsigned i = 0; i < n; ++i) buffer[i] = static_cast<uint8_t>(cpu::read_physical(c.core, t.gpa + i, 1));
-    in.bytes = buffer;
-    in.available = n;
-  }
-  CacheLock lock = shared.cache->lock();
-  if (r.ram != nullptr && (r.result = shared.cache->find(*r.ram, r.offset, c.mode)) != nullptr) return;  // another vCPU was faster
-  r.result = translate(*shared.cache, lock, shared.thunks, shared.options, *c.core.cpuid, c.counters, in);
-  if (r.result == nullptr) {  // its first instruction goes on on the next page
-    lock.unlock();
-    uint64_t next = (r.linear & ~kPageMask) + kPageSize;
-    if (!is64(c.mode)) next &= 0xffffffff;
-    cpu::Translation t;
-    if (!cpu::translate(c.core, next, cpu::Access::Fetch, cpu::current_privilege(c.core), t)) {
-      r.faulted = true;
-      return;
-    }
-    unsigned first = std::min(in.available, 15u);
-    std::memmove(buffer, in.bytes, first);
-    for (unsigned i = first; i < 15; ++i) buffer[i] = static_cast<uint8_t>(cpu::read_physical(c.core, t.gpa + (i - first), 1));
-    const memory::FlatRange* range = c.core.memory->view()->find(t.gpa);
-    in.bytes = buffer;
-    in.available = 15;
-    in.crossing = true;
-    if (range != nullptr && range->ram != nullptr && in.ram != nullptr) {
-      in.second_ram = range->ram;
-      in.second_offset = range->offset + (t.gpa - range->start);
-      uint64_t second_page = in.second_offset / kPageSize;
-      if (!range->ram->page_has_code(second_page)) {
-        range->ram->set_page_has_code(second_page, true);
-        const uint8_t* host_page = range->ram->host() + second_page * kPageSize;
-        shared.exclusive.begin(c);
-        for (Context* other : shared.exclusive.all()) drop_write_entries(*other, host_page);
-        shared.exclusive.end(c);
-      }
-    } else {
-      in.ram = nullptr;  // part of it is not RAM: used once
-      in.crossing = false;
-    }
-    lock.lock();
-    r.result = translate(*shared.cache, lock, shared.thunks, shared.options, *c.core.cpuid, c.counters, in);
-  }
-  shared.translate_ns += static_cast<uint64_t>(now_ns() - began);
 }
 
 void cold_link(void* arg) {

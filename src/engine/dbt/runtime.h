@@ -9,6 +9,7 @@
 
 namespace rhea::dbt {
 
+struct Insn;
 struct LinkSite;
 
 // rax:rdx of the thunks. code 0: go on behind the call with value; 1: at the site's alternative with value; 2: jump to
