@@ -262,6 +262,7 @@ bool Emitter::rewrite(const Insn& i, uint16_t live_after) {
     case ZYDIS_MNEMONIC_POP: return pop(i, live_after);
     case ZYDIS_MNEMONIC_LEAVE: leave(i, live_after); return true;
     case ZYDIS_MNEMONIC_LEA: lea(i); return true;
+    case ZYDIS_MNEMONIC_MOV: copy(i, live_after); return true;  // moffs forms
     default: break;
   }
   if (condition_of(i.mnemonic) >= 0) {

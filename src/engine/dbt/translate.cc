@@ -2,8 +2,10 @@
 
 #include <Zydis/Zydis.h>
 
+#include <algorithm>
 #include <vector>
 
+#include "base/check.h"
 #include "engine/dbt/decode.h"
 #include "engine/dbt/emitter.h"
 #include "engine/dbt/forms.h"
@@ -193,7 +195,7 @@ class BlockTranslator final : Emitter::TargetFlags {
       switch (i.form->action) {
         case Action::Nop: break;
         case Action::Copy: e.copy(i, live_[n]); break;
-        case Action::Rewrite: e.rewrite(i, live_[n]); break;
+        case Action::Rewrite: CHECK(e.rewrite(i, live_[n])); break;
         case Action::Help:
         case Action::HelpFull: e.help(i, live_[n]); break;
         default: e.help_end(i); break;
