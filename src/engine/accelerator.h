@@ -11,6 +11,10 @@
 #include "cpu/feature.h"
 #include "memory/address_space.h"
 
+namespace rhea::dbt {
+struct DbtOptions;  // engine/dbt/options.h
+}
+
 namespace rhea::engine {
 
 class Accelerator {
@@ -28,5 +32,6 @@ class Accelerator {
 };
 
 Result<std::unique_ptr<Accelerator>> open_kvm();
+Result<std::unique_ptr<Accelerator>> open_dbt(const dbt::DbtOptions& options);
 
 }  // namespace rhea::engine
