@@ -5,14 +5,23 @@
 
 #include <string>
 
+#include "cpu/paging.h"
+
 namespace rhea::machine {
 
-Vcpu::Vcpu(std::unique_ptr<cpu::Engine> engine, Listener& listener)
-    : listener_(listener), engine_(std::move(engine)) {}
+Vcpu::Vcpu(unsigned index, Listener& listener) : listener_(listener) {
+  core_.index = index;
+  cpu::paging_create(core_);
+}
 
-Vcpu::~Vcpu() { quit(); }
+Vcpu::~Vcpu() {
+  quit();
+  engine_.reset();
+  cpu::paging_destroy(core_);
+}
 
-void Vcpu::start() {
+void Vcpu::start(std::unique_ptr<cpu::Engine> engine) {
+  engine_ = std::move(engine);
   thread_ = std::thread([this] { main(); });
   wait_stopped();
 }
@@ -30,7 +39,7 @@ void Vcpu::request_stop() {
     stop_ = true;
   }
   changed_.notify_all();
-  core().pending.fetch_or(cpu::pending::kExit);
+  core_.pending.fetch_or(cpu::pending::kExit);
   kick();
 }
 
@@ -59,7 +68,7 @@ void Vcpu::quit() {
 
 void Vcpu::kick() {
   wake_.fetch_add(1);
-  engine_->kick();
+  if (engine_ != nullptr) engine_->kick();
   wake_.notify_one();
 }
 
@@ -82,7 +91,7 @@ bool Vcpu::stand_still() {
     changed_.notify_all();
   }
   stopped_ = false;
-  core().pending.fetch_and(~cpu::pending::kExit);
+  core_.pending.fetch_and(~cpu::pending::kExit);
   return true;
 }
 

@@ -34,6 +34,7 @@ struct PcConfig {
   std::optional<uint16_t> boot_menu_ms;
   std::optional<uint32_t> boot_fail_wait_ms;
   bool hpet = true;
+  bool smm = true;                    // the engine can do it
   bool rtc_runs_with_vm = false;      // -rtc clock=vm
   int64_t rtc_base_seconds = 0;       // what the clock shows at start
   uint32_t cpuid_signature = 0, cpuid_features = 0;  // CPUID.1 EAX, EDX, for the firmware's tables

@@ -1,0 +1,173 @@
+// See pc_board.h.
+#include "machine/pc/pc_board.h"
+
+#include "machine/firmware/fw_cfg_contents.h"
+#include "machine/pc/extra_devices.h"
+
+namespace rhea::machine {
+namespace {
+
+using bus::pci::devfn_of;
+
+constexpr uint64_t kIoApicBase = 0xfec00000;
+constexpr unsigned kTimerIrq = 0, kRtcIrq = 8, kSciIrq = 9;
+constexpr unsigned kHostBridge = devfn_of(0, 0), kIsaBridge = devfn_of(1, 0), kPowerManagement = devfn_of(1, 3);
+
+// PIIX4 7.1.30 (DEVACTB): bit 25 enables the SMI on writes to the APM port.
+constexpr unsigned kDeviceActivityB = 0x58;
+constexpr uint8_t kApmcEnable = 0x02;
+
+struct SerialPort {
+  uint16_t port;
+  unsigned irq;
+};
+constexpr SerialPort kSerialPorts[4] = {{0x3f8, 4}, {0x2f8, 3}, {0x3e8, 4}, {0x2e8, 3}};
+
+}  // namespace
+
+PcBoard::PcBoard(const PcConfig& config, const Wiring& wiring, std::unique_ptr<PcMemory> memory)
+    : wiring_(wiring),
+      config_smm_(config.smm),
+      memory_(std::move(memory)),
+      ports_("ports", wiring.lock),
+      cpus_(wiring.cores, wiring.host),
+      pic_({.intr = bus::IrqLine(cpus_, 0)}),
+      apics_(cpus_, pic_, wiring.virtual_clock, config.topology),
+      ioapic_({.apics = apics_}),
+      interrupts_(pic_, ioapic_),
+      piix3_({.isa = &interrupts_, .reset = [this](bool) { wiring_.host.request_reset(); }}),
+      pci_({.memory = memory_->memory(), .ports = ports_, .intx = &piix3_, .apics = &apics_}),
+      pci_config_({.root = pci_, .reset_control = &piix3_}),
+      host_bridge_({.board = memory_.get()}),
+      pm_({.clock = wiring.virtual_clock, .sci = bus::IrqLine(sci_, kSciIrq), .machine = this}),
+      pit_({.clock = wiring.virtual_clock, .irq0 = isa_irq(kTimerIrq)}),
+      rtc_({.clock = config.rtc_runs_with_vm ? wiring.virtual_clock : wiring.host_clock,
+            .irq8 = isa_irq(kRtcIrq),
+            .base_seconds = config.rtc_base_seconds,
+            .nmi_mask = {}}),
+      fw_cfg_({.memory = memory_->memory()}) {}
+
+PcBoard::~PcBoard() = default;
+
+Result<std::unique_ptr<PcBoard>> PcBoard::create(const PcConfig& config, const Wiring& wiring) {
+  std::unique_ptr<PcMemory> memory = TRY_IN(PcMemory::create(config.ram_bytes, config.bios, wiring.lock), "memory");
+  std::unique_ptr<PcBoard> board(new PcBoard(config, wiring, std::move(memory)));
+  std::lock_guard guard(wiring.lock);
+  TRY(board->assemble(config));
+  return board;
+}
+
+Result<> PcBoard::assemble(const PcConfig& config) {
+  pci_.attach(host_bridge_, kHostBridge);
+  pci_.attach(piix3_, kIsaBridge);
+  pci_.attach(pm_, kPowerManagement);
+  devices_ = {&host_bridge_, &piix3_, &pm_, &pci_config_, &pic_, &ioapic_, &apics_, &pit_, &rtc_, &fw_cfg_, &post_};
+
+  TRY(map_ports(std::initializer_list<PortRange>{
+      {0x20, 2, pic_, devices::I8259Pair::kFirst},
+      {0xa0, 2, pic_, devices::I8259Pair::kSecond},
+      {0x4d0, 2, pic_, devices::I8259Pair::kEdgeLevel},
+      {0x40, 4, pit_, devices::I8254::kCounters},
+      {0x61, 1, pit_, devices::I8254::kPortB},
+      {0x70, 4, rtc_},
+      {0x80, 1, post_},
+      {0xb2, 2, pm_.apm_ports()},
+      {0x510, devices::FwCfg::kIoSize, fw_cfg_},
+      {0xcf8, 8, pci_config_},
+      {0xafe0, devices::Piix4Pm::kGpeBytes, pm_.gpe_ports()},
+  }));
+  TRY(memory_->memory().map_io(Gpa{kIoApicBase}, devices::IoApic::kIoSize, ioapic_));
+  TRY(apics_.map(memory_->memory()));
+  TRY(add_serial_ports(config));
+  if (config.debugcon != nullptr) {
+    auto& console = own(std::make_unique<devices::DebugConsole>(devices::DebugConsole::Wiring{.output = config.debugcon}));
+    TRY(map_ports(std::initializer_list<PortRange>{{config.debugcon_port, 1, console}}));
+  }
+  TRY(add_devices(config));
+  fill_firmware_config(config);
+  wire_cores();
+  return {};
+}
+
+Result<> PcBoard::map_ports(std::span<const PortRange> table) {
+  for (const PortRange& range : table) {
+    TRY(ports_.map_io(Gpa{range.port}, range.size, range.handler, range.offset));
+  }
+  return {};
+}
+
+Result<> PcBoard::add_serial_ports(const PcConfig& config) {
+  for (size_t i = 0; i < config.serial.size(); i++) {
+    if (!config.serial[i]) continue;
+    auto& port = own(std::make_unique<devices::Uart16550>(devices::Uart16550::Wiring{
+        .clock = wiring_.virtual_clock, .irq = isa_irq(kSerialPorts[i].irq), .backend = *config.serial[i]}));
+    TRY(map_ports(std::initializer_list<PortRange>{{kSerialPorts[i].port, 8, port}}));
+    next_serial_ = static_cast<unsigned>(i) + 1;
+  }
+  return {};
+}
+
+void PcBoard::fill_firmware_config(const PcConfig& config) {
+  FirmwareConfig firmware;
+  firmware.ram = memory_->layout();
+  firmware.topology = config.topology;
+  firmware.cpus = static_cast<unsigned>(wiring_.cores.size());
+  firmware.uuid = config.uuid;
+  firmware.graphics = config.graphics;
+  firmware.boot_order = config.boot_order;
+  firmware.boot_menu = config.boot_menu;
+  firmware.boot_menu_ms = config.boot_menu_ms;
+  firmware.boot_fail_wait_ms = config.boot_fail_wait_ms;
+  firmware.kernel = config.kernel;
+  firmware.hpet = config.hpet;
+  firmware.cpuid_signature = config.cpuid_signature;
+  firmware.cpuid_features = config.cpuid_features;
+  for (size_t i = 0; i < config.serial.size(); i++) firmware.serial[i] = config.serial[i].has_value();
+
+  FwCfgContents contents = fw_cfg_contents(firmware);
+  for (FwCfgItem& item : contents.items) fw_cfg_.set_item(item.key, std::move(item.data));
+  for (FwCfgFile& file : contents.files) fw_cfg_.set_file(file.name, std::move(file.data));
+  for (CmosByte byte : cmos_contents(firmware)) rtc_.set_cmos(byte.index, byte.value);
+}
+
+Result<> PcBoard::add_devices(const PcConfig& config) {
+  for (const DeviceRequest& request : config.devices) TRY(add_extra_device(*this, config, request));
+  return {};
+}
+
+void PcBoard::wire_cores() {
+  for (size_t i = 0; i < cpus_.count(); i++) {
+    cpu::Core& core = cpus_.core(i);
+    core.memory = &memory_->memory();
+    core.smm_memory = &memory_->smm_memory();
+    core.ports = &ports_;
+    core.apic = &apics_.controller(i);
+  }
+}
+
+void PcBoard::reset() {
+  memory_->memory().begin();
+  memory_->smm_memory().begin();
+  memory_->restore_bios();
+  for (bus::Device* device : devices_) device->reset(bus::ResetKind::Cold);
+  cpus_.reset();
+  // Firmware that finds SMIs by APM already enabled leaves SMM alone.
+  if (!config_smm_) pm_.set_config8(kDeviceActivityB + 3, kApmcEnable);
+  memory_->smm_memory().commit();
+  memory_->memory().commit();
+}
+
+void PcBoard::state(bus::StateVisitor& v) {
+  for (bus::Device* device : devices_) {
+    v.enter(device->name());
+    device->state(v);
+    v.leave();
+  }
+}
+
+// To the first vCPU only: firmware of this board prepares no other for SMM.
+void PcBoard::raise_smi() { cpus_.signal(0, cpu::pending::kSmi); }
+
+void PcBoard::raise_nmi() { cpus_.signal_all(cpu::pending::kNmi); }
+
+}  // namespace rhea::machine
