@@ -22,7 +22,8 @@ bool read_target(Core& c, uint16_t selector, Descriptor& gate, bool call, Target
   bool wide = (a & 8) != 0;
   t.size = c.s.long_mode() ? 8 : wide ? 4 : 2;
   t.selector = static_cast<uint16_t>(gate.low >> 16);
-  t.offset = (gate.low & 0xffff) | (wide ? gate.high & 0xffff0000u : 0) | static_cast<uint64_t>(gate.upper_base) << 32;
+  t.offset = (gate.low & 0xffff) | (wide ? gate.high & 0xffff0000u : 0) |
+             static_cast<uint64_t>(gate.upper_base) << 32;
   t.parameters = c.s.long_mode() ? 0 : gate.high & 31;
   if (null_selector(t.selector)) return c.raise(vec::GP, 0);
   if (!fetch_descriptor(c, t.selector, t.cs)) return false;
@@ -48,7 +49,8 @@ bool to_inner_64(Core& c, Target& t, unsigned cpl, uint64_t next_rip) {
   Stack stack = new_stack64(sp, cpl);
   const uint64_t frame[4] = {c.s.seg[SS].selector, c.s.gpr[RSP], c.s.seg[CS].selector, next_rip};
   if (!push_values(c, stack, frame, 4, 8)) return false;
-  if (!check_code_offset(c, t.cs.attr(), t.cs.limit_bytes(), t.offset) || !set_accessed(c, t.cs)) return false;
+  if (!check_code_offset(c, t.cs.attr(), t.cs.limit_bytes(), t.offset) || !set_accessed(c, t.cs))
+    return false;
   c.s.gpr[RSP] = stack.sp;
   set_null_segment(c, SS, static_cast<uint16_t>(cpl));
   enter_code(c, t, cpl);

@@ -98,9 +98,14 @@ TEST_F(ControlTest, cr3_and_pcid) {
 
 TEST_F(ControlTest, cr4_bits_follow_cpuid) {
   long_mode();
-  for (auto [feature, bit] : {std::pair{Feature::smep, cr4::SMEP}, {Feature::smap, cr4::SMAP}, {Feature::umip, cr4::UMIP},
-                              {Feature::pge, cr4::PGE}, {Feature::fsgsbase, cr4::FSGSBASE}, {Feature::pku, cr4::PKE},
-                              {Feature::xsave, cr4::OSXSAVE}, {Feature::vme, cr4::PVI}}) {
+  for (auto [feature, bit] : {std::pair{Feature::smep, cr4::SMEP},
+                              {Feature::smap, cr4::SMAP},
+                              {Feature::umip, cr4::UMIP},
+                              {Feature::pge, cr4::PGE},
+                              {Feature::fsgsbase, cr4::FSGSBASE},
+                              {Feature::pku, cr4::PKE},
+                              {Feature::xsave, cr4::OSXSAVE},
+                              {Feature::vme, cr4::PVI}}) {
     table_.features.set(feature, false);
     EXPECT_TRUE(faulted(write_cr4(c(), s().cr4 | bit), vec::GP, 0));
     table_.features.set(feature, true);
@@ -122,7 +127,8 @@ TEST_F(ControlTest, efer) {
 
 TEST_F(ControlTest, xcr0) {
   protected_mode();
-  for (uint64_t bad : {0ull, 2ull, 5ull, 0x23ull, 0xe3ull, 0x67ull, 0x207ull}) EXPECT_TRUE(faulted(write_xcr0(c(), bad), vec::GP, 0)) << bad;
+  for (uint64_t bad : {0ull, 2ull, 5ull, 0x23ull, 0xe3ull, 0x67ull, 0x207ull})
+    EXPECT_TRUE(faulted(write_xcr0(c(), bad), vec::GP, 0)) << bad;
   for (uint64_t good : {1ull, 3ull, 7ull, 0xe7ull}) EXPECT_TRUE(write_xcr0(c(), good)) << good;
 }
 

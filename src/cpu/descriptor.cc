@@ -1,5 +1,5 @@
-// Descriptor tables: fetch, accessed and busy bits, and what a segment register caches. SDM vol. 3A 3.4-3.5, 5.
-// Threading: on the vCPU's own thread; descriptors are shared guest memory.
+// Descriptor tables: fetch, accessed and busy bits, and what a segment register caches. SDM vol.
+// 3A 3.4-3.5, 5. Threading: on the vCPU's own thread; descriptors are shared guest memory.
 #include "cpu/control_transfer.h"
 #include "cpu/transfer.h"
 
@@ -80,8 +80,8 @@ void set_real_segment(Core& c, SegIndex index, uint16_t selector) {
   Segment& s = c.s.seg[index];
   s.base = static_cast<uint64_t>(selector) << 4;
   s.selector = selector;
-  s.attr = (s.attr & (attr::kBig | attr::kGranular | attr::kAvl)) | attr::kPresent | attr::kS | attr::kWritable |
-           attr::kAccessed;
+  s.attr = (s.attr & (attr::kBig | attr::kGranular | attr::kAvl)) | attr::kPresent | attr::kS |
+           attr::kWritable | attr::kAccessed;
 }
 
 void set_vm86_segment(Core& c, SegIndex index, uint16_t selector) {
@@ -96,7 +96,8 @@ void drop_inner_segments(Core& c) {
   constexpr SegIndex kData[] = {ES, DS, FS, GS};
   for (SegIndex index : kData) {
     const Segment& s = c.s.seg[index];
-    if (s.usable() ? !is_conforming_code(s.attr) && s.dpl() < c.s.cpl : s.selector != 0) set_null_segment(c, index, 0);
+    if (s.usable() ? !is_conforming_code(s.attr) && s.dpl() < c.s.cpl : s.selector != 0)
+      set_null_segment(c, index, 0);
   }
 }
 

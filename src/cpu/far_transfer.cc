@@ -9,7 +9,9 @@ uint64_t truncate(uint64_t value, unsigned opsize) {
   return opsize == 2 ? value & 0xffff : opsize == 4 ? value & 0xffffffffu : value;
 }
 
-bool real_style(const Core& c) { return !c.s.protected_mode() || c.s.vm86(); }
+bool real_style(const Core& c) {
+  return !c.s.protected_mode() || c.s.vm86();
+}
 
 void set_code_real_style(Core& c, uint16_t selector, uint64_t offset) {
   if (c.s.vm86()) {
@@ -44,11 +46,13 @@ bool check_direct_code(Core& c, uint16_t selector, const Descriptor& d) {
     return c.raise(vec::GP, code);
   }
   if (!is_present(a)) return c.raise(vec::NP, code);
-  if (c.s.long_mode() && (a & (attr::kLong | attr::kBig)) == (attr::kLong | attr::kBig)) return c.raise(vec::GP, code);
+  if (c.s.long_mode() && (a & (attr::kLong | attr::kBig)) == (attr::kLong | attr::kBig))
+    return c.raise(vec::GP, code);
   return true;
 }
 
-bool far_code(Core& c, uint16_t selector, Descriptor& d, uint64_t offset, unsigned opsize, bool call, uint64_t next_rip) {
+bool far_code(Core& c, uint16_t selector, Descriptor& d, uint64_t offset, unsigned opsize, bool call,
+              uint64_t next_rip) {
   if (!check_direct_code(c, selector, d)) return false;
   offset = truncate(offset, opsize);
   Stack stack = current_stack(c);
@@ -76,7 +80,8 @@ bool far_task(Core& c, uint16_t selector, const Descriptor& d, bool call, uint64
   return task_switch(c, tss, call ? TaskSwitchReason::Call : TaskSwitchReason::Jmp, next_rip, false, 0);
 }
 
-bool far_protected(Core& c, uint16_t selector, uint64_t offset, unsigned opsize, bool call, uint64_t next_rip) {
+bool far_protected(Core& c, uint16_t selector, uint64_t offset, unsigned opsize, bool call,
+                   uint64_t next_rip) {
   if (null_selector(selector)) return c.raise(vec::GP, 0);
   Descriptor d;
   if (!fetch_descriptor(c, selector, d)) return false;
@@ -88,7 +93,9 @@ bool far_protected(Core& c, uint16_t selector, uint64_t offset, unsigned opsize,
         if (c.s.long_mode()) break;
         [[fallthrough]];
       case kCallGate32: return far_through_gate(c, selector, d, call, next_rip);
-      case kTaskGate: case kTss16: case kTss32:
+      case kTaskGate:
+      case kTss16:
+      case kTss32:
         if (c.s.long_mode()) break;
         return far_task(c, selector, d, call, next_rip);
       default: break;
@@ -108,7 +115,8 @@ bool ret_far_real(Core& c, unsigned opsize, uint32_t pop_bytes) {
 }
 
 // SS:SP of the caller's ring, above the parameters.
-bool pop_outer_stack(Core& c, Stack& stack, unsigned opsize, unsigned new_cpl, bool to_64, uint64_t* v, Descriptor& d) {
+bool pop_outer_stack(Core& c, Stack& stack, unsigned opsize, unsigned new_cpl, bool to_64, uint64_t* v,
+                     Descriptor& d) {
   if (!pop_values(c, stack, v, 2, opsize)) return false;
   auto ss = static_cast<uint16_t>(v[1]);
   if (null_selector(ss)) return (to_64 && new_cpl != 3 && rpl(ss) == new_cpl) || c.raise(vec::GP, 0);
@@ -123,8 +131,10 @@ bool check_return_code(Core& c, uint16_t selector, Descriptor& d) {
   uint32_t a = d.attr();
   uint32_t code = selector_code(selector);
   if (!is_code(a) || rpl(selector) < c.s.cpl) return c.raise(vec::GP, code);
-  if (is_conforming_code(a) ? dpl_of(a) > rpl(selector) : dpl_of(a) != rpl(selector)) return c.raise(vec::GP, code);
-  if (c.s.long_mode() && (a & (attr::kLong | attr::kBig)) == (attr::kLong | attr::kBig)) return c.raise(vec::GP, code);
+  if (is_conforming_code(a) ? dpl_of(a) > rpl(selector) : dpl_of(a) != rpl(selector))
+    return c.raise(vec::GP, code);
+  if (c.s.long_mode() && (a & (attr::kLong | attr::kBig)) == (attr::kLong | attr::kBig))
+    return c.raise(vec::GP, code);
   if (!is_present(a)) return c.raise(vec::NP, code);
   return true;
 }

@@ -7,8 +7,12 @@ namespace {
 
 class FarTest : public CpuTest {
  protected:
-  bool jump(uint16_t selector, uint64_t offset = 0x5000, unsigned size = 4) { return jmp_far(c(), selector, offset, size, kCode + 7); }
-  bool call(uint16_t selector, uint64_t offset = 0x5000, unsigned size = 4) { return call_far(c(), selector, offset, size, kCode + 7); }
+  bool jump(uint16_t selector, uint64_t offset = 0x5000, unsigned size = 4) {
+    return jmp_far(c(), selector, offset, size, kCode + 7);
+  }
+  bool call(uint16_t selector, uint64_t offset = 0x5000, unsigned size = 4) {
+    return call_far(c(), selector, offset, size, kCode + 7);
+  }
   void call_gate(uint16_t target, unsigned dpl, bool present = true, unsigned type = 12, unsigned count = 0) {
     set_gdt(kFree, gate(target, 0x12345, type, dpl, present, count));
     set_gdt(kFree + 8, 0);
@@ -49,12 +53,13 @@ TEST_F(FarTest, direct_code_checks) {
     int vector;
     uint16_t code;
   };
-  for (const Case& t : {Case{"same ring", 0, kCode0, -1, 0}, Case{"rpl is ignored below cpl", 3, kCode3 & 0xfffc, -1, 0},
-                        Case{"conforming inner", 3, kConforming, -1, 0}, Case{"null", 0, 2, vec::GP, 0},
-                        Case{"outside", 0, 0x1000, vec::GP, 0x1000}, Case{"data", 0, kData0, vec::GP, kData0},
-                        Case{"inner", 3, kCode0, vec::GP, kCode0}, Case{"outer", 0, kCode3, vec::GP, kCode3 & 0xfffc},
-                        Case{"rpl above cpl", 0, kCode0 | 1, vec::GP, kCode0}, Case{"absent", 0, kCodeAbsent, vec::NP, kCodeAbsent},
-                        Case{"ldt", 0, kLdtSel, vec::GP, kLdtSel}}) {
+  for (const Case& t :
+       {Case{"same ring", 0, kCode0, -1, 0}, Case{"rpl is ignored below cpl", 3, kCode3 & 0xfffc, -1, 0},
+        Case{"conforming inner", 3, kConforming, -1, 0}, Case{"null", 0, 2, vec::GP, 0},
+        Case{"outside", 0, 0x1000, vec::GP, 0x1000}, Case{"data", 0, kData0, vec::GP, kData0},
+        Case{"inner", 3, kCode0, vec::GP, kCode0}, Case{"outer", 0, kCode3, vec::GP, kCode3 & 0xfffc},
+        Case{"rpl above cpl", 0, kCode0 | 1, vec::GP, kCode0},
+        Case{"absent", 0, kCodeAbsent, vec::NP, kCodeAbsent}, Case{"ldt", 0, kLdtSel, vec::GP, kLdtSel}}) {
     for (bool is_call : {false, true}) {
       protected_mode(t.cpl);
       uint64_t sp = s().gpr[RSP];
@@ -88,11 +93,14 @@ TEST_F(FarTest, call_gate_checks) {
     uint8_t vector;
     uint16_t code;
   };
-  for (const Case& t : {Case{"dpl below cpl", 3, 0, true, kCode0, 0, vec::GP, kFree}, Case{"dpl below rpl", 0, 0, true, kCode0, 1, vec::GP, kFree},
-                        Case{"absent", 0, 3, false, kCode0, 0, vec::NP, kFree}, Case{"null", 0, 3, true, 0, 0, vec::GP, 0},
-                        Case{"outside", 0, 3, true, 0x1000, 0, vec::GP, 0x1000}, Case{"data", 0, 3, true, kData0, 0, vec::GP, kData0},
-                        Case{"outer", 0, 3, true, kCode3, 0, vec::GP, kCode3 & 0xfffc},
-                        Case{"code absent", 0, 3, true, kCodeAbsent, 0, vec::NP, kCodeAbsent}}) {
+  for (const Case& t :
+       {Case{"dpl below cpl", 3, 0, true, kCode0, 0, vec::GP, kFree},
+        Case{"dpl below rpl", 0, 0, true, kCode0, 1, vec::GP, kFree},
+        Case{"absent", 0, 3, false, kCode0, 0, vec::NP, kFree}, Case{"null", 0, 3, true, 0, 0, vec::GP, 0},
+        Case{"outside", 0, 3, true, 0x1000, 0, vec::GP, 0x1000},
+        Case{"data", 0, 3, true, kData0, 0, vec::GP, kData0},
+        Case{"outer", 0, 3, true, kCode3, 0, vec::GP, kCode3 & 0xfffc},
+        Case{"code absent", 0, 3, true, kCodeAbsent, 0, vec::NP, kCodeAbsent}}) {
     for (bool is_call : {false, true}) {
       protected_mode(t.cpl);
       call_gate(t.target, t.dpl, t.present);
@@ -140,8 +148,9 @@ TEST_F(FarTest, ret_checks) {
     uint8_t vector;
     uint16_t code;
   };
-  for (const Case& t : {Case{0, kData3, vec::GP, 0}, Case{kData0, kData3, vec::GP, kData0}, Case{kCodeAbsent, 0, vec::NP, kCodeAbsent},
-                        Case{kCode3, 0, vec::GP, 0}, Case{kCode3, kData0, vec::GP, kData0}}) {
+  for (const Case& t : {Case{0, kData3, vec::GP, 0}, Case{kData0, kData3, vec::GP, kData0},
+                        Case{kCodeAbsent, 0, vec::NP, kCodeAbsent}, Case{kCode3, 0, vec::GP, 0},
+                        Case{kCode3, kData0, vec::GP, kData0}}) {
     protected_mode();
     s().gpr[RSP] -= 16;
     poke(s().gpr[RSP], uint32_t{0x5000});

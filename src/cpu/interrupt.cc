@@ -1,15 +1,17 @@
 // Interrupt and exception delivery. SDM vol. 3A chapter 6 (6.11-6.15), vol. 2 "INT n", vol. 3B 21.2 (VM86).
 //
-// One attempt enters one handler or records the fault that prevented it; deliver_event() then applies the double and
-// triple fault rules and tries the next one. Core::s changes only when an attempt succeeds (a task switch apart,
-// whose faults belong to the new task). Missing: CET shadow stacks.
+// One attempt enters one handler or records the fault that prevented it; deliver_event() then applies the
+// double and triple fault rules and tries the next one. Core::s changes only when an attempt succeeds (a task
+// switch apart, whose faults belong to the new task). Missing: CET shadow stacks.
 #include "cpu/control_transfer.h"
 #include "cpu/transfer.h"
 
 namespace rhea::cpu {
 namespace {
 
-bool from_program(const Event& e) { return e.kind == EventKind::SoftwareInt || e.kind == EventKind::Int3OrInto; }
+bool from_program(const Event& e) {
+  return e.kind == EventKind::SoftwareInt || e.kind == EventKind::Int3OrInto;
+}
 
 struct Gate {
   uint64_t offset;
@@ -19,14 +21,17 @@ struct Gate {
 };
 
 // The error code of a fault that concerns the IDT entry itself.
-uint32_t idt_code(const Event& e) { return e.vector * 8u + 2; }
+uint32_t idt_code(const Event& e) {
+  return e.vector * 8u + 2;
+}
 
 bool read_gate(Core& c, const Event& e, Gate& g) {
   bool wide = c.s.long_mode();
   uint32_t size = wide ? 16 : 8;
   if (e.vector * size + size - 1 > c.s.idtr.limit) return c.raise(vec::GP, idt_code(e));
   uint64_t words[2];
-  if (!read_linear(c, wrap_linear(c, c.s.idtr.base + e.vector * size), words, size, Privilege::Implicit)) return false;
+  if (!read_linear(c, wrap_linear(c, c.s.idtr.base + e.vector * size), words, size, Privilege::Implicit))
+    return false;
   uint64_t low = words[0];
   unsigned type = low >> 40 & 0x1f;
   bool plain = type == kInterruptGate32 || type == kTrapGate32;
@@ -68,7 +73,8 @@ void enter_flags(Core& c, bool interrupt_gate) {
 bool attempt_real(Core& c, const Event& e, uint64_t flags) {
   if (e.vector * 4u + 3 > c.s.idtr.limit) return c.raise(vec::GP, idt_code(e));
   uint32_t target;
-  if (!read_linear(c, (c.s.idtr.base + e.vector * 4u) & 0xffffffffu, target, Privilege::Supervisor)) return false;
+  if (!read_linear(c, (c.s.idtr.base + e.vector * 4u) & 0xffffffffu, target, Privilege::Supervisor))
+    return false;
   Stack stack = current_stack(c);
   const uint64_t frame[3] = {flags, c.s.seg[CS].selector, e.return_rip};
   if (!push_values(c, stack, frame, 3, 2)) return false;
@@ -90,7 +96,8 @@ bool attempt_long(Core& c, const Event& e, uint64_t flags) {
   if ((inner || g.ist != 0) && !stack_from_tss64(c, new_cpl, g.ist, sp)) return false;
   if (!is_canonical(c, g.offset)) return c.raise(vec::GP, 0);
   Stack stack = new_stack64(sp & ~15ull, new_cpl);
-  const uint64_t frame[6] = {c.s.seg[SS].selector, c.s.gpr[RSP], flags, c.s.seg[CS].selector, e.return_rip, e.code};
+  const uint64_t frame[6] = {c.s.seg[SS].selector, c.s.gpr[RSP], flags,
+                             c.s.seg[CS].selector, e.return_rip, e.code};
   if (!push_values(c, stack, frame, e.has_code ? 6 : 5, 8) || !set_accessed(c, cs)) return false;
   c.s.gpr[RSP] = stack.sp;
   set_segment(c, CS, static_cast<uint16_t>(selector_code(g.selector) | new_cpl), cs);
@@ -154,7 +161,8 @@ bool attempt_protected(Core& c, const Event& e, uint64_t flags) {
   Descriptor cs;
   unsigned new_cpl;
   if (!check_handler(c, g, cs, new_cpl)) return false;
-  if (new_cpl != c.s.cpl ? !deliver_inner(c, e, g, cs, new_cpl, flags) : !deliver_same(c, e, g, cs, flags)) return false;
+  if (new_cpl != c.s.cpl ? !deliver_inner(c, e, g, cs, new_cpl, flags) : !deliver_same(c, e, g, cs, flags))
+    return false;
   set_segment(c, CS, static_cast<uint16_t>(selector_code(g.selector) | new_cpl), cs);
   c.s.rip = g.offset;
   enter_flags(c, g.type == kInterruptGate16 || g.type == kInterruptGate32);
@@ -172,7 +180,11 @@ enum class Severity : uint8_t { Benign, Contributory, PageFault, DoubleFault };
 
 Severity severity(uint8_t vector) {  // SDM vol. 3A table 6-4
   switch (vector) {
-    case vec::DE: case vec::TS: case vec::NP: case vec::SS: case vec::GP: return Severity::Contributory;
+    case vec::DE:
+    case vec::TS:
+    case vec::NP:
+    case vec::SS:
+    case vec::GP: return Severity::Contributory;
     case vec::PF: return Severity::PageFault;
     case vec::DF: return Severity::DoubleFault;
     default: return Severity::Benign;
@@ -184,8 +196,8 @@ bool becomes_double(Severity first, Severity second) {  // SDM vol. 3A table 6-5
   return first == Severity::PageFault && (second == Severity::Contributory || second == Severity::PageFault);
 }
 
-// Faults push RF set so that the restarted instruction does not hit its breakpoint again; traps do not. #DB is
-// decided by the caller. (#DF, formally an abort, is seen with RF set on processors.)
+// Faults push RF set so that the restarted instruction does not hit its breakpoint again; traps do not. #DB
+// is decided by the caller. (#DF, formally an abort, is seen with RF set on processors.)
 bool pushes_resume_flag(uint8_t vector) {
   constexpr uint32_t kFaults = 1u << vec::DE | 1u << vec::BR | 1u << vec::UD | 1u << vec::NM | 1u << vec::DF |
                                1u << vec::TS | 1u << vec::NP | 1u << vec::SS | 1u << vec::GP | 1u << vec::PF |
@@ -242,8 +254,13 @@ bool deliver_fault(Core& c) {
     // An instruction breakpoint is a fault whose handler sets RF itself.
     resume_flag = (f.dr6 & kGeneralDetect) != 0;
   }
-  return deliver_event(c, {.kind = EventKind::Exception, .vector = f.vector, .has_code = f.has_code, .code = f.code,
-                           .return_rip = c.s.rip}, resume_flag);
+  return deliver_event(c,
+                       {.kind = EventKind::Exception,
+                        .vector = f.vector,
+                        .has_code = f.has_code,
+                        .code = f.code,
+                        .return_rip = c.s.rip},
+                       resume_flag);
 }
 
 }  // namespace rhea::cpu

@@ -15,8 +15,8 @@ Event software(uint8_t vector, uint64_t rip = kCode + 2) {
 
 class InterruptTest : public CpuTest {
  protected:
-  // Delivers an event whose first handler cannot be entered and returns the vector and code that arrive instead:
-  // the handlers are told apart by their offsets, the code is on top of the stack.
+  // Delivers an event whose first handler cannot be entered and returns the vector and code that arrive
+  // instead: the handlers are told apart by their offsets, the code is on top of the stack.
   struct Arrived {
     uint64_t vector, code;
     bool operator==(const Arrived&) const = default;
@@ -166,9 +166,12 @@ TEST_F(InterruptTest, bad_inner_stacks_are_ts_or_ss) {
     uint16_t ss;
     uint64_t vector, code;
   };
-  for (const Case& t : {Case{"null", 0, vec::TS, 1}, Case{"outside", 0x2000, vec::TS, 0x2001}, Case{"rpl", kData0 | 3, vec::TS, kData0 + 1},
-                        Case{"dpl", kData3 & 0xfffc, vec::TS, (kData3 & 0xfffc) + 1}, Case{"code", kCode0, vec::TS, kCode0 + 1},
-                        Case{"read only", kReadOnly, vec::TS, kReadOnly + 1}, Case{"absent", kDataAbsent, vec::SS, kDataAbsent + 1}}) {
+  for (const Case& t :
+       {Case{"null", 0, vec::TS, 1}, Case{"outside", 0x2000, vec::TS, 0x2001},
+        Case{"rpl", kData0 | 3, vec::TS, kData0 + 1},
+        Case{"dpl", kData3 & 0xfffc, vec::TS, (kData3 & 0xfffc) + 1},
+        Case{"code", kCode0, vec::TS, kCode0 + 1}, Case{"read only", kReadOnly, vec::TS, kReadOnly + 1},
+        Case{"absent", kDataAbsent, vec::SS, kDataAbsent + 1}}) {
     protected_mode(3);
     // The fault itself goes to a conforming handler, which stays on the outer stack.
     for (unsigned v = 0; v < 32; v++) set_idt(v, gate(kConforming, kHandler + v * 16, 14, 3));
@@ -209,8 +212,9 @@ TEST_F(InterruptTest, contributory_pairs_make_a_double_fault) {
     Event first;
     uint64_t arrives;
   };
-  for (const Case& t : {Case{exception(vec::GP), vec::DF}, Case{exception(vec::DE), vec::DF}, Case{exception(vec::PF), vec::DF},
-                        Case{exception(vec::UD), vec::NP}, Case{exception(vec::NM), vec::NP}, Case{external(vec::GP), vec::NP},
+  for (const Case& t : {Case{exception(vec::GP), vec::DF}, Case{exception(vec::DE), vec::DF},
+                        Case{exception(vec::PF), vec::DF}, Case{exception(vec::UD), vec::NP},
+                        Case{exception(vec::NM), vec::NP}, Case{external(vec::GP), vec::NP},
                         Case{software(vec::GP), vec::NP}}) {
     protected_mode();
     number_handlers();
@@ -266,7 +270,8 @@ TEST_F(InterruptTest, vm86_frame_has_all_segments_and_nulls_them) {
   EXPECT_EQ(s().cpl, 0);
   EXPECT_FALSE(s().vm86());
   EXPECT_EQ(s().gpr[RSP], kStack0 - 36);
-  const uint64_t expected[] = {0x100, 0x1000, rflags::VM | rflags::IOPL | 2, 0x1000, 0x800, 0x700, 0x600, 0x500, 0x400};
+  const uint64_t expected[] = {0x100, 0x1000, rflags::VM | rflags::IOPL | 2, 0x1000, 0x800, 0x700, 0x600,
+                               0x500, 0x400};
   for (unsigned i = 0; i < 9; i++) EXPECT_EQ(peek(kStack0 - 36 + i * 4, 4), expected[i]) << i;
   for (SegIndex i : {ES, DS, FS, GS}) EXPECT_FALSE(s().seg[i].usable());
 }
@@ -319,7 +324,8 @@ TEST_F(InterruptTest, long_mode_gate_faults) {
     unsigned type;
     uint64_t vector, code;
   };
-  for (const Case& t : {Case{"16-bit gate", kCode64, kHandler, 6, vec::GP, 0x203}, Case{"task gate", kTssSel, 0, 5, vec::GP, 0x203},
+  for (const Case& t : {Case{"16-bit gate", kCode64, kHandler, 6, vec::GP, 0x203},
+                        Case{"task gate", kTssSel, 0, 5, vec::GP, 0x203},
                         Case{"32-bit code", kCode0, kHandler, 14, vec::GP, kCode0 + 1},
                         Case{"not canonical", kCode64, 0x8000000000000000, 14, vec::GP, 1}}) {
     long_mode(3);

@@ -18,7 +18,9 @@ uint64_t changeable_flags(const Core& c, unsigned opsize) {
   return mask;
 }
 
-void merge_flags(Core& c, uint64_t value, uint64_t mask) { c.s.set_rflags((c.s.rflags() & ~mask) | (value & mask)); }
+void merge_flags(Core& c, uint64_t value, uint64_t mask) {
+  c.s.set_rflags((c.s.rflags() & ~mask) | (value & mask));
+}
 
 bool finish(Core& c) {
   c.s.nmi_blocked = 0;
@@ -46,7 +48,8 @@ bool iret_vm86(Core& c, unsigned opsize) {
   Stack stack = current_stack(c);
   uint64_t v[3];
   if (!pop_values(c, stack, v, 3, opsize)) return false;
-  if (extended && ((v[2] & TF) != 0 || ((c.s.system_flags & VIP) != 0 && (v[2] & IF) != 0))) return c.raise(vec::GP, 0);
+  if (extended && ((v[2] & TF) != 0 || ((c.s.system_flags & VIP) != 0 && (v[2] & IF) != 0)))
+    return c.raise(vec::GP, 0);
   if (v[0] > 0xffff) return c.raise(vec::GP, 0);
   set_stack_pointer(c, stack.mask, stack.sp);
   set_vm86_segment(c, CS, static_cast<uint16_t>(v[1]));
@@ -88,7 +91,8 @@ bool task_return(Core& c) {
 
 // The stack an outer (or, from 64-bit code, any) return goes to.
 bool check_stack(Core& c, uint16_t selector, unsigned new_cpl, bool to_64, Descriptor& d) {
-  if (null_selector(selector)) return (to_64 && new_cpl != 3 && rpl(selector) == new_cpl) || c.raise(vec::GP, 0);
+  if (null_selector(selector))
+    return (to_64 && new_cpl != 3 && rpl(selector) == new_cpl) || c.raise(vec::GP, 0);
   return check_return_stack(c, selector, new_cpl, d) && set_accessed(c, d);
 }
 

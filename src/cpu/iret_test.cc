@@ -79,8 +79,10 @@ TEST_F(IretTest, bad_code_segments) {
     uint8_t vector;
     uint16_t code;
   };
-  for (const Case& t : {Case{"null", 0, vec::GP, 0}, Case{"outside", 0x1000, vec::GP, 0x1000}, Case{"data", kData0, vec::GP, kData0},
-                        Case{"rpl above dpl", kCode0 | 3, vec::GP, kCode0}, Case{"absent", kCodeAbsent, vec::NP, kCodeAbsent}}) {
+  for (const Case& t :
+       {Case{"null", 0, vec::GP, 0}, Case{"outside", 0x1000, vec::GP, 0x1000},
+        Case{"data", kData0, vec::GP, kData0}, Case{"rpl above dpl", kCode0 | 3, vec::GP, kCode0},
+        Case{"absent", kCodeAbsent, vec::NP, kCodeAbsent}}) {
     protected_mode();
     frame(4, {0x5000, t.cs, 0, kStack3, kData3});
     EXPECT_TRUE(faulted(iret(c(), 4), t.vector, t.code)) << t.what;
@@ -98,8 +100,10 @@ TEST_F(IretTest, bad_outer_stacks) {
     uint8_t vector;
     uint16_t code;
   };
-  for (const Case& t : {Case{"null", 3, vec::GP, 0}, Case{"outside", 0x1003, vec::GP, 0x1000}, Case{"rpl", kData3 & 0xfffc, vec::GP, kData3 & 0xfffc},
-                        Case{"dpl", kData0 | 3, vec::GP, kData0}, Case{"code", kCode3, vec::GP, kCode3 & 0xfffc}}) {
+  for (const Case& t :
+       {Case{"null", 3, vec::GP, 0}, Case{"outside", 0x1003, vec::GP, 0x1000},
+        Case{"rpl", kData3 & 0xfffc, vec::GP, kData3 & 0xfffc}, Case{"dpl", kData0 | 3, vec::GP, kData0},
+        Case{"code", kCode3, vec::GP, kCode3 & 0xfffc}}) {
     protected_mode();
     frame(4, {0x5000, kCode3, 0, kStack3, t.ss});
     EXPECT_TRUE(faulted(iret(c(), 4), t.vector, t.code)) << t.what;
@@ -191,7 +195,8 @@ TEST_F(IretTest, long_mode_faults) {
   s().system_flags = NT;
   EXPECT_TRUE(faulted(iret(c(), 8), vec::GP, 0));
   long_mode();
-  set_gdt(kFree, descriptor(0, ~0u, 0x80 | attr::kS | attr::kCode | attr::kLong | attr::kBig | attr::kGranular));
+  set_gdt(kFree,
+          descriptor(0, ~0u, 0x80 | attr::kS | attr::kCode | attr::kLong | attr::kBig | attr::kGranular));
   frame(8, {kCode, kFree, 0, kStack0, kData0});
   EXPECT_TRUE(faulted(iret(c(), 8), vec::GP, kFree));  // L and D
   long_mode();

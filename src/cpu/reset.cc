@@ -20,15 +20,16 @@ void power_up_state(Core& c) {
   s.mcg_ctl = ~0ull;
   for (auto& bank : s.mc_banks) bank[0] = ~0ull;
   for (unsigned i = 0; i < kXsaveBytes; i++) s.xsave[i] = 0;
-  s.xsave[0] = 0x40;  // FCW 0040h
-  s.xsave[4] = 0xff;  // all tags "zero", in the abridged form valid
+  s.xsave[0] = 0x40;                       // FCW 0040h
+  s.xsave[4] = 0xff;                       // all tags "zero", in the abridged form valid
   s.xsave[24] = 0x80, s.xsave[25] = 0x1f;  // MXCSR 1F80h
   s.xsave[512] = 3;                        // XSTATE_BV: x87 and SSE
 }
 
 void reset_segments(CpuState& s) {
   constexpr uint32_t kData = attr::kPresent | attr::kS | attr::kWritable | attr::kAccessed;
-  for (SegIndex i : {ES, CS, SS, DS, FS, GS}) s.seg[i] = {.base = 0, .limit = 0xffff, .attr = kData, .selector = 0, .pad = {}};
+  for (SegIndex i : {ES, CS, SS, DS, FS, GS})
+    s.seg[i] = {.base = 0, .limit = 0xffff, .attr = kData, .selector = 0, .pad = {}};
   s.seg[CS].selector = 0xf000;
   s.seg[CS].base = 0xffff0000;
   s.seg[CS].attr = kData | attr::kCode;

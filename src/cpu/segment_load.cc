@@ -1,5 +1,5 @@
-// Loads of segment registers, LDTR and TR (SDM vol. 2: MOV, POP, LDS…, LLDT, LTR) and the checks of every access
-// through a segment (vol. 3A 5.3-5.5).
+// Loads of segment registers, LDTR and TR (SDM vol. 2: MOV, POP, LDS…, LLDT, LTR) and the checks of every
+// access through a segment (vol. 3A 5.3-5.5).
 #include "cpu/transfer.h"
 
 namespace rhea::cpu {
@@ -32,7 +32,8 @@ bool load_data_segment(Core& c, SegIndex index, uint16_t selector) {
   uint32_t a = d.attr();
   uint32_t code = selector_code(selector);
   if (!is_segment(a) || (is_code(a) && (a & attr::kReadable) == 0)) return c.raise(vec::GP, code);
-  if (!is_conforming_code(a) && (rpl(selector) > dpl_of(a) || c.s.cpl > dpl_of(a))) return c.raise(vec::GP, code);
+  if (!is_conforming_code(a) && (rpl(selector) > dpl_of(a) || c.s.cpl > dpl_of(a)))
+    return c.raise(vec::GP, code);
   if (!is_present(a)) return c.raise(vec::NP, code);
   if (!set_accessed(c, d)) return false;
   set_segment(c, index, selector, d);
@@ -77,7 +78,8 @@ bool load_ldtr(Core& c, uint16_t selector) {
   if (!is_present(a)) return c.raise(vec::NP, code);
   if (c.s.long_mode()) {
     if (!fetch_upper_half(c, selector, d, vec::GP)) return false;
-    if (!is_canonical(c, d.base32() | static_cast<uint64_t>(d.upper_base) << 32)) return c.raise(vec::GP, code);
+    if (!is_canonical(c, d.base32() | static_cast<uint64_t>(d.upper_base) << 32))
+      return c.raise(vec::GP, code);
   }
   set_segment(c, LDTR, selector, d);
   return true;
@@ -96,7 +98,8 @@ bool load_tr(Core& c, uint16_t selector) {
   if (!is_present(a)) return c.raise(vec::NP, code);
   if (c.s.long_mode()) {
     if (!fetch_upper_half(c, selector, d, vec::GP)) return false;
-    if (!is_canonical(c, d.base32() | static_cast<uint64_t>(d.upper_base) << 32)) return c.raise(vec::GP, code);
+    if (!is_canonical(c, d.base32() | static_cast<uint64_t>(d.upper_base) << 32))
+      return c.raise(vec::GP, code);
   }
   if (!set_tss_busy(c, d.address, true)) return false;
   d.high |= kTssBusyBit << 8;
@@ -109,7 +112,8 @@ bool to_linear(Core& c, SegIndex index, uint64_t offset, unsigned size, bool wri
   uint8_t vector = index == SS ? vec::SS : vec::GP;
   if (c.s.code64()) {
     linear = index == FS || index == GS ? s.base + offset : offset;
-    if (is_canonical(c, linear) && is_canonical(c, linear + size - 1)) [[likely]] return true;
+    if (is_canonical(c, linear) && is_canonical(c, linear + size - 1)) [[likely]]
+      return true;
     return c.raise(vector, 0);
   }
   offset &= 0xffffffffu;
@@ -118,7 +122,8 @@ bool to_linear(Core& c, SegIndex index, uint64_t offset, unsigned size, bool wri
   if (c.s.protected_mode()) {
     // In real-address mode the cached type does not matter.
     bool code = (a & attr::kCode) != 0;
-    if (write ? code || (a & attr::kWritable) == 0 : code && (a & attr::kReadable) == 0) return c.raise(vector, 0);
+    if (write ? code || (a & attr::kWritable) == 0 : code && (a & attr::kReadable) == 0)
+      return c.raise(vector, 0);
   }
   uint64_t last = offset + size - 1;
   if ((a & (attr::kCode | attr::kExpandDown)) == attr::kExpandDown) {

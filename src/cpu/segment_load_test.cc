@@ -25,12 +25,14 @@ TEST_F(SegmentTest, data_segment_checks) {
     int vector;  // -1: loads
     uint16_t code;
   };
-  for (const Case& t : {Case{"ring 0 data", 0, kData0, -1, 0}, Case{"null", 3, 3, -1, 0}, Case{"readable code", 0, kCode0, -1, 0},
-                        Case{"conforming from ring 3", 3, kConforming | 3, -1, 0}, Case{"read only", 0, kReadOnly, -1, 0},
-                        Case{"outer data", 0, kData3, -1, 0}, Case{"inner data", 3, kData0, vec::GP, kData0},
-                        Case{"rpl too large", 0, kData0 | 3, vec::GP, kData0}, Case{"outside", 0, 0x1000, vec::GP, 0x1000},
-                        Case{"no ldt", 0, 0x0c, vec::GP, 0x0c}, Case{"system", 0, kTssSel, vec::GP, kTssSel},
-                        Case{"execute only", 0, kExecOnly, vec::GP, kExecOnly}, Case{"absent", 0, kDataAbsent, vec::NP, kDataAbsent}}) {
+  for (const Case& t :
+       {Case{"ring 0 data", 0, kData0, -1, 0}, Case{"null", 3, 3, -1, 0},
+        Case{"readable code", 0, kCode0, -1, 0}, Case{"conforming from ring 3", 3, kConforming | 3, -1, 0},
+        Case{"read only", 0, kReadOnly, -1, 0}, Case{"outer data", 0, kData3, -1, 0},
+        Case{"inner data", 3, kData0, vec::GP, kData0}, Case{"rpl too large", 0, kData0 | 3, vec::GP, kData0},
+        Case{"outside", 0, 0x1000, vec::GP, 0x1000}, Case{"no ldt", 0, 0x0c, vec::GP, 0x0c},
+        Case{"system", 0, kTssSel, vec::GP, kTssSel}, Case{"execute only", 0, kExecOnly, vec::GP, kExecOnly},
+        Case{"absent", 0, kDataAbsent, vec::NP, kDataAbsent}}) {
     protected_mode(t.cpl);
     bool ok = load_segment(c(), ES, t.selector);
     if (t.vector < 0) {
@@ -54,9 +56,12 @@ TEST_F(SegmentTest, stack_segment_checks) {
     int vector;
     uint16_t code;
   };
-  for (const Case& t : {Case{"same ring", 3, kData3, -1, 0}, Case{"null", 0, 0, vec::GP, 0}, Case{"rpl", 0, kData0 | 1, vec::GP, kData0},
-                        Case{"dpl", 0, kData3 & 0xfffc, vec::GP, kData3 & 0xfffc}, Case{"read only", 0, kReadOnly, vec::GP, kReadOnly},
-                        Case{"code", 0, kCode0, vec::GP, kCode0}, Case{"absent", 0, kDataAbsent, vec::SS, kDataAbsent}}) {
+  for (const Case& t :
+       {Case{"same ring", 3, kData3, -1, 0}, Case{"null", 0, 0, vec::GP, 0},
+        Case{"rpl", 0, kData0 | 1, vec::GP, kData0},
+        Case{"dpl", 0, kData3 & 0xfffc, vec::GP, kData3 & 0xfffc},
+        Case{"read only", 0, kReadOnly, vec::GP, kReadOnly}, Case{"code", 0, kCode0, vec::GP, kCode0},
+        Case{"absent", 0, kDataAbsent, vec::SS, kDataAbsent}}) {
     protected_mode(t.cpl);
     bool ok = load_segment(c(), SS, t.selector);
     if (t.vector < 0) {
@@ -137,12 +142,12 @@ TEST_F(SegmentTest, accesses_are_checked) {
   EXPECT_TRUE(check(0x93, 0xfff, 0xffc, 4, true));
   EXPECT_EQ(linear, 0x1ffcu);
   EXPECT_TRUE(faulted(check(0x93, 0xfff, 0xffd, 4, true), vec::GP, 0));
-  EXPECT_TRUE(faulted(check(0x91, 0xfff, 0, 4, true), vec::GP, 0));   // read-only
-  EXPECT_TRUE(faulted(check(0x9b, 0xfff, 0, 4, true), vec::GP, 0));   // code
+  EXPECT_TRUE(faulted(check(0x91, 0xfff, 0, 4, true), vec::GP, 0));  // read-only
+  EXPECT_TRUE(faulted(check(0x9b, 0xfff, 0, 4, true), vec::GP, 0));  // code
   EXPECT_TRUE(check(0x9b, 0xfff, 0, 4, false));
   EXPECT_TRUE(faulted(check(0x99, 0xfff, 0, 4, false), vec::GP, 0));  // execute-only
   EXPECT_TRUE(faulted(check(attr::kUnusable, 0xfff, 0, 1, false), vec::GP, 0));
-  EXPECT_TRUE(check(0x97, 0xfff, 0x1000, 1, true));                    // expand-down, 16-bit
+  EXPECT_TRUE(check(0x97, 0xfff, 0x1000, 1, true));  // expand-down, 16-bit
   EXPECT_TRUE(faulted(check(0x97, 0xfff, 0xfff, 1, true), vec::GP, 0));
   EXPECT_TRUE(faulted(check(0x97, 0xfff, 0xffff, 2, true), vec::GP, 0));
   EXPECT_TRUE(check(0x4097, 0xfff, 0xffff, 2, true));

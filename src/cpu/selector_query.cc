@@ -4,7 +4,9 @@
 namespace rhea::cpu {
 namespace {
 
-constexpr uint32_t bit(uint32_t type) { return 1u << type; }
+constexpr uint32_t bit(uint32_t type) {
+  return 1u << type;
+}
 constexpr uint32_t kLarTypes = bit(kTss16) | bit(kLdt) | bit(kTss16Busy) | bit(kCallGate16) | bit(kTaskGate) |
                                bit(kTss32) | bit(kTss32Busy) | bit(kCallGate32);
 constexpr uint32_t kLarTypes64 = bit(kLdt) | bit(kTss32) | bit(kTss32Busy) | bit(kCallGate32);

@@ -1,7 +1,8 @@
-// Entry to system-management mode and RSM. SDM vol. 3C chapter 31 (32 in later editions), AMD APM vol. 2 chapter 10.
+// Entry to system-management mode and RSM. SDM vol. 3C chapter 31 (32 in later editions), AMD APM vol. 2
+// chapter 10.
 //
-// The 64-bit map is used where the guest's CPU has long mode, else the 32-bit one: what SeaBIOS and OVMF expect.
-// Missing: I/O instruction restart (its fields are zero and ignored), dual-monitor treatment.
+// The 64-bit map is used where the guest's CPU has long mode, else the 32-bit one: what SeaBIOS and OVMF
+// expect. Missing: I/O instruction restart (its fields are zero and ignored), dual-monitor treatment.
 #include "cpu/control_transfer.h"
 #include "cpu/cpuid.h"
 #include "cpu/smm_layout.h"
@@ -10,7 +11,9 @@
 namespace rhea::cpu {
 namespace {
 
-bool long_mode_capable(const Core& c) { return c.cpuid != nullptr && c.cpuid->has(Feature::lm); }
+bool long_mode_capable(const Core& c) {
+  return c.cpuid != nullptr && c.cpuid->has(Feature::lm);
+}
 
 void switch_memory(Core& c) {
   if (c.smm_memory == nullptr) return;
@@ -22,7 +25,9 @@ void switch_memory(Core& c) {
 class Map {
  public:
   explicit Map(Core& c) : c_(c), base_(c.s.smbase) {}
-  void put(uint32_t at, uint64_t value, unsigned size) { write_physical(c_, (base_ + at) & 0xffffffffu, size, value); }
+  void put(uint32_t at, uint64_t value, unsigned size) {
+    write_physical(c_, (base_ + at) & 0xffffffffu, size, value);
+  }
   uint64_t get(uint32_t at, unsigned size) { return read_physical(c_, (base_ + at) & 0xffffffffu, size); }
   uint64_t get64(uint32_t at) { return get(at, 8); }
   uint32_t get32(uint32_t at) { return static_cast<uint32_t>(get(at, 4)); }
@@ -36,8 +41,12 @@ class Map {
 // ---- 64-bit map ----
 
 // An unusable segment has no attribute bit of its own in the map; it is one that is not present.
-uint32_t packed(const Segment& s) { return s.usable() ? s.attr & 0xf0ff : s.attr & (3u << attr::kDplShift); }
-uint32_t unpacked(uint32_t a) { return (a & attr::kPresent) != 0 ? a & 0xf0ff : (a & 0x60) | attr::kUnusable; }
+uint32_t packed(const Segment& s) {
+  return s.usable() ? s.attr & 0xf0ff : s.attr & (3u << attr::kDplShift);
+}
+uint32_t unpacked(uint32_t a) {
+  return (a & attr::kPresent) != 0 ? a & 0xf0ff : (a & 0x60) | attr::kUnusable;
+}
 
 void put_segment64(Map& m, uint32_t at, const Segment& s) {
   m.put(at, s.selector, 2);

@@ -1,5 +1,5 @@
-// INT n, INT3, INTO and INT1 as instructions, with virtual-8086 redirection (SDM vol. 3B 21.3, table 21-2), and the
-// TSS's I/O permission bitmap (vol. 1 19.5.2).
+// INT n, INT3, INTO and INT1 as instructions, with virtual-8086 redirection (SDM vol. 3B 21.3, table 21-2),
+// and the TSS's I/O permission bitmap (vol. 1 19.5.2).
 #include "cpu/control_transfer.h"
 #include "cpu/transfer.h"
 

@@ -30,7 +30,9 @@ uint64_t get(const uint8_t* from, unsigned size) {
 }
 
 // An access outside: for 64-bit stacks the address is not canonical.
-bool bad_stack(Core& c, const Stack& s) { return c.raise(vec::SS, s.error); }
+bool bad_stack(Core& c, const Stack& s) {
+  return c.raise(vec::SS, s.error);
+}
 
 bool canonical_range(const Core& c, uint64_t low, unsigned total) {
   return is_canonical(c, low) && is_canonical(c, low + total - 1);
@@ -82,7 +84,8 @@ bool push_values(Core& c, Stack& s, const uint64_t* values, unsigned count, unsi
   unsigned total = count * size;
   if (s.wide) {
     uint64_t low = s.sp - total;
-    if (!canonical_range(c, low, total)) [[unlikely]] return bad_stack(c, s);
+    if (!canonical_range(c, low, total)) [[unlikely]]
+      return bad_stack(c, s);
     if (size == 8 && total <= kMaxAccess) [[likely]] {
       uint64_t frame[kMaxAccess / 8];
       for (unsigned i = 0; i < count; i++) frame[count - 1 - i] = values[i];
@@ -115,7 +118,8 @@ bool push_values(Core& c, Stack& s, const uint64_t* values, unsigned count, unsi
 bool pop_values(Core& c, Stack& s, uint64_t* values, unsigned count, unsigned size) {
   unsigned total = count * size;
   if (s.wide) {
-    if (!canonical_range(c, s.sp, total)) [[unlikely]] return bad_stack(c, s);
+    if (!canonical_range(c, s.sp, total)) [[unlikely]]
+      return bad_stack(c, s);
     if (size == 8 && total <= kMaxAccess) [[likely]] {
       if (!read_linear(c, s.sp, values, total, s.privilege, true)) return false;
       s.sp += total;
@@ -169,7 +173,8 @@ bool inner_stack_from_tss(Core& c, unsigned cpl, uint16_t& selector, uint64_t& s
   if (null_selector(selector)) return c.raise(vec::TS, 0);
   uint32_t code = selector_code(selector);
   if (!fetch_descriptor(c, selector, d, vec::TS)) return false;
-  if (rpl(selector) != cpl || dpl_of(d.attr()) != cpl || !is_writable_data(d.attr())) return c.raise(vec::TS, code);
+  if (rpl(selector) != cpl || dpl_of(d.attr()) != cpl || !is_writable_data(d.attr()))
+    return c.raise(vec::TS, code);
   if (!is_present(d.attr())) return c.raise(vec::SS, code);
   return true;
 }

@@ -1,8 +1,8 @@
 // SYSCALL, SYSRET, SYSENTER, SYSEXIT. SDM vol. 2 per instruction, vol. 3A 5.8.7-5.8.8; AMD APM vol. 3.
 //
-// Where the vendors differ the guest's CPUID vendor decides, so far as programs can tell: SYSCALL outside 64-bit
-// mode exists on AMD only (Linux uses it for 32-bit programs there), SYSENTER in long mode on Intel only. SYSRET
-// checks RCX and loads SS completely as Intel does for both.
+// Where the vendors differ the guest's CPUID vendor decides, so far as programs can tell: SYSCALL outside
+// 64-bit mode exists on AMD only (Linux uses it for 32-bit programs there), SYSENTER in long mode on Intel
+// only. SYSRET checks RCX and loads SS completely as Intel does for both.
 #include "cpu/control_transfer.h"
 #include "cpu/cpuid.h"
 #include "cpu/transfer.h"
@@ -15,11 +15,14 @@ constexpr uint32_t kFlatCode = kBase | attr::kCode | attr::kReadable;
 constexpr uint32_t kFlatData = kBase | attr::kWritable | attr::kBig;
 constexpr uint32_t kRing3 = 3u << attr::kDplShift;
 
-bool amd(const Core& c) { return c.cpuid != nullptr && c.cpuid->vendor == Vendor::Amd; }
+bool amd(const Core& c) {
+  return c.cpuid != nullptr && c.cpuid->vendor == Vendor::Amd;
+}
 
 void enter_ring(Core& c, unsigned cpl, uint16_t cs, uint16_t ss, bool wide) {
   uint32_t ring = cpl == 3 ? kRing3 : 0;
-  set_flat_segment(c, CS, static_cast<uint16_t>((cs & 0xfffcu) | cpl), kFlatCode | ring | (wide ? attr::kLong : attr::kBig));
+  set_flat_segment(c, CS, static_cast<uint16_t>((cs & 0xfffcu) | cpl),
+                   kFlatCode | ring | (wide ? attr::kLong : attr::kBig));
   set_flat_segment(c, SS, static_cast<uint16_t>((ss & 0xfffcu) | cpl), kFlatData | ring);
   c.s.cpl = static_cast<uint8_t>(cpl);
   told(c);
@@ -95,7 +98,8 @@ bool sysexit(Core& c, unsigned opsize) {
   c.s.gpr[RSP] = wide ? c.s.gpr[RCX] : c.s.gpr[RCX] & 0xffffffffu;
   c.s.rip = wide ? c.s.gpr[RDX] : c.s.gpr[RDX] & 0xffffffffu;
   unsigned base = cs & 0xfffcu;
-  enter_ring(c, 3, static_cast<uint16_t>(base + (wide ? 32 : 16)), static_cast<uint16_t>(base + (wide ? 40 : 24)), wide);
+  enter_ring(c, 3, static_cast<uint16_t>(base + (wide ? 32 : 16)),
+             static_cast<uint16_t>(base + (wide ? 40 : 24)), wide);
   return true;
 }
 

@@ -1,8 +1,9 @@
 // Hardware task switching through 16- and 32-bit TSSs. SDM vol. 3A chapter 7 (7.2.1, 7.3, table 7-2).
 //
-// Order: the checks of the new TSS descriptor and that both TSSs can be reached, then the old state is saved, busy
-// bits, NT and the link are set, TR and the registers loaded (the point of no return: later faults belong to the new
-// task and find its EIP in Core::s.rip), then the segment descriptors are checked: #TS, #NP, #SS with the selector.
+// Order: the checks of the new TSS descriptor and that both TSSs can be reached, then the old state is saved,
+// busy bits, NT and the link are set, TR and the registers loaded (the point of no return: later faults
+// belong to the new task and find its EIP in Core::s.rip), then the segment descriptors are checked: #TS,
+// #NP, #SS with the selector.
 #include "cpu/control_transfer.h"
 #include "cpu/transfer.h"
 
@@ -20,15 +21,26 @@ struct TaskImage {
   uint16_t debug_trap;
 };
 
-bool wide_tss(uint32_t a) { return (a & 8) != 0; }
+bool wide_tss(uint32_t a) {
+  return (a & 8) != 0;
+}
 
-bool read32(Core& c, uint64_t at, uint32_t& v) { return read_linear(c, wrap_linear(c, at), v, Privilege::Implicit); }
-bool read16(Core& c, uint64_t at, uint16_t& v) { return read_linear(c, wrap_linear(c, at), v, Privilege::Implicit); }
-bool write32(Core& c, uint64_t at, uint32_t v) { return write_linear(c, wrap_linear(c, at), v, Privilege::Implicit); }
-bool write16(Core& c, uint64_t at, uint16_t v) { return write_linear(c, wrap_linear(c, at), v, Privilege::Implicit); }
+bool read32(Core& c, uint64_t at, uint32_t& v) {
+  return read_linear(c, wrap_linear(c, at), v, Privilege::Implicit);
+}
+bool read16(Core& c, uint64_t at, uint16_t& v) {
+  return read_linear(c, wrap_linear(c, at), v, Privilege::Implicit);
+}
+bool write32(Core& c, uint64_t at, uint32_t v) {
+  return write_linear(c, wrap_linear(c, at), v, Privilege::Implicit);
+}
+bool write16(Core& c, uint64_t at, uint16_t v) {
+  return write_linear(c, wrap_linear(c, at), v, Privilege::Implicit);
+}
 
 bool load_image32(Core& c, uint64_t base, TaskImage& t) {
-  if (!read32(c, base + 28, t.cr3) || !read32(c, base + 32, t.eip) || !read32(c, base + 36, t.eflags)) return false;
+  if (!read32(c, base + 28, t.cr3) || !read32(c, base + 32, t.eip) || !read32(c, base + 36, t.eflags))
+    return false;
   for (unsigned i = 0; i < 8; i++) {
     if (!read32(c, base + 40 + i * 4, t.gpr[i])) return false;
   }
@@ -102,7 +114,8 @@ bool load_new_cs(Core& c, uint16_t selector) {
   if (!fetch_descriptor(c, selector, d, vec::TS)) return false;
   uint32_t a = d.attr();
   if (!is_code(a)) return c.raise(vec::TS, code);
-  if (is_conforming_code(a) ? dpl_of(a) > rpl(selector) : dpl_of(a) != rpl(selector)) return c.raise(vec::TS, code);
+  if (is_conforming_code(a) ? dpl_of(a) > rpl(selector) : dpl_of(a) != rpl(selector))
+    return c.raise(vec::TS, code);
   if (!is_present(a)) return c.raise(vec::NP, code);
   if (!set_accessed(c, d)) return false;
   set_segment(c, CS, selector, d);
@@ -129,7 +142,8 @@ bool load_new_data(Core& c, SegIndex index, uint16_t selector) {
   if (!fetch_descriptor(c, selector, d, vec::TS)) return false;
   uint32_t a = d.attr();
   if (!is_segment(a) || (is_code(a) && (a & attr::kReadable) == 0)) return c.raise(vec::TS, code);
-  if (!is_conforming_code(a) && (rpl(selector) > dpl_of(a) || c.s.cpl > dpl_of(a))) return c.raise(vec::TS, code);
+  if (!is_conforming_code(a) && (rpl(selector) > dpl_of(a) || c.s.cpl > dpl_of(a)))
+    return c.raise(vec::TS, code);
   if (!is_present(a)) return c.raise(vec::NP, code);
   if (!set_accessed(c, d)) return false;
   set_segment(c, index, selector, d);
@@ -161,7 +175,8 @@ bool check_tss(Core& c, uint16_t selector, TaskSwitchReason reason, Descriptor& 
   uint32_t a = d.attr();
   uint32_t type = a & attr::kTypeMask;
   bool busy = (type & kTssBusyBit) != 0;
-  if (is_segment(a) || ((type & ~kTssBusyBit) != kTss16 && (type & ~kTssBusyBit) != kTss32)) return c.raise(vector, code);
+  if (is_segment(a) || ((type & ~kTssBusyBit) != kTss16 && (type & ~kTssBusyBit) != kTss32))
+    return c.raise(vector, code);
   if (busy != back) return c.raise(vector, code);
   if (!is_present(a)) return c.raise(vec::NP, code);
   if (d.limit_bytes() < (wide_tss(a) ? kSize32 : kSize16) - 1) return c.raise(vec::TS, code);
@@ -190,7 +205,9 @@ bool both_reachable(Core& c, const Descriptor& d) {
   unsigned new_size = wide_tss(d.attr()) ? kSize32 : kSize16;
   if (!old.usable() || old.limit < old_size - 1) return c.raise(vec::TS, selector_code(old.selector));
   for (uint32_t at = 0; at < old_size; at += 52) {
-    if (!probe_write(c, wrap_linear(c, old.base + at), at + 52 <= old_size ? 52 : old_size - at, Privilege::Implicit)) return false;
+    if (!probe_write(c, wrap_linear(c, old.base + at), at + 52 <= old_size ? 52 : old_size - at,
+                     Privilege::Implicit))
+      return false;
   }
   uint8_t byte;
   return read_linear(c, wrap_linear(c, d.base32()), byte, Privilege::Implicit) &&
@@ -207,7 +224,8 @@ void load_registers(Core& c, const TaskImage& t, bool wide) {
 
 }  // namespace
 
-bool task_switch(Core& c, uint16_t tss_selector, TaskSwitchReason reason, uint64_t next_rip, bool has_code, uint32_t code) {
+bool task_switch(Core& c, uint16_t tss_selector, TaskSwitchReason reason, uint64_t next_rip, bool has_code,
+                 uint32_t code) {
   Descriptor d;
   if (!check_tss(c, tss_selector, reason, d) || !both_reachable(c, d)) return false;
   bool wide = wide_tss(d.attr());

@@ -5,7 +5,10 @@ namespace {
 
 class TaskTest : public CpuTest {
  protected:
-  void SetUp() override { protected_mode(); fill_other(); }
+  void SetUp() override {
+    protected_mode();
+    fill_other();
+  }
 
   void fill_other() {
     poke(kOtherTss + 28, uint32_t{0});
@@ -18,7 +21,9 @@ class TaskTest : public CpuTest {
     poke(kOtherTss + 100, uint32_t{0});
   }
   uint64_t type(uint16_t selector) { return peek(kGdt + selector + 5, 1) & 15; }
-  bool switch_to(TaskSwitchReason reason) { return task_switch(c(), kOtherTssSel, reason, kCode + 7, false, 0); }
+  bool switch_to(TaskSwitchReason reason) {
+    return task_switch(c(), kOtherTssSel, reason, kCode + 7, false, 0);
+  }
 };
 
 TEST_F(TaskTest, jmp_moves_the_busy_bit_and_all_registers) {
@@ -65,7 +70,8 @@ TEST_F(TaskTest, faults_before_the_switch_change_nothing) {
                         Case{"absent", descriptor(kOtherTss, 103, 0x09), TaskSwitchReason::Call, vec::NP},
                         Case{"limit", descriptor(kOtherTss, 102, 0x89), TaskSwitchReason::Jmp, vec::TS},
                         Case{"no tss", descriptor(kOtherTss, 103, 0x82), TaskSwitchReason::Gate, vec::GP},
-                        Case{"return to one that is not busy", descriptor(kOtherTss, 103, 0x89), TaskSwitchReason::Iret, vec::TS}}) {
+                        Case{"return to one that is not busy", descriptor(kOtherTss, 103, 0x89),
+                             TaskSwitchReason::Iret, vec::TS}}) {
     set_gdt(kOtherTssSel, t.descriptor);
     EXPECT_TRUE(faulted(switch_to(t.reason), t.vector, kOtherTssSel)) << t.what;
     EXPECT_EQ(s().seg[TR].selector, kTssSel);
@@ -81,11 +87,13 @@ TEST_F(TaskTest, faults_after_the_switch_belong_to_the_new_task) {
     uint8_t vector;
     uint16_t code;
   };
-  for (const Case& t : {Case{"cs null", 76, 0, vec::TS, 0}, Case{"cs data", 76, kData0, vec::TS, kData0},
-                        Case{"cs absent", 76, kCodeAbsent, vec::NP, kCodeAbsent}, Case{"ss null", 80, 0, vec::TS, 0},
-                        Case{"ss dpl", 80, kData3, vec::TS, kData3 & 0xfffc}, Case{"ss absent", 80, kDataAbsent, vec::SS, kDataAbsent},
-                        Case{"ds execute only", 84, kExecOnly, vec::TS, kExecOnly}, Case{"es absent", 72, kDataAbsent, vec::NP, kDataAbsent},
-                        Case{"ldt", 96, kData0, vec::TS, kData0}}) {
+  for (const Case& t :
+       {Case{"cs null", 76, 0, vec::TS, 0}, Case{"cs data", 76, kData0, vec::TS, kData0},
+        Case{"cs absent", 76, kCodeAbsent, vec::NP, kCodeAbsent}, Case{"ss null", 80, 0, vec::TS, 0},
+        Case{"ss dpl", 80, kData3, vec::TS, kData3 & 0xfffc},
+        Case{"ss absent", 80, kDataAbsent, vec::SS, kDataAbsent},
+        Case{"ds execute only", 84, kExecOnly, vec::TS, kExecOnly},
+        Case{"es absent", 72, kDataAbsent, vec::NP, kDataAbsent}, Case{"ldt", 96, kData0, vec::TS, kData0}}) {
     protected_mode();
     fill_other();
     set_gdt(kOtherTssSel, descriptor(kOtherTss, 103, 0x89));
@@ -105,7 +113,9 @@ TEST_F(TaskTest, debug_trap_flag_raises_db_with_bt) {
 TEST_F(TaskTest, gate_in_the_idt_pushes_the_error_code) {
   set_idt(vec::DF, gate(kOtherTssSel, 0, 5, 0));
   poke(kOtherTss + 56, uint32_t{kStack3});
-  ASSERT_TRUE(deliver(c(), {.kind = EventKind::Exception, .vector = vec::DF, .has_code = true, .code = 0, .return_rip = kCode}));
+  ASSERT_TRUE(deliver(
+      c(),
+      {.kind = EventKind::Exception, .vector = vec::DF, .has_code = true, .code = 0, .return_rip = kCode}));
   EXPECT_EQ(s().rip, 0x7000u);
   EXPECT_EQ(s().gpr[RSP], kStack3 - 4);
   EXPECT_EQ(peek(kTss + 32, 4), kCode);

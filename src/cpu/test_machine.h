@@ -1,4 +1,5 @@
-// A vCPU with 2 MiB of memory, tables at fixed places and recording hooks, for the unit tests of this folder only.
+// A vCPU with 2 MiB of memory, tables at fixed places and recording hooks, for the unit tests of this folder
+// only.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -17,24 +18,28 @@
 namespace rhea::cpu::test {
 
 inline constexpr uint64_t kGdt = 0x1000, kLdt = 0x1800, kIdt = 0x2000, kTss = 0x3000, kOtherTss = 0x6000,
-                          kStack0 = 0x9000, kStack3 = 0xa000, kIstStack = 0xb000, kCode = 0x20000, kHandler = 0x30000,
-                          kPageTables = 0x100000;
+                          kStack0 = 0x9000, kStack3 = 0xa000, kIstStack = 0xb000, kCode = 0x20000,
+                          kHandler = 0x30000, kPageTables = 0x100000;
 
 // Selectors of the GDT that protected() and long_mode() build.
-inline constexpr uint16_t kCode0 = 0x08, kData0 = 0x10, kCode3 = 0x1b, kData3 = 0x23, kCode16 = 0x28, kData16 = 0x30,
-                          kConforming = 0x38, kTssSel = 0x40, kCode64 = 0x50, kCode64User = 0x5b, kLdtSel = 0x60,
-                          kCodeAbsent = 0x70, kDataAbsent = 0x78, kReadOnly = 0x80, kExecOnly = 0x88, kCode1 = 0x91,
-                          kData1 = 0x99, kOtherTssSel = 0xa0, kFree = 0xb0;
+inline constexpr uint16_t kCode0 = 0x08, kData0 = 0x10, kCode3 = 0x1b, kData3 = 0x23, kCode16 = 0x28,
+                          kData16 = 0x30, kConforming = 0x38, kTssSel = 0x40, kCode64 = 0x50,
+                          kCode64User = 0x5b, kLdtSel = 0x60, kCodeAbsent = 0x70, kDataAbsent = 0x78,
+                          kReadOnly = 0x80, kExecOnly = 0x88, kCode1 = 0x91, kData1 = 0x99,
+                          kOtherTssSel = 0xa0, kFree = 0xb0;
 
 inline uint64_t descriptor(uint32_t base, uint32_t limit, uint32_t attributes) {
   if ((attributes & attr::kGranular) != 0) limit >>= 12;
-  return (limit & 0xffff) | static_cast<uint64_t>(base & 0xffffff) << 16 | static_cast<uint64_t>(attributes & 0xf0ff) << 40 |
-         static_cast<uint64_t>(limit >> 16 & 0xf) << 48 | static_cast<uint64_t>(base >> 24) << 56;
+  return (limit & 0xffff) | static_cast<uint64_t>(base & 0xffffff) << 16 |
+         static_cast<uint64_t>(attributes & 0xf0ff) << 40 | static_cast<uint64_t>(limit >> 16 & 0xf) << 48 |
+         static_cast<uint64_t>(base >> 24) << 56;
 }
 
-inline uint64_t gate(uint16_t selector, uint32_t offset, unsigned type, unsigned dpl, bool present = true, unsigned count = 0) {
+inline uint64_t gate(uint16_t selector, uint32_t offset, unsigned type, unsigned dpl, bool present = true,
+                     unsigned count = 0) {
   return (offset & 0xffff) | static_cast<uint64_t>(selector) << 16 | static_cast<uint64_t>(count) << 32 |
-         static_cast<uint64_t>(type | dpl << 5 | (present ? 0x80u : 0u)) << 40 | static_cast<uint64_t>(offset >> 16) << 48;
+         static_cast<uint64_t>(type | dpl << 5 | (present ? 0x80u : 0u)) << 40 |
+         static_cast<uint64_t>(offset >> 16) << 48;
 }
 
 class CpuTest : public testing::Test {
@@ -55,7 +60,8 @@ class CpuTest : public testing::Test {
 
   template <class T>
   void poke(uint64_t at, T value) {
-    for (unsigned i = 0; i < sizeof(T); i++) ram_->host()[at + i] = static_cast<uint8_t>(static_cast<uint64_t>(value) >> (8 * i));
+    for (unsigned i = 0; i < sizeof(T); i++)
+      ram_->host()[at + i] = static_cast<uint8_t>(static_cast<uint64_t>(value) >> (8 * i));
   }
   uint64_t peek(uint64_t at, unsigned size) const {
     uint64_t v = 0;
@@ -64,7 +70,8 @@ class CpuTest : public testing::Test {
   }
   void set_gdt(uint16_t selector, uint64_t value) { poke(kGdt + (selector & 0xfff8u), value); }
   void set_idt(unsigned vector, uint64_t value) { poke(kIdt + vector * 8, value); }
-  void set_idt64(unsigned vector, uint16_t selector, uint64_t offset, unsigned type, unsigned dpl, unsigned ist = 0) {
+  void set_idt64(unsigned vector, uint16_t selector, uint64_t offset, unsigned type, unsigned dpl,
+                 unsigned ist = 0) {
     poke(kIdt + vector * 16, gate(selector, static_cast<uint32_t>(offset), type, dpl, true, ist));
     poke(kIdt + vector * 16 + 8, offset >> 32);
   }
@@ -81,7 +88,8 @@ class CpuTest : public testing::Test {
     s().idtr = {.base = 0, .limit = 0x3ff, .pad = 0};
   }
 
-  // 32-bit protected mode without paging, in ring `cpl` (0, 1 or 3), every vector an interrupt gate to kHandler.
+  // 32-bit protected mode without paging, in ring `cpl` (0, 1 or 3), every vector an interrupt gate to
+  // kHandler.
   void protected_mode(unsigned cpl = 0) {
     build_tables();
     s().cr0 = cr0::PE | cr0::ET;
@@ -140,8 +148,10 @@ class CpuTest : public testing::Test {
   testing::AssertionResult faulted(bool ok, uint8_t vector, int64_t code = -1) {
     if (ok) return testing::AssertionFailure() << "no fault";
     const Fault& f = c().fault;
-    if (f.vector == vector && f.has_code == (code >= 0) && (code < 0 || f.code == code)) return testing::AssertionSuccess();
-    return testing::AssertionFailure() << "fault " << int{f.vector} << " code " << (f.has_code ? static_cast<int64_t>(f.code) : -1);
+    if (f.vector == vector && f.has_code == (code >= 0) && (code < 0 || f.code == code))
+      return testing::AssertionSuccess();
+    return testing::AssertionFailure()
+           << "fault " << int{f.vector} << " code " << (f.has_code ? static_cast<int64_t>(f.code) : -1);
   }
 
   unsigned told_ = 0, flushed_ = 0, flushed_global_ = 0;
@@ -160,7 +170,8 @@ class CpuTest : public testing::Test {
   void build_tables() {
     s().set_rflags(0);
     s().cr4 = 0;
-    constexpr uint32_t kP = attr::kPresent, kSeg = kP | attr::kS, k32 = attr::kBig | attr::kGranular, kRing3 = 3 << 5, kRing1 = 1 << 5;
+    constexpr uint32_t kP = attr::kPresent, kSeg = kP | attr::kS, k32 = attr::kBig | attr::kGranular,
+                       kRing3 = 3 << 5, kRing1 = 1 << 5;
     constexpr uint32_t kCodeType = attr::kCode | attr::kReadable, kDataType = attr::kWritable;
     set_gdt(0, 0);
     set_gdt(kCode0, descriptor(0, ~0u, kSeg | kCodeType | k32));

@@ -1,5 +1,5 @@
-// What the sources behind control_transfer.h and segmentation.h share: stacks under construction, gate and TSS
-// access, code segment checks. SDM vol. 3A chapters 5-7. Internal to src/cpu.
+// What the sources behind control_transfer.h and segmentation.h share: stacks under construction, gate and
+// TSS access, code segment checks. SDM vol. 3A chapters 5-7. Internal to src/cpu.
 #pragma once
 
 #include <cstdint>
@@ -12,24 +12,51 @@ namespace rhea::cpu {
 
 // Types of system descriptors (SDM vol. 3A table 3-2).
 enum SystemType : uint32_t {
-  kTss16 = 1, kLdt = 2, kTss16Busy = 3, kCallGate16 = 4, kTaskGate = 5, kInterruptGate16 = 6, kTrapGate16 = 7,
-  kTss32 = 9, kTss32Busy = 11, kCallGate32 = 12, kInterruptGate32 = 14, kTrapGate32 = 15,
+  kTss16 = 1,
+  kLdt = 2,
+  kTss16Busy = 3,
+  kCallGate16 = 4,
+  kTaskGate = 5,
+  kInterruptGate16 = 6,
+  kTrapGate16 = 7,
+  kTss32 = 9,
+  kTss32Busy = 11,
+  kCallGate32 = 12,
+  kInterruptGate32 = 14,
+  kTrapGate32 = 15,
 };
 inline constexpr uint32_t kTssBusyBit = 2;
-inline constexpr uint32_t kDescriptorAccessed = 0x100;  // in Descriptor::high; bit 41 of the descriptor is 0x200
+inline constexpr uint32_t kDescriptorAccessed =
+    0x100;  // in Descriptor::high; bit 41 of the descriptor is 0x200
 
-inline uint32_t selector_code(uint16_t selector) { return selector & 0xfffcu; }
-inline bool null_selector(uint16_t selector) { return (selector & 0xfffc) == 0; }
-inline unsigned rpl(uint16_t selector) { return selector & 3; }
+inline uint32_t selector_code(uint16_t selector) {
+  return selector & 0xfffcu;
+}
+inline bool null_selector(uint16_t selector) {
+  return (selector & 0xfffc) == 0;
+}
+inline unsigned rpl(uint16_t selector) {
+  return selector & 3;
+}
 
-inline bool is_segment(uint32_t a) { return (a & attr::kS) != 0; }
-inline bool is_code(uint32_t a) { return (a & (attr::kS | attr::kCode)) == (attr::kS | attr::kCode); }
-inline bool is_conforming_code(uint32_t a) { return is_code(a) && (a & attr::kConforming) != 0; }
+inline bool is_segment(uint32_t a) {
+  return (a & attr::kS) != 0;
+}
+inline bool is_code(uint32_t a) {
+  return (a & (attr::kS | attr::kCode)) == (attr::kS | attr::kCode);
+}
+inline bool is_conforming_code(uint32_t a) {
+  return is_code(a) && (a & attr::kConforming) != 0;
+}
 inline bool is_writable_data(uint32_t a) {
   return (a & (attr::kS | attr::kCode | attr::kWritable)) == (attr::kS | attr::kWritable);
 }
-inline bool is_present(uint32_t a) { return (a & attr::kPresent) != 0; }
-inline unsigned dpl_of(uint32_t a) { return (a >> attr::kDplShift) & 3; }
+inline bool is_present(uint32_t a) {
+  return (a & attr::kPresent) != 0;
+}
+inline unsigned dpl_of(uint32_t a) {
+  return (a >> attr::kDplShift) & 3;
+}
 
 inline bool is_canonical(const Core& c, uint64_t linear) {
   unsigned shift = (c.s.cr4 & cr4::LA57) != 0 ? 7 : 16;
@@ -43,10 +70,11 @@ inline uint64_t wrap_linear(const Core& c, uint64_t linear) {
 // descriptor.cc
 // The upper half of a 16-byte system descriptor; `d` holds the lower. False: vector(selector) or #PF.
 bool fetch_upper_half(Core& c, uint16_t selector, Descriptor& d, uint8_t vector);
-bool set_accessed(Core& c, Descriptor& d);            // locked, only when clear
+bool set_accessed(Core& c, Descriptor& d);  // locked, only when clear
 bool set_tss_busy(Core& c, uint64_t address, bool busy);
 void set_null_segment(Core& c, SegIndex index, uint16_t selector);
-void set_flat_segment(Core& c, SegIndex index, uint16_t selector, uint32_t attributes);  // SYSCALL and friends
+void set_flat_segment(Core& c, SegIndex index, uint16_t selector,
+                      uint32_t attributes);  // SYSCALL and friends
 void set_vm86_segment(Core& c, SegIndex index, uint16_t selector);
 // ES, DS, FS and GS that the new, outer CPL may not use become null.
 void drop_inner_segments(Core& c);
@@ -95,6 +123,8 @@ bool far_through_gate(Core& c, uint16_t selector, Descriptor& gate, bool call, u
 // interrupt.cc
 bool deliver_event(Core& c, const struct Event& e, bool resume_flag);
 
-inline void told(Core& c) { c.hooks->mode_changed(c); }
+inline void told(Core& c) {
+  c.hooks->mode_changed(c);
+}
 
 }  // namespace rhea::cpu

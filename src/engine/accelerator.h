@@ -1,6 +1,6 @@
 // The choice of engine: -accel dbt (tcg is its familiar name) or kvm.
 //
-// Life cycle: open, ask for features, attach the board's memory, then one engine a vCPU. Main thread.
+// Life cycle: open, ask for features, one engine a vCPU, wire their cores, attach the board's memory. Main thread.
 #pragma once
 
 #include <memory>
@@ -10,6 +10,10 @@
 #include "cpu/engine.h"
 #include "cpu/feature.h"
 #include "memory/address_space.h"
+
+namespace rhea::dbt {
+struct DbtOptions;  // engine/dbt/options.h
+}
 
 namespace rhea::engine {
 
@@ -23,10 +27,11 @@ class Accelerator {
   // What guests may be given.
   virtual cpu::FeatureSet features() const = 0;
   virtual void attach(memory::AddressSpace& memory) = 0;
-  // The core is complete (cpuid, memory, ports, apic) and outlives the engine.
-  virtual Result<std::unique_ptr<cpu::Engine>> create_engine(cpu::Core& core) = 0;
+  // The engine owns its core, which the caller completes (cpuid, memory, ports, apic) before push() and run().
+  virtual Result<std::unique_ptr<cpu::Engine>> create_engine(unsigned index) = 0;
 };
 
 Result<std::unique_ptr<Accelerator>> open_kvm();
+Result<std::unique_ptr<Accelerator>> open_dbt(const dbt::DbtOptions& options);
 
 }  // namespace rhea::engine

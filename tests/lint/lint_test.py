@@ -3,6 +3,7 @@
 import unittest
 
 import coroutine_rule
+import general_registers
 import include_direction
 import plain_text
 import tree
@@ -42,6 +43,30 @@ class PlainText(unittest.TestCase):
         self.assertEqual(len(plain_text.violations("a.cc", "x \n")), 1)
         self.assertEqual(len(plain_text.violations("a.cc", "\n" * 1001)), 1)
         self.assertEqual(plain_text.violations("a.cc", "int work/x;\n"), [])
+
+
+class GeneralRegisters(unittest.TestCase):
+    DUMP = """
+0000000000001000 <hot>:
+    1000:\tcall   1010 <middle>
+    1005:\tje     1020 <other+0x10>
+    1007:\tcall   1050 <check_failed>
+0000000000001010 <middle>:
+    1010:\tmovdqa %xmm0,(%rax)
+0000000000001020 <other>:
+    1020:\tcall   1040 <memcpy@plt>
+0000000000001030 <far>:
+    1030:\tfld    %st(0)
+0000000000001050 <check_failed>:
+    1050:\tmovaps %xmm0,%xmm1
+"""
+
+    def test_ways_to_vectors_and_libraries_are_found_and_nothing_else(self):
+        graph = general_registers.parse(self.DUMP.splitlines())
+        found = general_registers.violations(graph, {"hot"})
+        self.assertEqual(found, ["uses `movdqa %xmm0,(%rax)`: middle <- hot",
+                                 "reaches a shared library: memcpy@plt <- other <- hot"])
+        self.assertEqual(general_registers.violations(graph, {"far"}), ["uses `fld    %st(0)`: far"])
 
 
 class Tree(unittest.TestCase):

@@ -55,5 +55,11 @@ if ((${#programs[@]})); then
 else
   echo "skip lint/hardening: no release programs are built"
 fi
+program=$(find "${RHEA_BUILD:-build/release}" -type f -perm -u+x -name rhea-system-x86_64 2>/dev/null | head -1)
+if [[ -n $program ]]; then
+  check general_registers ./tests/lint/general_registers.py "$program" "${RHEA_BUILD:-build/release}"
+else
+  echo "skip lint/general_registers: rhea-system-x86_64 is not built"
+fi
 check self_test python3 ./tests/lint/lint_test.py
 exit $status

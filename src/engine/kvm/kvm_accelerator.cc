@@ -19,8 +19,8 @@ class KvmAccelerator final : public Accelerator {
     return cpu::features_of([this](uint32_t leaf, uint32_t subleaf) { return supported(leaf, subleaf); });
   }
   void attach(memory::AddressSpace& memory) override { machine_->attach(memory); }
-  Result<std::unique_ptr<cpu::Engine>> create_engine(cpu::Core& core) override {
-    return TRY(kvm::KvmEngine::create(*machine_, core));
+  Result<std::unique_ptr<cpu::Engine>> create_engine(unsigned index) override {
+    return TRY(kvm::KvmEngine::create(*machine_, index));
   }
 
  private:

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "cpu/control_transfer.h"
 #include "cpu/cpuid.h"
+#include "cpu/paging.h"
 #include "memory/address_space.h"
 
 namespace rhea::kvm {
@@ -63,19 +64,23 @@ void mask_features(const std::vector<kvm_cpuid_entry2>& supported, kvm_cpuid_ent
 
 }  // namespace
 
-Result<std::unique_ptr<KvmEngine>> KvmEngine::create(KvmMachine& machine, Core& core) {
-  int fd = TRY_IN(machine.create_vcpu(core.index), "KVM");
-  std::unique_ptr<KvmEngine> engine(new KvmEngine(machine, core, fd));
+Result<std::unique_ptr<KvmEngine>> KvmEngine::create(KvmMachine& machine, unsigned index) {
+  int fd = TRY_IN(machine.create_vcpu(index), "KVM");
+  std::unique_ptr<KvmEngine> engine(new KvmEngine(machine, index, fd));
   TRY_IN(engine->set_up(), "KVM");
   return engine;
 }
 
-KvmEngine::KvmEngine(KvmMachine& machine, Core& core, int fd)
-    : machine_(machine), core_(core), fd_(fd), sync_(fd) {}
+KvmEngine::KvmEngine(KvmMachine& machine, unsigned index, int fd) : machine_(machine), fd_(fd), sync_(fd) {
+  core_.index = index;
+  core_.engine = this;
+  paging_create(core_);
+}
 
 KvmEngine::~KvmEngine() {
   if (run_ != nullptr) ::munmap(run_, machine_.run_bytes());
   ::close(fd_);
+  paging_destroy(core_);
 }
 
 Result<> KvmEngine::set_up() {
@@ -84,11 +89,12 @@ Result<> KvmEngine::set_up() {
   void* at = ::mmap(nullptr, machine_.run_bytes(), PROT_READ | PROT_WRITE, MAP_SHARED, fd_, 0);
   if (at == MAP_FAILED) return fail_errno(errno, "vCPU mapping");
   run_ = static_cast<kvm_run*>(at);
-  core_.engine = this;
-  return set_cpuid();
+  return {};
 }
 
-Result<> KvmEngine::set_cpuid() {
+void KvmEngine::set_cpuid() {
+  if (cpuid_set_) return;
+  cpuid_set_ = true;
   std::vector<kvm_cpuid_entry2> entries;
   if (core_.cpuid == nullptr) {
     entries = machine_.supported_cpuid();
@@ -114,8 +120,7 @@ Result<> KvmEngine::set_cpuid() {
   auto* cpuid = reinterpret_cast<kvm_cpuid2*>(bytes.data());
   cpuid->nent = static_cast<uint32_t>(entries.size());
   std::copy(entries.begin(), entries.end(), cpuid->entries);
-  if (::ioctl(fd_, KVM_SET_CPUID2, cpuid) < 0) return fail_errno(errno, "KVM_SET_CPUID2");
-  return {};
+  if (::ioctl(fd_, KVM_SET_CPUID2, cpuid) < 0) log_warn("KVM: KVM_SET_CPUID2: {}", std::strerror(errno));
 }
 
 void KvmEngine::kick() {
@@ -129,7 +134,10 @@ void KvmEngine::kick() {
 
 void KvmEngine::pull() { sync_.pull(core_.s); }
 
-void KvmEngine::push() { sync_.push(core_.s); }
+void KvmEngine::push() {
+  set_cpuid();
+  sync_.push(core_.s);
+}
 
 void KvmEngine::set_debug(const DebugRequest* request) {
   kvm_guest_debug debug{};

@@ -22,8 +22,8 @@ inline constexpr uint32_t kAlwaysThere = 1u << 27 | 1u << 31;
 
 class KvmEngine final : public cpu::Engine {
  public:
-  // The core is set up (memory, ports, apic, cpuid, index) and outlives the engine.
-  static Result<std::unique_ptr<KvmEngine>> create(KvmMachine& machine, cpu::Core& core);
+  // core() is completed (memory, ports, apic, cpuid) before the first push(), which gives KVM its CPUID.
+  static Result<std::unique_ptr<KvmEngine>> create(KvmMachine& machine, unsigned index);
   ~KvmEngine() override;
 
   cpu::Exit run() override;
@@ -35,9 +35,9 @@ class KvmEngine final : public cpu::Engine {
   cpu::DebugHit debug_hit() const override { return hit_; }
 
  private:
-  KvmEngine(KvmMachine& machine, cpu::Core& core, int fd);
+  KvmEngine(KvmMachine& machine, unsigned index, int fd);
   Result<> set_up();
-  Result<> set_cpuid();
+  void set_cpuid();
   bool can_execute() const;
   bool wake_up();
   void prepare_entry();
@@ -53,8 +53,9 @@ class KvmEngine final : public cpu::Engine {
   void handle_debug();
 
   KvmMachine& machine_;
-  cpu::Core& core_;
+  cpu::Core core_;
   int fd_;
+  bool cpuid_set_ = false;
   kvm_run* run_ = nullptr;
   StateSync sync_;
   std::atomic<int> thread_{0};   // the vCPU's kernel thread while in run()

@@ -47,18 +47,20 @@ struct KvmEngineTest : testing::Test {
     if (!opened) GTEST_SKIP() << opened.error().message();
     machine = std::move(*opened);
     machine->attach(memory);
+    engine = std::move(KvmEngine::create(*machine, 0).value());
+    Core& core = engine->core();
     core.memory = &memory;
     core.ports = &port_space;
     core.apic = &apic;
     reset_core(core, true);
-    engine = std::move(KvmEngine::create(*machine, core).value());
   }
+  CpuState& state() { return engine->core().s; }
   void load(std::vector<uint8_t> code) {
     std::memcpy(ram->host() + 0x1000, code.data(), code.size());
-    core.s.seg[CS].selector = 0;
-    core.s.seg[CS].base = 0;
-    core.s.rip = 0x1000;
-    core.s.gpr[RSP] = 0x8000;
+    state().seg[CS].selector = 0;
+    state().seg[CS].base = 0;
+    state().rip = 0x1000;
+    state().gpr[RSP] = 0x8000;
     engine->push();
   }
 
@@ -68,7 +70,6 @@ struct KvmEngineTest : testing::Test {
   std::unique_ptr<memory::RamBlock> ram = memory::RamBlock::create("ram", 0x100000).value();
   Ports ports;
   OneInterrupt apic;
-  Core core;
   std::unique_ptr<KvmMachine> machine;
   std::unique_ptr<KvmEngine> engine;
 };
@@ -83,8 +84,8 @@ TEST_F(KvmEngineTest, port_accesses_reach_the_address_space_and_hlt_ends_the_run
   EXPECT_EQ(ports.written, (std::vector<uint64_t>{0x42, 0x1234}));
   EXPECT_EQ(ports.sizes, (std::vector<unsigned>{1, 2}));
   engine->pull();
-  EXPECT_EQ(core.s.rip, 0x100au);
-  EXPECT_EQ(core.s.gpr[RAX] & 0xffff, 0x1234u);
+  EXPECT_EQ(state().rip, 0x100au);
+  EXPECT_EQ(state().gpr[RAX] & 0xffff, 0x1234u);
   EXPECT_EQ(engine->run(), Exit::Halted);
 }
 
@@ -104,20 +105,20 @@ TEST_F(KvmEngineTest, interrupt_wakes_a_halted_vcpu) {
 TEST_F(KvmEngineTest, kick_ends_a_loop) {
   load({0xeb, 0xfe});  // jmp $
   std::thread kicker([&] {
-    core.pending.fetch_or(pending::kExit);
+    engine->core().pending.fetch_or(pending::kExit);
     engine->kick();
   });
   EXPECT_EQ(engine->run(), Exit::Kicked);
   kicker.join();
   engine->pull();
-  EXPECT_EQ(core.s.rip, 0x1000u);
+  EXPECT_EQ(state().rip, 0x1000u);
 }
 
 TEST_F(KvmEngineTest, triple_fault_is_reported) {
-  core.s.idtr.limit = 0;
-  core.s.cr0 |= cr0::PE;
+  state().idtr.limit = 0;
+  state().cr0 |= cr0::PE;
   for (SegIndex i : {ES, CS, SS, DS, FS, GS}) {
-    core.s.seg[i] = {.base = 0, .limit = 0xffffffff, .attr = i == CS ? 0xc09bu : 0xc093u, .selector = 8, .pad = {}};
+    state().seg[i] = {.base = 0, .limit = 0xffffffff, .attr = i == CS ? 0xc09bu : 0xc093u, .selector = 8, .pad = {}};
   }
   load({0x0f, 0x0b});  // ud2
   EXPECT_EQ(engine->run(), Exit::TripleFault);
@@ -131,13 +132,13 @@ TEST_F(KvmEngineTest, breakpoint_and_step_stop_the_run) {
   EXPECT_EQ(engine->run(), Exit::Debug);
   EXPECT_EQ(engine->debug_hit().kind, DebugHit::Kind::Execute);
   engine->pull();
-  EXPECT_EQ(core.s.rip, 0x1002u);
+  EXPECT_EQ(state().rip, 0x1002u);
   request = {.single_step = true, .points = nullptr, .count = 0};
   engine->set_debug(&request);
   EXPECT_EQ(engine->run(), Exit::Debug);
   EXPECT_EQ(engine->debug_hit().kind, DebugHit::Kind::Step);
   engine->pull();
-  EXPECT_EQ(core.s.rip, 0x1003u);
+  EXPECT_EQ(state().rip, 0x1003u);
 }
 
 TEST_F(KvmEngineTest, read_only_memory_keeps_its_value) {

@@ -1,0 +1,211 @@
+#include "engine/dbt/code_cache.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "base/check.h"
+
+namespace rhea::dbt {
+
+namespace {
+constexpr uint64_t kBlockReserve = 256 * 1024;  // more than the largest block can need
+}
+
+Result<std::unique_ptr<CodeCache>> CodeCache::create(uint64_t bytes) {
+  std::unique_ptr<CodeCache> c(new CodeCache);
+  c->size_ = std::max<uint64_t>((bytes + 4095) & ~uint64_t{4095}, 4 * kBlockReserve);
+  // SAFETY: the two views of one memory object are what makes W^X possible; both are unmapped in the destructor only.
+  int fd = memfd_create("rhea-code", MFD_CLOEXEC);
+  if (fd < 0) return fail_errno(errno, "creating the translation cache");
+  if (ftruncate(fd, static_cast<off_t>(c->size_)) != 0) {
+    int e = errno;
+    close(fd);
+    return fail_errno(e, "sizing the translation cache");
+  }
+  void* rw = mmap(nullptr, c->size_, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  void* rx = mmap(nullptr, c->size_, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
+  int e = errno;
+  close(fd);
+  if (rw == MAP_FAILED || rx == MAP_FAILED) return fail_errno(e, "mapping the translation cache");
+  c->rw_ = c->cursor_ = c->thunks_end_ = static_cast<uint8_t*>(rw);
+  c->rx_ = static_cast<uint8_t*>(rx);
+  c->heads_ = new std::atomic<Block*>[1u << kHashBits]();
+  return c;
+}
+
+CodeCache::~CodeCache() {
+  if (rw_ != nullptr) munmap(rw_, size_);
+  if (rx_ != nullptr) munmap(rx_, size_);
+  delete[] heads_;
+  for (PageTable& t : tables_) {
+    if (t.pages != nullptr) munmap(static_cast<void*>(t.pages), t.count * sizeof(*t.pages));
+  }
+}
+
+bool CodeCache::has_room() const { return static_cast<uint64_t>(cursor_ - rw_) + kBlockReserve <= size_; }
+void CodeCache::set_thunks_end() { thunks_end_ = cursor_; }
+
+Block& CodeCache::make_block(CacheLock&) { return blocks_.emplace_back(); }
+LinkSite& CodeCache::make_link(CacheLock&) { return links_.emplace_back(); }
+const Insn* CodeCache::keep(CacheLock&, const Insn& insn) { return &insns_.emplace_back(insn); }
+
+CodePage& CodeCache::page_for(memory::RamBlock& ram, uint64_t page) {
+  CHECK(ram.id() < kMaxRams);
+  PageTable& t = tables_[ram.id()];
+  if (t.pages == nullptr) {
+    uint64_t count = ram.size() / kPageSize;
+    void* m = mmap(nullptr, count * sizeof(*t.pages), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    CHECK(m != MAP_FAILED);
+    t.pages = static_cast<std::atomic<CodePage*>*>(m);
+    t.count = count;
+  }
+  CHECK(page < t.count);
+  CodePage* p = t.pages[page].load(std::memory_order_relaxed);
+  if (p == nullptr) {
+    p = &pages_.emplace_back();
+    t.pages[page].store(p, std::memory_order_release);
+  }
+  return *p;
+}
+
+void CodeCache::attach(Block& block, memory::RamBlock& ram, uint64_t page, uint64_t lines) {
+  CodePage& p = page_for(ram, page);
+  p.lines.store(p.lines.load(std::memory_order_relaxed) | lines, std::memory_order_seq_cst);
+  ram.set_page_has_code(page, true);
+  if (&ram == block.ram && page == block.offset / kPageSize) {
+    block.page_next = p.blocks;
+    p.blocks = &block;
+  }
+}
+
+void CodeCache::publish(CacheLock&, Block& block, uint8_t* end) {
+  block.end = end;
+  cursor_ = end;
+  by_address_.push_back(&block);
+  if (block.ram == nullptr) return;  // not from RAM: used once, never found
+  attach(block, *block.ram, block.offset / kPageSize, block.lines);
+  if (block.crossing) {
+    CodePage& second = page_for(*block.second_ram, block.second_offset / kPageSize);
+    second.lines.store(second.lines.load(std::memory_order_relaxed) | 1, std::memory_order_seq_cst);
+    block.second_ram->set_page_has_code(block.second_offset / kPageSize, true);
+    crossing_.push_back(&block);
+  }
+  auto& head = heads_[hash(block.ram->id(), block.offset, block.mode)];
+  block.hash_next.store(head.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  head.store(&block, std::memory_order_release);
+}
+
+void CodeCache::drop(CacheLock&, Block& block) {
+  if (block.dropped.exchange(true)) return;
+  drop_epoch_.fetch_add(1);
+  // Whoever still reaches the entry (another vCPU's jump table) goes to the dispatcher: two bytes, aligned, `jmp` back
+  // to the call that precedes the entry.
+  uint16_t jump_back = static_cast<uint16_t>(0xeb | static_cast<unsigned>(static_cast<uint8_t>(-(5 + 2))) << 8);
+  std::atomic_ref<uint16_t>(*reinterpret_cast<uint16_t*>(block.direct)).store(jump_back, std::memory_order_seq_cst);
+  for (LinkSite* l = block.incoming; l != nullptr; l = l->next_incoming) {
+    if (l->to != &block) continue;
+    l->to = nullptr;
+    auto d = static_cast<uint32_t>(l->unlinked - (l->rel32 + 4));
+    std::atomic_ref<uint32_t>(*reinterpret_cast<uint32_t*>(l->rel32)).store(d, std::memory_order_seq_cst);
+  }
+  block.incoming = nullptr;
+  for (LinkSite* l : block.links) {
+    if (l->to == nullptr) continue;
+    for (LinkSite** in = &l->to->incoming; *in != nullptr; in = &(*in)->next_incoming) {
+      if (*in == l) {
+        *in = l->next_incoming;
+        break;
+      }
+    }
+    l->to = nullptr;
+  }
+  if (block.ram == nullptr) return;
+  auto* at = &heads_[hash(block.ram->id(), block.offset, block.mode)];
+  for (Block* b = at->load(); b != nullptr; at = &b->hash_next, b = at->load()) {
+    if (b == &block) {
+      at->store(block.hash_next.load());
+      break;
+    }
+  }
+}
+
+unsigned CodeCache::drop_range(CacheLock& lock, memory::RamBlock& ram, uint64_t offset, uint64_t length) {
+  if (length == 0 || ram.id() >= kMaxRams || tables_[ram.id()].pages == nullptr) return 0;
+  unsigned dropped = 0;
+  for (uint64_t page = offset / kPageSize; page <= (offset + length - 1) / kPageSize; ++page) {
+    if (page >= tables_[ram.id()].count) break;
+    CodePage* p = tables_[ram.id()].pages[page].load();
+    if (p == nullptr) continue;
+    uint64_t first = std::max(offset, page * kPageSize) - page * kPageSize;
+    uint64_t last = std::min(offset + length, (page + 1) * kPageSize) - 1 - page * kPageSize;
+    uint64_t mask = (~uint64_t{0} << (first / 64)) & (~uint64_t{0} >> (63 - last / 64));
+    if ((p->lines.load() & mask) == 0) continue;
+    ++p->drops;
+    if ((mask & 1) != 0) {  // blocks that start on another page and end here are not in this page's list
+      std::erase_if(crossing_, [](const Block* b) { return b->dropped.load(); });
+      for (Block* b : crossing_) {
+        if (b->second_ram == &ram && b->second_offset / kPageSize == page) drop(lock, *b), ++dropped;
+      }
+    }
+    uint64_t left = 0;
+    Block** at = &p->blocks;
+    while (*at != nullptr) {
+      Block& b = **at;
+      if (!b.dropped && (b.lines & mask) != 0) drop(lock, b), ++dropped;
+      if (b.dropped) {
+        *at = b.page_next;
+      } else {
+        left |= b.lines;
+        at = &b.page_next;
+      }
+    }
+    for (Block* b : crossing_) {
+      if (!b->dropped && b->second_ram == &ram && b->second_offset / kPageSize == page) left |= 1;
+    }
+    p->lines.store(left);
+    if (left == 0) ram.set_page_has_code(page, false);
+  }
+  return dropped;
+}
+
+void CodeCache::link(CacheLock&, LinkSite& site, Block& to) {
+  if (site.to != nullptr || to.dropped || site.from->dropped) return;
+  site.to = &to;
+  site.next_incoming = to.incoming;
+  to.incoming = &site;
+  auto d = static_cast<uint32_t>(to.direct - (site.rel32 + 4));
+  std::atomic_ref<uint32_t>(*reinterpret_cast<uint32_t*>(site.rel32)).store(d, std::memory_order_seq_cst);
+}
+
+void CodeCache::reset(CacheLock&) {
+  for (unsigned i = 0; i < (1u << kHashBits); ++i) heads_[i].store(nullptr);
+  for (Block& b : blocks_) {
+    if (b.ram != nullptr) b.ram->set_page_has_code(b.offset / kPageSize, false);
+    if (b.second_ram != nullptr) b.second_ram->set_page_has_code(b.second_offset / kPageSize, false);
+  }
+  for (PageTable& t : tables_) {
+    if (t.pages != nullptr) madvise(static_cast<void*>(t.pages), t.count * sizeof(*t.pages), MADV_DONTNEED);
+  }
+  by_address_.clear();
+  crossing_.clear();
+  blocks_.clear();
+  links_.clear();
+  insns_.clear();
+  pages_.clear();
+  cursor_ = thunks_end_;
+}
+
+const Block* CodeCache::block_at(uintptr_t executable_address) const {
+  const uint8_t* at = writable(reinterpret_cast<const uint8_t*>(executable_address));
+  auto it = std::upper_bound(by_address_.begin(), by_address_.end(), at,
+                             [](const uint8_t* a, const Block* b) { return a < b->start; });
+  if (it == by_address_.begin()) return nullptr;
+  const Block* b = *--it;
+  return at < b->end ? b : nullptr;
+}
+
+}  // namespace rhea::dbt

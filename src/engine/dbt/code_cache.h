@@ -1,0 +1,98 @@
+// The memory that translated code lives in (mapped twice: writable here, executable there) and the index of blocks.
+// Shared by all vCPUs. Mutation needs the lock, whose token is in the signatures; find() does not.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "base/result.h"
+#include "engine/dbt/block.h"
+
+namespace rhea::dbt {
+
+using CacheLock = std::unique_lock<std::recursive_mutex>;
+
+class CodeCache {
+ public:
+  // bytes: capacity. Errors: NoSpace.
+  static Result<std::unique_ptr<CodeCache>> create(uint64_t bytes);
+  ~CodeCache();
+
+  CacheLock lock() { return CacheLock(mutex_); }
+
+  // Hot, no lock: the live block or null. A crossing block must be checked by the caller for its second page.
+  Block* find(const memory::RamBlock& ram, uint64_t offset, uint32_t mode) const;
+  // Changes with every drop: whoever may have dropped its own block compares.
+  uint64_t drop_epoch() const { return drop_epoch_.load(std::memory_order_relaxed); }
+  // Lines of the page that hold code (0: none).
+  uint64_t code_lines(const memory::RamBlock& ram, uint64_t page) const;
+
+  // Room for one more block of the largest size; false: reset() is due.
+  bool has_room() const;
+  uint8_t* cursor() const { return cursor_; }
+  Block& make_block(CacheLock&);
+  LinkSite& make_link(CacheLock&);
+  const Insn* keep(CacheLock&, const Insn& insn);
+  // The block's code ends at `end`; from now on it is found.
+  void publish(CacheLock&, Block& block, uint8_t* end);
+  // Drops blocks of the lines in the range; returns how many.
+  unsigned drop_range(CacheLock&, memory::RamBlock& ram, uint64_t offset, uint64_t length);
+  void drop(CacheLock&, Block& block);
+  void link(CacheLock&, LinkSite& site, Block& to);
+  // Everything goes; all vCPUs are at safepoints.
+  void reset(CacheLock&);
+  void set_thunks_end();  // what was emitted so far stays over resets
+
+  uint8_t* executable(const uint8_t* writable) const { return const_cast<uint8_t*>(writable) + (rx_ - rw_); }
+  uint8_t* writable(const uint8_t* executable_address) const {
+    return const_cast<uint8_t*>(executable_address) - (rx_ - rw_);
+  }
+  bool contains(uintptr_t executable_address) const {
+    return executable_address - reinterpret_cast<uintptr_t>(rx_) < size_;
+  }
+  // The block whose code holds this executable address, or null. Any thread inside a signal handler.
+  const Block* block_at(uintptr_t executable_address) const;
+  void emitted(uint8_t* end) { cursor_ = end; }
+  uint64_t used() const { return static_cast<uint64_t>(cursor_ - rw_); }
+  uint64_t capacity() const { return size_; }
+
+  uint8_t* dropped_thunk = nullptr;  // writable view; where dropped blocks' entries go
+
+ private:
+  static constexpr unsigned kHashBits = 16;
+  static constexpr unsigned kMaxRams = 256;
+  struct PageTable {
+    std::atomic<CodePage*>* pages = nullptr;
+    uint64_t count = 0;
+  };
+
+  CodeCache() = default;
+  static unsigned hash(uint32_t ram_id, uint64_t offset, uint32_t mode) {
+    uint64_t h = (offset ^ (static_cast<uint64_t>(ram_id) << 40) ^ (static_cast<uint64_t>(mode) << 44)) * 0x9e3779b97f4a7c15u;
+    return static_cast<unsigned>(h >> (64 - kHashBits));
+  }
+  CodePage& page_for(memory::RamBlock& ram, uint64_t page);
+  void attach(Block& block, memory::RamBlock& ram, uint64_t page, uint64_t lines);
+
+  std::recursive_mutex mutex_;
+  std::atomic<uint64_t> drop_epoch_{0};
+  uint8_t* rw_ = nullptr;
+  uint8_t* rx_ = nullptr;
+  uint64_t size_ = 0;
+  uint8_t* cursor_ = nullptr;
+  uint8_t* thunks_end_ = nullptr;
+  std::atomic<Block*>* heads_ = nullptr;
+  PageTable tables_[kMaxRams];
+  std::deque<Block> blocks_;
+  std::deque<LinkSite> links_;
+  std::deque<Insn> insns_;
+  std::deque<CodePage> pages_;
+  std::vector<Block*> by_address_;  // ascending start
+  std::vector<Block*> crossing_;
+};
+
+}  // namespace rhea::dbt

@@ -1,0 +1,133 @@
+// What translated code finds at gs:0 — one vCPU's core followed by everything derived from it: the access slots and
+// the TLB in front of guest memory, the jump table, and the scratch that thunks use.
+//
+// Only the vCPU's own thread writes here, except Core::pending.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "cpu/core.h"
+#include "engine/dbt/mode.h"
+#include "memory/ram_block.h"
+
+namespace rhea::dbt {
+
+struct Block;
+class CodeCache;
+class DbtShared;
+
+// A translated page of guest linear memory: an access to `ea` is inside it when ea - tag < 4096, and its host address is
+// ea + delta. The empty entry has a non-canonical tag and a delta that sends it to host page 0, which is never mapped.
+struct Slot {
+  uint64_t tag;
+  uint64_t delta;
+};
+inline constexpr uint64_t kEmptyTag = 0x7ffffffffffff000;
+inline constexpr Slot kEmptySlot{kEmptyTag, 0 - kEmptyTag};
+
+inline constexpr unsigned kSlots = 512;        // per bank and direction; bound to access sites at translation
+inline constexpr unsigned kTlbEntries = 2048;  // per bank and direction; indexed by page number
+inline constexpr unsigned kJumpEntries = 16384;
+inline constexpr unsigned kFetchEntries = 256;
+
+struct JumpEntry {
+  uint64_t rip;
+  const uint8_t* host;
+};
+inline constexpr uint64_t kEmptyRip = 0x8000000000000001;  // non-canonical
+
+// Which slots, TLB entries and jump entries have been filled since they were last empty, so that a flush costs what was
+// filled. Full: the flush clears everything.
+template <unsigned N>
+struct FillLog {
+  uint32_t count;
+  uint16_t index[N];
+  void add(unsigned i) {
+    if (count < N) index[count] = static_cast<uint16_t>(i);
+    ++count;
+  }
+  bool overflowed() const { return count > N; }
+};
+
+struct AccessBank {
+  Slot read[kSlots];
+  Slot write[kSlots];
+  Slot tlb_read[kTlbEntries];
+  Slot tlb_write[kTlbEntries];
+  uint8_t tlb_read_global[kTlbEntries];
+  uint8_t tlb_write_global[kTlbEntries];
+  // Indexes, writes offset by kSlots or kTlbEntries; bit 15: not from a global page (kept apart in kBankKernel only).
+  FillLog<2 * kSlots> slots_filled;
+  FillLog<2 * kTlbEntries> tlb_filled;
+};
+
+struct JumpBank {
+  JumpEntry entry[kJumpEntries];
+  FillLog<1024> filled;
+  uint32_t mode;                  // what the entries were filled for
+};
+
+struct FetchEntry {
+  uint64_t page;                  // linear page address; kEmptyTag: none
+  memory::RamBlock* ram;
+  uint64_t offset;
+  bool global;
+};
+
+// A store that translated code is about to do on `bounce` or on a code page; finished after the instruction.
+struct PendingStore {
+  uint64_t linear;
+  uint32_t size;
+  uint8_t kind;                   // 0: none, 1: bounce to write back, 2: RAM written in place, drop code
+  memory::RamBlock* ram;
+  uint64_t ram_offset;
+};
+
+struct Counters {
+  uint64_t blocks, guest_insns, guest_bytes, host_bytes, dropped, slow_stores, flushes, cache_resets;
+  uint64_t access_misses, lookups, helper_calls, interrupts, exceptions, page_code_stops;
+};
+
+struct Context {
+  cpu::Core core;                 // first: gs:0
+
+  uint64_t rip_page;              // instruction pointer of the current page's first byte: rip = rip_page + page offset
+  uint32_t mode;                  // mode::*
+  uint32_t bank;
+  uint64_t segment_end[2][6];     // [write][ES..GS]: first offset beyond the segment for simple segments, 0: ask C++
+  uint64_t saved_rsp;             // host stack on entry
+  uint64_t scratch[4];
+  uint32_t signal_vector;
+  uint32_t signal_page_offset;
+  uint8_t in_cold;                // guest vector state is in core.s.xsave, not in the host's registers
+  uint8_t irq_deferred;           // an interrupt is pending but IF was 0
+  uint8_t debugger_step;
+  uint8_t always_single;          // option: one instruction a block
+  uint8_t link_on;                // option
+  uint8_t exit_reason;            // cpu::Exit + 1
+  uint8_t single_ran;             // a single-instruction block was entered: finish its step at the next dispatch
+  uint8_t trap_after_single;      // RFLAGS.TF was set when it began
+  uint8_t jump_not_global[kBanks];
+  uint64_t cr3_seen;
+  uint32_t pkru_seen;
+  PendingStore store;
+  alignas(64) uint8_t bounce[2 * 4096];
+
+  Context* self;
+  uint64_t xsave_mask;
+  uint32_t host_mxcsr;            // for our own C++
+  CodeCache* cache;
+  DbtShared* owner;
+  Counters counters;
+
+  FetchEntry fetch[kBanks][kFetchEntries];
+  alignas(64) AccessBank access[kBanks];
+  alignas(64) JumpBank jump[kBanks];
+};
+
+#define RHEA_CTX(field) offsetof(::rhea::dbt::Context, field)
+
+inline Context& context_of(cpu::Core& c) { return *static_cast<Context*>(c.engine); }
+
+}  // namespace rhea::dbt

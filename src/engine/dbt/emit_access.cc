@@ -1,0 +1,173 @@
+// The one place that emits a guest memory access: effective address, segment, the check against the site's slot, and
+// the stub behind it. A further tier replaces access().
+#include "base/check.h"
+#include "engine/dbt/emitter.h"
+#include "engine/dbt/options.h"
+
+namespace rhea::dbt {
+
+namespace {
+HostMem slot_field(Bank bank, bool write, unsigned slot, size_t field) {
+  size_t base = RHEA_CTX(access) + bank * sizeof(AccessBank) +
+                (write ? offsetof(AccessBank, write) : offsetof(AccessBank, read));
+  return ctx_mem(base + slot * sizeof(Slot) + field);
+}
+}  // namespace
+
+bool Emitter::flat(unsigned seg) const {
+  if (is64(mode_)) return seg != cpu::FS && seg != cpu::GS;
+  switch (seg) {
+    case cpu::ES: return (mode_ & mode::kFlatEs) != 0;
+    case cpu::CS: return (mode_ & mode::kFlatCs) != 0;
+    case cpu::SS: return (mode_ & mode::kFlatSs) != 0;
+    case cpu::DS: return (mode_ & mode::kFlatDs) != 0;
+    default: return false;
+  }
+}
+
+// T0 = offset in the segment, wrapped to the address size. May use T1.
+void Emitter::effective_address(const Insn& i, const MemOperand& m, unsigned addr_bytes) {
+  HostMem ea;
+  int64_t disp = m.disp;
+  if (m.base == kRip) {
+    a_.load(kT0, ctx_mem(RHEA_CTX(rip_page)));
+    ea.base = kT0;
+    disp += i.page_offset;
+  } else if (m.base != kNoReg) {
+    ea.base = host_of(m.base);
+    if (ea.base == kNone) a_.load(kT0, gpr_slot(m.base)), ea.base = kT0;
+  }
+  if (m.index != kNoReg) {
+    ea.index = host_of(m.index);
+    if (ea.index == kNone) a_.load(kT1, gpr_slot(m.index)), ea.index = kT1;
+    ea.scale = m.scale;
+  }
+  bool fits = disp == static_cast<int32_t>(disp);
+  if (!fits || (ea.base == kNone && ea.index == kNone)) {
+    if (ea.base == kNone && ea.index == kNone) {
+      if (addr_bytes == 8 && !fits) a_.mov_imm64(kT0, static_cast<uint64_t>(disp));
+      else if (addr_bytes == 8) a_.mov_imm_sx(kT0, static_cast<int32_t>(disp));
+      else a_.mov_imm32(kT0, static_cast<uint32_t>(addr_bytes == 2 ? disp & 0xffff : disp));
+      return;
+    }
+    disp = static_cast<int32_t>(disp);  // 32-bit addressing: only the low half counts
+  }
+  ea.disp = static_cast<int32_t>(disp);
+  if (addr_bytes == 8) {
+    if (ea.index == kNone && ea.disp == 0) {
+      if (ea.base != kT0) a_.mov(kT0, static_cast<Host>(ea.base));
+    } else {
+      a_.lea(kT0, ea);
+    }
+  } else {
+    a_.lea32(kT0, ea);
+    if (addr_bytes == 2) a_.movzx16(kT0, kT0);
+  }
+}
+
+// T0: offset → linear. In 64-bit code only FS and GS have a base; elsewhere limit and rights are checked too.
+void Emitter::segment_check(const Insn& i, const MemOperand& m, unsigned size, bool write) {
+  size_t base = RHEA_CTX(core.s.seg) + m.seg * sizeof(cpu::Segment) + offsetof(cpu::Segment, base);
+  if (is64(mode_)) {
+    a_.add(kT0, ctx_mem(base));
+    return;
+  }
+  a_.lea(kT1, {.base = kT0, .disp = static_cast<int32_t>(size) - 1});
+  a_.cmp(kT1, ctx_mem(RHEA_CTX(segment_end) + (write ? 6u * 8 : 0) + m.seg * 8u));
+  Stub s{.kind = Stub::Kind::Segment, .patch = a_.jcc_later(ccAE), .op = {}, .mem = {}};
+  a_.op_rm(0x03, kT0, ctx_mem(base), false);
+  s.resume = a_.here();
+  s.segment = {i.page_offset, m.seg, static_cast<uint8_t>(size), write, {}};
+  stubs_.push_back(s);
+}
+
+void Emitter::access(const Insn& i, const MemOperand& m, unsigned addr_bytes, unsigned size, bool write, bool read,
+                     const MemOp& op) {
+  CHECK(size >= 1 && size <= 64);
+  uint8_t base = m.base == kNoReg || m.base == kRip ? kNone : host_of(m.base);
+  bool base_form = is64(mode_) && addr_bytes == 8 && flat(m.seg) && base != kNone && m.index == kNoReg &&
+                   m.disp == static_cast<int32_t>(m.disp) && m.disp >= INT32_MIN + 64;
+  bool slow = !options_.slots || (mode_ & (mode::kAlignCheck | mode::kWatch)) != 0;
+  unsigned slot = next_slot();
+  Stub s{.kind = Stub::Kind::Access, .patch = nullptr, .op = op, .mem = {}};
+  s.base_form = base_form;
+  if (op.keep_flags != 0) save_flags();
+  effective_address(i, m, addr_bytes);
+  if (!flat(m.seg)) segment_check(i, m, size, write);
+  HostMem tag = slot_field(bank_, write, slot, offsetof(Slot, tag));
+  HostMem delta = slot_field(bank_, write, slot, offsetof(Slot, delta));
+  if (slow) {
+    s.base_form = base_form = false;
+    s.patch = a_.jmp_later();
+  } else if (base_form) {
+    a_.sub(kT0, tag);
+    a_.cmp_imm(kT0, static_cast<int32_t>(kPageSize - size));
+    s.patch = a_.jcc_later(ccA);
+    a_.load(kT1, delta);
+  } else {
+    a_.mov(kT1, kT0);
+    a_.sub(kT1, tag);
+    a_.cmp_imm(kT1, static_cast<int32_t>(kPageSize - size));
+    s.patch = a_.jcc_later(ccA);
+    a_.add(kT0, delta);
+  }
+  s.mem = base_form ? HostMem{.base = base, .index = kT1, .disp = static_cast<int32_t>(m.disp)} : HostMem{.base = kT0};
+  s.resume = a_.here();
+  apply(op, s.mem);
+  s.after = a_.here();
+  uint8_t flags = static_cast<uint8_t>((write ? AccessSite::kWrite : 0) | (read ? AccessSite::kRead : 0) |
+                                       (m.seg == cpu::SS ? AccessSite::kStack : 0) | (slow ? AccessSite::kNoFill : 0) |
+                                       (op.kind != MemOp::Kind::Copy ? AccessSite::kUnfinished : 0));
+  s.site = {i.page_offset, i.length, static_cast<uint8_t>(size), flags, 0, static_cast<uint16_t>(slot)};
+  stubs_.push_back(s);
+}
+
+void Emitter::store_sized(const HostMem& mem, uint8_t reg, unsigned bytes) {
+  if (bytes == 2) a_.u8(0x66);
+  a_.op_rm(0x89, reg, mem, bytes == 8);
+}
+
+void Emitter::apply(const MemOp& op, const HostMem& mem) {
+  if (op.keep_flags != 0) restore_flags();
+  switch (op.kind) {
+    case MemOp::Kind::Copy: operation(*op.insn, &mem); break;
+    case MemOp::Kind::StoreReg: store_sized(mem, op.reg, op.bytes); break;
+    case MemOp::Kind::StoreGuest:
+      a_.load(kT2, gpr_slot(op.imm));
+      store_sized(mem, kT2, op.bytes);
+      break;
+    case MemOp::Kind::StoreScratch:
+      a_.load(kT2, ctx_mem(RHEA_CTX(scratch[1])));
+      store_sized(mem, kT2, op.bytes);
+      break;
+    case MemOp::Kind::LoadReg:
+      if (op.bytes == 2) a_.op_rm(0x0fb7, op.reg, mem, false);
+      else a_.op_rm(0x8b, op.reg, mem, op.bytes == 8);
+      break;
+    case MemOp::Kind::StoreImm:
+      if (op.bytes == 2) a_.u8(0x66);
+      a_.op_rm(0xc7, 0, mem, op.bytes == 8);
+      if (op.bytes == 2) a_.u16(static_cast<unsigned>(op.imm));
+      else a_.u32(static_cast<uint32_t>(op.imm));
+      break;
+  }
+}
+
+void Emitter::emit_access_stub(Stub& s) {
+  bool write = (s.site.flags & AccessSite::kWrite) != 0;
+  if (s.base_form) a_.add(kT0, slot_field(bank_, write, s.site.slot, offsetof(Slot, tag)));
+  a_.call(thunks_.access);
+  uint8_t* site = a_.here();
+  a_.bytes(&s.site, sizeof s.site);
+  if (!s.base_form) a_.add_rr(kT0, kT1);
+  a_.jmp(s.resume);
+  if (!write) return;
+  site[offsetof(AccessSite, alt)] = static_cast<uint8_t>(a_.here() - site);
+  if (!s.base_form) a_.add_rr(kT0, kT1);
+  apply(s.op, s.mem);
+  a_.call(thunks_.store_done);
+  a_.bytes(&s.site, sizeof s.site);
+  a_.jmp(s.after);
+}
+
+}  // namespace rhea::dbt

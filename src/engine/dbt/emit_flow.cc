@@ -1,0 +1,275 @@
+// Near control flow. Jumps inside a page are patched to their targets; everything else goes through the jump table or the
+// dispatcher with the instruction pointer in T0. Flags reach an unknown target through the state.
+#include <Zydis/Zydis.h>
+
+#include "engine/dbt/emitter.h"
+#include "engine/dbt/options.h"
+
+namespace rhea::dbt {
+
+namespace {
+
+// The Jcc condition code of a mnemonic, or -1.
+int condition_of(uint16_t mnemonic) {
+  switch (mnemonic) {
+    case ZYDIS_MNEMONIC_JO: return ccO;
+    case ZYDIS_MNEMONIC_JNO: return ccNO;
+    case ZYDIS_MNEMONIC_JB: return ccB;
+    case ZYDIS_MNEMONIC_JNB: return ccAE;
+    case ZYDIS_MNEMONIC_JZ: return ccE;
+    case ZYDIS_MNEMONIC_JNZ: return ccNE;
+    case ZYDIS_MNEMONIC_JBE: return ccBE;
+    case ZYDIS_MNEMONIC_JNBE: return ccA;
+    case ZYDIS_MNEMONIC_JS: return ccS;
+    case ZYDIS_MNEMONIC_JNS: return ccNS;
+    case ZYDIS_MNEMONIC_JP: return ccP;
+    case ZYDIS_MNEMONIC_JNP: return ccNP;
+    case ZYDIS_MNEMONIC_JL: return ccL;
+    case ZYDIS_MNEMONIC_JNL: return ccGE;
+    case ZYDIS_MNEMONIC_JLE: return ccLE;
+    case ZYDIS_MNEMONIC_JNLE: return ccG;
+    default: return -1;
+  }
+}
+Cond inverse(int c) { return static_cast<Cond>(c ^ 1); }
+
+}  // namespace
+
+// to = instruction pointer at a distance from the page's start, as wide as the code size allows.
+void Emitter::rip_to(Host to, int64_t offset_from_page) {
+  a_.load(to, ctx_mem(RHEA_CTX(rip_page)));
+  HostMem m{.base = to, .disp = static_cast<int32_t>(offset_from_page)};
+  if (is64(mode_)) {
+    if (m.disp != 0) a_.lea(to, m);
+  } else {
+    a_.lea32(to, m);
+  }
+}
+
+void Emitter::mask_rip(Host r, unsigned op_bytes) {
+  if (op_bytes == 2) a_.movzx16(r, r);
+}
+
+void Emitter::lookup_exit() {
+  ended_ = true;
+  if (single() || (mode_ & mode::kFlatCs) == 0 || !options_.jump_cache) {
+    a_.jmp(thunks_.lookup);
+    return;
+  }
+  size_t table = RHEA_CTX(jump) + bank_ * sizeof(JumpBank) + offsetof(JumpBank, entry);
+  a_.cmp32_mem_imm8(ctx_mem(RHEA_CTX(core.pending)), 0);
+  a_.jcc(ccNE, thunks_.lookup);
+  a_.mov32(kT1, kT0);
+  a_.and32_imm(kT1, kJumpEntries - 1);
+  a_.shl32(kT1, 4);
+  a_.cmp(kT0, ctx_mem(table, kT1));
+  a_.jcc(ccNE, thunks_.lookup);
+  a_.jmp_mem(ctx_mem(table + offsetof(JumpEntry, host), kT1));
+}
+
+void Emitter::exit_to_rip_offset(int64_t offset_from_page) {
+  save_flags();
+  rip_to(kT0, offset_from_page);
+  if (code_bits_of(mode_) == 16) a_.movzx16(kT0, kT0);
+  lookup_exit();
+}
+
+bool Emitter::in_page(const Insn& i, int64_t& target) const {
+  target = static_cast<int64_t>(i.page_offset) + i.length + i.imm;
+  bool truncated = i.code_bits == 32 && i.op_bytes == 2;
+  return !single() && !truncated && target >= 0 && target < static_cast<int64_t>(kPageSize);
+}
+
+// A jmp rel32 whose displacement can be rewritten in one aligned write.
+uint8_t* Emitter::aligned_jmp() {
+  while ((reinterpret_cast<uintptr_t>(a_.here() + 1) & 3) != 0) a_.u8(0x90);
+  return a_.jmp_later();
+}
+
+LinkSite* Emitter::link_site(unsigned page_offset, uint8_t* rel32) {
+  LinkSite& l = cache_.make_link(lock_);
+  l.rel32 = rel32;
+  l.from = &block_;
+  l.target_offset = static_cast<uint16_t>(page_offset);
+  block_.links.push_back(&l);
+  return &l;
+}
+
+// Unconditional, inside the page. poll: this edge may close a loop.
+void Emitter::jump_to(unsigned page_offset, bool poll, uint16_t live) {
+  uint8_t* to_poll = nullptr;
+  if (poll && live == 0) {
+    a_.cmp32_mem_imm8(ctx_mem(RHEA_CTX(core.pending)), 0);
+    to_poll = a_.jcc_later(ccNE);
+  } else if (poll) {  // without touching flags
+    a_.mov(kT1, hRCX);
+    a_.load32(hRCX, ctx_mem(RHEA_CTX(core.pending)));
+    a_.u8(0xe3);      // jrcxz over: mov rcx, T1; jmp
+    a_.u8(8);
+    a_.mov(hRCX, kT1);
+    to_poll = a_.jmp_later();
+    a_.mov(hRCX, kT1);
+  }
+  uint8_t* rel32 = aligned_jmp();
+  LinkSite* l = link_site(page_offset, rel32);
+  stubs_.push_back({.kind = Stub::Kind::Link, .patch = rel32, .op = {}, .mem = {}, .link = l});
+  if (to_poll != nullptr) stubs_.push_back({.kind = Stub::Kind::Poll, .patch = to_poll, .op = {}, .mem = {}, .link = l});
+}
+
+// The taken side of a relative jump, inline.
+void Emitter::direct_exit(const Insn& i, uint8_t*, uint16_t) {
+  int64_t target = 0;
+  if (in_page(i, target)) {
+    auto offset = static_cast<unsigned>(target);
+    jump_to(offset, offset <= i.page_offset, target_flags_->live_at(offset));
+    return;
+  }
+  save_flags();
+  rip_to(kT0, target);
+  if (i.op_bytes == 2 || i.code_bits == 16) mask_rip(kT0, i.op_bytes);
+  lookup_exit();
+}
+
+void Emitter::near_jump(const Insn& i) {
+  if (i.imm_bytes != 0) {
+    direct_exit(i, nullptr, 0);
+  } else {
+    save_flags();
+    load_target(i, 0);
+    a_.mov(kT0, kT2);
+    lookup_exit();
+  }
+  ended_ = true;
+}
+
+void Emitter::conditional(const Insn& i, uint16_t) {
+  auto cond = static_cast<Cond>(condition_of(i.mnemonic));
+  int64_t target = 0;
+  if (in_page(i, target) && target > i.page_offset) {
+    while ((reinterpret_cast<uintptr_t>(a_.here() + 2) & 3) != 0) a_.u8(0x90);
+    uint8_t* rel32 = a_.jcc_later(cond);
+    LinkSite* l = link_site(static_cast<unsigned>(target), rel32);
+    stubs_.push_back({.kind = Stub::Kind::Link, .patch = rel32, .op = {}, .mem = {}, .link = l});
+    return;
+  }
+  uint8_t* skip = a_.jcc_short_later(inverse(cond));
+  direct_exit(i, nullptr, 0);
+  ended_ = false;
+  a_.bind_short(skip);
+}
+
+// JCXZ, JECXZ, JRCXZ, LOOP, LOOPE, LOOPNE: count register by address size, flags untouched.
+void Emitter::counted(const Insn& i, uint16_t) {
+  bool loop = i.mnemonic == ZYDIS_MNEMONIC_LOOP || i.mnemonic == ZYDIS_MNEMONIC_LOOPE || i.mnemonic == ZYDIS_MNEMONIC_LOOPNE;
+  if (loop) {
+    if (i.addr_bytes == 8) a_.lea(hRCX, {.base = hRCX, .disp = -1});
+    else if (i.addr_bytes == 4) a_.lea32(hRCX, {.base = hRCX, .disp = -1});
+    else a_.lea32(kT0, {.base = hRCX, .disp = -1}), write_gpr(cpu::RCX, kT0, 2);
+  }
+  a_.mov(kT1, hRCX);
+  if (i.addr_bytes == 2) a_.movzx16(hRCX, hRCX);
+  if (i.addr_bytes == 4) a_.mov32(hRCX, hRCX);
+  // jrcxz zero; (rcx restored on both ways)
+  a_.u8(0xe3);
+  uint8_t* to_zero = a_.here();
+  a_.u8(0);
+  a_.mov(hRCX, kT1);
+  uint8_t* not_zero = a_.jmp_later();
+  a_.bind_short(to_zero);
+  a_.mov(hRCX, kT1);
+  uint8_t* zero = loop ? a_.jmp_later() : nullptr;
+  uint8_t* not_taken = nullptr;
+  if (loop) {
+    Assembler::bind(not_zero, a_.here());
+    if (i.mnemonic != ZYDIS_MNEMONIC_LOOP) not_taken = a_.jcc_later(i.mnemonic == ZYDIS_MNEMONIC_LOOPE ? ccNE : ccE);
+  }
+  direct_exit(i, nullptr, 0);
+  ended_ = false;
+  if (!loop) Assembler::bind(not_zero, a_.here());
+  if (zero != nullptr) Assembler::bind(zero, a_.here());
+  if (not_taken != nullptr) Assembler::bind(not_taken, a_.here());
+}
+
+void Emitter::load_target(const Insn& i, uint16_t keep) {
+  unsigned bytes = i.code_bits == 64 ? 8 : i.op_bytes;
+  if (i.has_mem) {
+    MemOp load{.kind = MemOp::Kind::LoadReg, .reg = kT2, .bytes = static_cast<uint8_t>(bytes), .keep_flags = keep};
+    access(i, i.mem, i.addr_bytes, bytes, false, true, load);
+    return;
+  }
+  Host r = read_gpr(i.rm, kT2);
+  if (bytes == 8) {
+    if (r != kT2) a_.mov(kT2, r);
+  } else {
+    a_.mov32(kT2, r);
+    mask_rip(kT2, bytes);
+  }
+}
+
+void Emitter::near_call(const Insn& i, uint16_t) {
+  unsigned bytes = i.code_bits == 64 ? 8 : i.op_bytes;
+  int64_t target = 0;
+  bool relative = i.imm_bytes != 0;
+  bool linked = relative && in_page(i, target);
+  uint16_t keep = linked ? target_flags_->live_at(static_cast<unsigned>(target)) : 0;
+  if (!linked) save_flags();
+  if (!relative) {
+    load_target(i, 0);
+    a_.store(ctx_mem(RHEA_CTX(scratch[2])), kT2);
+  }
+  rip_to(kT2, i.page_offset + i.length);
+  mask_rip(kT2, bytes);
+  if (keep != 0) a_.store(ctx_mem(RHEA_CTX(scratch[1])), kT2);
+  MemOp op{.kind = keep != 0 ? MemOp::Kind::StoreScratch : MemOp::Kind::StoreReg, .reg = kT2,
+           .bytes = static_cast<uint8_t>(bytes), .keep_flags = keep};
+  push_value(i, bytes, op);
+  if (linked) {
+    jump_to(static_cast<unsigned>(target), target <= i.page_offset, keep);
+  } else if (relative) {
+    rip_to(kT0, target);
+    mask_rip(kT0, bytes);
+    lookup_exit();
+  } else {
+    a_.load(kT0, ctx_mem(RHEA_CTX(scratch[2])));
+    lookup_exit();
+  }
+  ended_ = true;
+}
+
+void Emitter::near_return(const Insn& i, uint16_t) {
+  unsigned bytes = i.code_bits == 64 ? 8 : i.op_bytes;
+  save_flags();
+  MemOp load{.kind = MemOp::Kind::LoadReg, .reg = kT2, .bytes = static_cast<uint8_t>(bytes)};
+  access(i, stack_operand(0), stack_bytes(), bytes, false, true, load);
+  move_sp(static_cast<int32_t>(bytes) + static_cast<int32_t>(i.imm_bytes != 0 ? i.imm & 0xffff : 0));
+  a_.mov(kT0, kT2);
+  lookup_exit();
+  ended_ = true;
+}
+
+bool Emitter::rewrite(const Insn& i, uint16_t live_after) {
+  switch (i.mnemonic) {
+    case ZYDIS_MNEMONIC_JMP: near_jump(i); return true;
+    case ZYDIS_MNEMONIC_CALL: near_call(i, live_after); return true;
+    case ZYDIS_MNEMONIC_RET: near_return(i, live_after); return true;
+    case ZYDIS_MNEMONIC_JCXZ:
+    case ZYDIS_MNEMONIC_JECXZ:
+    case ZYDIS_MNEMONIC_JRCXZ:
+    case ZYDIS_MNEMONIC_LOOP:
+    case ZYDIS_MNEMONIC_LOOPE:
+    case ZYDIS_MNEMONIC_LOOPNE: counted(i, live_after); return true;
+    case ZYDIS_MNEMONIC_PUSH: return push(i, live_after);
+    case ZYDIS_MNEMONIC_POP: return pop(i, live_after);
+    case ZYDIS_MNEMONIC_LEAVE: leave(i, live_after); return true;
+    case ZYDIS_MNEMONIC_LEA: lea(i); return true;
+    case ZYDIS_MNEMONIC_MOV: copy(i, live_after); return true;  // moffs forms
+    default: break;
+  }
+  if (condition_of(i.mnemonic) >= 0) {
+    conditional(i, live_after);
+    return true;
+  }
+  return false;
+}
+
+}  // namespace rhea::dbt

@@ -1,0 +1,79 @@
+#include "engine/dbt/emitter.h"
+
+#include "engine/dbt/forms.h"
+#include "engine/dbt/options.h"
+
+namespace rhea::dbt {
+
+Emitter::Emitter(CodeCache& cache, CacheLock& lock, const Thunks& thunks, const DbtOptions& options, Block& block)
+    : cache_(cache), lock_(lock), thunks_(thunks), options_(options), block_(block), mode_(block.mode),
+      bank_(bank_of(block.mode)), a_(cache.cursor()) {}
+
+// Layout: dispatched entry; `call dropped`; direct entry. The call ends right where the direct entry starts, so that a
+// dropped block's first two bytes can jump back to it.
+void Emitter::begin(unsigned page_offset) {
+  a_.align(16);
+  block_.start = a_.here();
+  block_.dispatched = a_.here();
+  if (block_.flags_live_in != 0) restore_flags();
+  a_.lea(kT0, {.base = kT0, .disp = -static_cast<int32_t>(page_offset)});
+  a_.store(ctx_mem(RHEA_CTX(rip_page)), kT0);
+  uint8_t* over = a_.here();
+  a_.u8(0xeb);
+  a_.u8(0);
+  // The direct entry's first two bytes must not straddle 8 and its first instruction must not be shorter than 2.
+  while ((reinterpret_cast<uintptr_t>(a_.here() + 5) & 7) != 0) a_.u8(0x90);
+  a_.call(thunks_.dropped);
+  block_.direct = a_.here();
+  over[1] = static_cast<uint8_t>(block_.direct - (over + 2));
+  a_.u8(0x66);
+  a_.u8(0x90);
+}
+
+void Emitter::help(const Insn& i, uint16_t live_after) {
+  const Insn* kept = cache_.keep(lock_, i);
+  bool reads = i.form->reads_flags, writes = i.form->writes_flags;
+  bool live = (live_after & kStatusMask) != 0;
+  if (reads || (writes && live) || live) save_flags();
+  fault_point(i, a_.here());
+  a_.call(thunks_.help);
+  a_.u64(reinterpret_cast<uint64_t>(kept));
+  if (live) restore_flags();
+}
+
+void Emitter::help_end(const Insn& i) {
+  const Insn* kept = cache_.keep(lock_, i);
+  save_flags();
+  fault_point(i, a_.here());
+  a_.call(thunks_.help_end);
+  a_.u64(reinterpret_cast<uint64_t>(kept));
+  ended_ = true;
+}
+
+uint8_t* Emitter::finish() {
+  for (size_t n = 0; n < stubs_.size(); ++n) {
+    Stub& s = stubs_[n];
+    uint8_t* here = a_.here();
+    Assembler::bind(s.patch, here);
+    switch (s.kind) {
+      case Stub::Kind::Access: emit_access_stub(s); break;
+      case Stub::Kind::Segment:
+        a_.call(thunks_.segment);
+        a_.bytes(&s.segment, sizeof s.segment);
+        a_.jmp(s.resume);
+        break;
+      case Stub::Kind::Link:
+        s.link->unlinked = here;
+        a_.call(thunks_.link);
+        a_.u64(reinterpret_cast<uint64_t>(s.link));
+        break;
+      case Stub::Kind::Poll:
+        a_.call(thunks_.poll);
+        a_.u64(reinterpret_cast<uint64_t>(s.link));
+        break;
+    }
+  }
+  return a_.here();
+}
+
+}  // namespace rhea::dbt

@@ -1,0 +1,151 @@
+// Emits one block: analyse has said which flags are live; here each instruction becomes host code. Hot code runs
+// straight through; everything rare is a stub behind it.
+//
+// Invariants at guest instruction boundaries: identity-mapped guest registers are in their host registers, rsp in r15,
+// r9-r11 and r15 in the state; T0-T2 are free; status flags that are live are in EFLAGS; gs points at the Context.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "engine/dbt/assembler.h"
+#include "engine/dbt/block.h"
+#include "engine/dbt/code_cache.h"
+#include "engine/dbt/context.h"
+#include "engine/dbt/insn.h"
+#include "engine/dbt/thunks.h"
+
+namespace rhea::dbt {
+
+struct DbtOptions;
+
+inline constexpr uint16_t kStatusMask = 0x8d5;
+
+// The host register that holds a guest GPR, or kNone: it lives in the state.
+inline constexpr uint8_t kNone = HostMem::kNone;
+inline uint8_t host_of(int guest) {
+  switch (guest) {
+    case cpu::RSP: return kGuestSp;
+    case cpu::R9:
+    case cpu::R10:
+    case cpu::R11:
+    case cpu::R15: return kNone;
+    default: return static_cast<uint8_t>(guest);
+  }
+}
+inline HostMem gpr_slot(int guest) { return ctx_mem(RHEA_CTX(core.s.gpr) + 8u * static_cast<unsigned>(guest)); }
+
+// What happens on the accessed memory once its host address is known.
+struct MemOp {
+  enum class Kind : uint8_t { Copy, StoreReg, StoreGuest, StoreScratch, StoreImm, LoadReg } kind;
+  const Insn* insn = nullptr;   // Copy
+  uint8_t reg = 0;              // host register to store or load
+  uint8_t bytes = 8;
+  int32_t imm = 0;              // StoreGuest: a guest register that lives in the state
+  uint16_t keep_flags = 0;      // flags live around the access: restored before the operation
+};
+
+class Emitter {
+ public:
+  Emitter(CodeCache& cache, CacheLock& lock, const Thunks& thunks, const DbtOptions& options, Block& block);
+
+  // Entry code. Then instructions in order; then finish().
+  void begin(unsigned page_offset);
+  // live_after: status flags that are live behind the instruction.
+  void copy(const Insn& i, uint16_t live_after);
+  void help(const Insn& i, uint16_t live_after);
+  void help_end(const Insn& i);
+  // True: handled. Control flow that ends the block says so through ended().
+  bool rewrite(const Insn& i, uint16_t live_after);
+  void jump_to(unsigned page_offset, bool poll, uint16_t live);  // in this page
+  void exit_to_rip_offset(int64_t offset_from_page);             // anywhere, through the lookup
+  bool ended() const { return ended_; }
+  uint8_t* finish();
+  uint16_t flags_at(unsigned target_offset) const;               // set by translate: look-ahead result
+
+  struct TargetFlags {
+    virtual uint16_t live_at(unsigned page_offset) = 0;
+    virtual ~TargetFlags() = default;
+  };
+  void set_target_flags(TargetFlags* t) { target_flags_ = t; }
+  Assembler& assembler() { return a_; }
+
+ private:
+  struct Stub {
+    enum class Kind : uint8_t { Access, Segment, Link, Poll } kind;
+    uint8_t* patch;          // rel32 to this stub
+    uint8_t* resume = nullptr;
+    uint8_t* after = nullptr;
+    MemOp op;
+    HostMem mem;
+    bool base_form = false;
+    AccessSite site{};
+    SegmentSite segment{};
+    LinkSite* link = nullptr;
+  };
+
+  // access.cc
+  void access(const Insn& i, const MemOperand& m, unsigned addr_bytes, unsigned size, bool write, bool read, const MemOp& op);
+  void effective_address(const Insn& i, const MemOperand& m, unsigned addr_bytes);
+  void segment_check(const Insn& i, const MemOperand& m, unsigned size, bool write);
+  void apply(const MemOp& op, const HostMem& mem);
+  void store_sized(const HostMem& mem, uint8_t reg, unsigned bytes);
+  void emit_access_stub(Stub& s);
+  bool flat(unsigned seg) const;
+  unsigned next_slot() { return slot_counter_++ % kSlots; }
+
+  // copy.cc
+  void operation(const Insn& i, const HostMem* mem);
+  void splice(const Insn& i, uint8_t reg, uint8_t rm, uint8_t vvvv, const HostMem* mem);
+  void splice_legacy(const Insn& i, uint8_t reg, uint8_t rm, const HostMem* mem);
+  void splice_vex(const Insn& i, uint8_t reg, uint8_t rm, uint8_t vvvv, const HostMem* mem);
+  void splice_evex(const Insn& i, uint8_t reg, uint8_t rm, uint8_t vvvv, const HostMem* mem);
+  void fault_point(const Insn& i, uint8_t* begin);
+
+  // flow.cc
+  void near_jump(const Insn& i);
+  void conditional(const Insn& i, uint16_t live_after);
+  void counted(const Insn& i, uint16_t live_after);
+  void near_call(const Insn& i, uint16_t live_after);
+  void near_return(const Insn& i, uint16_t live_after);
+  void load_target(const Insn& i, uint16_t keep);  // operand of an indirect JMP/CALL to T2
+  void lookup_exit();                            // T0: rip
+  void rip_to(Host to, int64_t offset_from_page);
+  void mask_rip(Host r, unsigned op_bytes);
+  void direct_exit(const Insn& i, uint8_t* jcc_patch, uint16_t live);
+  LinkSite* link_site(unsigned page_offset, uint8_t* rel32);
+  bool in_page(const Insn& i, int64_t& page_offset) const;
+  uint8_t* aligned_jmp();
+
+  // stack.cc
+  unsigned stack_bytes() const;
+  MemOperand stack_operand(int32_t disp) const;
+  void move_sp(int32_t by);
+  void push_value(const Insn& i, unsigned bytes, const MemOp& op);
+  bool push(const Insn& i, uint16_t live_after);
+  bool pop(const Insn& i, uint16_t live_after);
+  void leave(const Insn& i, uint16_t live_after);
+  void lea(const Insn& i);
+  void write_gpr(int guest, Host value, unsigned bytes);
+  Host read_gpr(int guest, Host scratch);
+
+  void save_flags();
+  void restore_flags();
+  bool single() const { return (block_.mode & mode::kSingle) != 0; }
+
+  CodeCache& cache_;
+  CacheLock& lock_;
+  const Thunks& thunks_;
+  const DbtOptions& options_;
+  Block& block_;
+  uint32_t mode_;
+  Bank bank_;
+  Assembler a_;
+  std::vector<Stub> stubs_;
+  TargetFlags* target_flags_ = nullptr;
+  bool ended_ = false;
+  static inline unsigned slot_counter_ = 0;
+};
+
+}  // namespace rhea::dbt

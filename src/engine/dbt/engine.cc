@@ -1,0 +1,195 @@
+#include "engine/dbt/engine.h"
+
+#include <asm/prctl.h>
+#include <cpuid.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <new>
+
+#include "base/check.h"
+#include "cpu/control_transfer.h"
+#include "cpu/paging.h"
+#include "engine/dbt/forms.h"
+#include "engine/dbt/runtime.h"
+#include "engine/dbt/shared.h"
+#include "engine/dbt/signals.h"
+
+namespace rhea::dbt {
+
+namespace {
+
+constexpr cpu::EngineHooks kHooks{hook_flush_tlb, hook_flush_page, hook_mode_changed};
+
+uint64_t host_xcr0() {
+  uint32_t a = 0, d = 0;
+  asm volatile("xgetbv" : "=a"(a), "=d"(d) : "c"(0));
+  return a | static_cast<uint64_t>(d) << 32;
+}
+
+// The trampoline must not save twice: inside it the host's registers are ours.
+void call_cold(void (*fn)(void*), void* arg);
+thread_local Context* current = nullptr;
+
+class Engine final : public cpu::Engine {
+ public:
+  Engine(std::shared_ptr<DbtShared> shared, Context* context) : shared_(std::move(shared)), c_(context) {
+    shared_->exclusive.add(*c_);
+  }
+  ~Engine() override {
+    shared_->exclusive.remove(*c_);
+    munmap(c_, sizeof(Context));
+  }
+
+  cpu::Exit run() override;
+  void kick() override {}  // translated code polls Core::pending itself
+  cpu::Core& core() override { return c_->core; }
+  void pull() override {}
+  void push() override { flush_everything(*c_); }
+  void set_debug(const cpu::DebugRequest* request) override {
+    c_->debugger_step = request != nullptr && request->single_step;
+  }
+  cpu::DebugHit debug_hit() const override { return {}; }
+
+ private:
+  std::shared_ptr<DbtShared> shared_;
+  Context* c_;
+};
+
+cpu::Exit Engine::run() {
+  Context& c = *c_;
+  current = &c;
+  // SAFETY: gs is free for us in a 64-bit Linux process (TLS is fs); translated code finds its Context there.
+  syscall(SYS_arch_prctl, ARCH_SET_GS, &c);
+  prepare_thread_for_faults();
+  c.exit_reason = 0;
+  shared_->exclusive.enter(c);
+  const uint8_t* host = dispatch(c);  // with in_cold set: guest vector state is in the state
+  if (host != nullptr) {
+    c.in_cold = 0;
+    shared_->thunks.enter(&c, host);
+    c.in_cold = 1;
+  }
+  shared_->exclusive.leave(c);
+  CHECK(c.exit_reason != 0);
+  return static_cast<cpu::Exit>(c.exit_reason - 1);
+}
+
+void call_cold(void (*fn)(void*), void* arg) {
+  Context* c = current;
+  if (c == nullptr || c->in_cold != 0) {
+    fn(arg);
+    return;
+  }
+  c->in_cold = 1;
+  shared_of(*c).thunks.cold(fn, arg);
+  c->in_cold = 0;
+}
+
+}  // namespace
+
+DbtShared::DbtShared(const DbtOptions& options_in, std::unique_ptr<CodeCache> cache_in)
+    : options(options_in), cache(std::move(cache_in)), thunks(make_thunks(*cache)) {
+  memory::RamBlock::set_code_listener(this);
+}
+
+DbtShared::~DbtShared() { memory::RamBlock::set_code_listener(nullptr); }
+
+void DbtShared::code_written(memory::RamBlock& block, uint64_t offset, uint64_t length) {
+  CacheLock lock = cache->lock();
+  dropped += cache->drop_range(lock, block, offset, length);
+}
+
+Result<std::shared_ptr<DbtShared>> make_dbt_shared(const DbtOptions& options) {
+  auto cache = TRY(CodeCache::create(options.cache_bytes));
+  return std::make_shared<DbtShared>(options, std::move(cache));
+}
+
+Result<std::unique_ptr<cpu::Engine>> make_dbt_engine(std::shared_ptr<DbtShared> shared, unsigned index) {
+  void* m = mmap(nullptr, sizeof(Context), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (m == MAP_FAILED) return fail_errno(errno, "allocating a vCPU");
+  auto* c = new (m) Context();
+  c->self = c;
+  c->cache = shared->cache.get();
+  c->owner = shared.get();
+  c->in_cold = 1;
+  c->host_mxcsr = 0x1f80;
+  c->xsave_mask = host_xcr0() & 0xe7;
+  c->link_on = shared->options.link;
+  c->always_single = shared->options.single;
+  c->mode = ~0u;
+  for (JumpBank& j : c->jump) j.filled.count = ~0u;
+  for (AccessBank& a : c->access) a.slots_filled.count = a.tlb_filled.count = ~0u;
+  flush_everything(*c);
+  c->core.index = index;
+  c->core.hooks = &kHooks;
+  c->core.engine = c;
+  c->core.call_cold = call_cold;
+  install_fault_handlers(*shared->cache, shared->thunks);
+  return std::make_unique<Engine>(std::move(shared), c);
+}
+
+void cold_link(void* arg) {
+  auto& r = *static_cast<LinkRequest*>(arg);
+  DbtShared& shared = shared_of(*r.context);
+  CacheLock lock = shared.cache->lock();
+  shared.cache->link(lock, *r.site, *r.to);
+}
+
+void cold_drop(void* arg) {
+  auto& r = *static_cast<DropRequest*>(arg);
+  shared_of(*r.context).code_written(*r.ram, r.offset, r.length);
+}
+
+void cold_drop_block(void* arg) {
+  auto& r = *static_cast<TranslateRequest*>(arg);
+  DbtShared& shared = shared_of(*r.context);
+  CacheLock lock = shared.cache->lock();
+  shared.cache->drop(lock, *r.result);
+}
+
+void cold_safepoint(void* arg) {
+  auto& c = *static_cast<Context*>(arg);
+  shared_of(c).exclusive.safepoint(c);
+}
+
+void cold_memory_changed(void* arg) {
+  auto& c = *static_cast<Context*>(arg);
+  cpu::paging_memory_changed(c.core);
+}
+
+void cold_dropped_offset(void* arg) {
+  auto& r = *static_cast<DroppedRequest*>(arg);
+  DbtShared& shared = shared_of(*r.context);
+  CacheLock lock = shared.cache->lock();
+  const Block* b = shared.cache->block_at(reinterpret_cast<uintptr_t>(r.direct_entry));
+  CHECK(b != nullptr);
+  r.page_offset = static_cast<uint32_t>(b->offset & kPageMask);
+}
+
+void cold_helper(void* arg) {
+  auto& r = *static_cast<HelperRequest*>(arg);
+  r.outcome = static_cast<uint32_t>(r.insn->form->helper(r.context->core, *r.insn));
+}
+
+JitInfo jit_info(DbtShared& shared) {
+  JitInfo info{};
+  for (const Context* c : shared.exclusive.all()) {
+    const Counters& n = c->counters;
+    info.blocks += n.blocks, info.guest_insns += n.guest_insns, info.guest_bytes += n.guest_bytes;
+    info.host_bytes += n.host_bytes, info.slow_stores += n.slow_stores, info.flushes += n.flushes;
+    info.access_misses += n.access_misses, info.lookups += n.lookups, info.helper_calls += n.helper_calls;
+    info.interrupts += n.interrupts, info.exceptions += n.exceptions;
+  }
+  info.dropped = shared.dropped;
+  info.cache_resets = shared.resets;
+  info.cache_used = shared.cache->used();
+  info.cache_size = shared.cache->capacity();
+  info.translate_ns = shared.translate_ns;
+  return info;
+}
+
+}  // namespace rhea::dbt

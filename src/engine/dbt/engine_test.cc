@@ -1,0 +1,99 @@
+// Small guest programs in real mode on the engine: the whole path from dispatch to exit.
+#include "engine/dbt/engine.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <mutex>
+#include <vector>
+
+#include "cpu/control_transfer.h"
+#include "cpu/cpuid.h"
+#include "cpu/paging.h"
+#include "memory/address_space.h"
+
+namespace rhea::dbt {
+namespace {
+
+class EngineTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    ram_ = memory::RamBlock::create("ram", 1 << 20).value();
+    ASSERT_TRUE(space_.map_ram(Gpa{0}, *ram_, 0, 1 << 20));
+    shared_ = make_dbt_shared(options_).value();
+    engine_ = make_dbt_engine(shared_, 0).value();
+    cpu::Core& c = engine_->core();
+    for (uint64_t& word : table_.features.words) word = ~uint64_t{0};
+    c.cpuid = &table_;
+    c.memory = c.smm_memory = &space_;
+    c.ports = &ports_;
+    cpu::paging_create(c);
+    cpu::reset_core(c, true);
+    cpu::Segment& cs = c.s.seg[cpu::CS];
+    cs.selector = 0;
+    cs.base = 0;
+    c.s.rip = 0x7c00;
+    c.s.gpr[cpu::RSP] = 0x7000;
+  }
+  void program(std::vector<uint8_t> code, uint64_t at = 0x7c00) { std::memcpy(ram_->host() + at, code.data(), code.size()); }
+  cpu::CpuState& run() {
+    EXPECT_EQ(engine_->run(), cpu::Exit::Halted);
+    return engine_->core().s;
+  }
+
+  DbtOptions options_;
+  std::recursive_mutex lock_;
+  std::unique_ptr<memory::RamBlock> ram_;
+  memory::AddressSpace space_{"memory", lock_};
+  memory::AddressSpace ports_{"ports", lock_};
+  cpu::CpuidTable table_;
+  std::shared_ptr<DbtShared> shared_;
+  std::unique_ptr<cpu::Engine> engine_;
+};
+
+TEST_F(EngineTest, halts) {
+  program({0xf4});
+  EXPECT_EQ(run().rip, 0x7c01u);
+}
+
+TEST_F(EngineTest, moves_and_adds) {
+  program({0xb8, 0x34, 0x12, 0x05, 0x01, 0x00, 0x89, 0xc3, 0xf4});  // mov ax,1234h; add ax,1; mov bx,ax; hlt
+  auto& s = run();
+  EXPECT_EQ(s.gpr[cpu::RAX] & 0xffff, 0x1235u);
+  EXPECT_EQ(s.gpr[cpu::RBX] & 0xffff, 0x1235u);
+}
+
+TEST_F(EngineTest, stores_loads_and_stack) {
+  // mov ax,5678h; mov [2000h],ax; push ax; pop cx; mov dx,[2000h]; call +1; hlt; inc dx; ret
+  program({0xb8, 0x78, 0x56, 0xa3, 0x00, 0x20, 0x50, 0x59, 0x8b, 0x16, 0x00, 0x20, 0xe8, 0x01, 0x00, 0xf4, 0x42, 0xc3});
+  auto& s = run();
+  EXPECT_EQ(s.gpr[cpu::RCX] & 0xffff, 0x5678u);
+  EXPECT_EQ(s.gpr[cpu::RDX] & 0xffff, 0x5679u);
+  EXPECT_EQ(s.gpr[cpu::RSP] & 0xffff, 0x7000u);
+  EXPECT_EQ(s.rip, 0x7c10u);
+}
+
+TEST_F(EngineTest, loops_with_flags) {
+  // mov cx,1000; xor ax,ax; l: add ax,cx; dec cx; jnz l; hlt
+  program({0xb9, 0xe8, 0x03, 0x31, 0xc0, 0x01, 0xc8, 0x49, 0x75, 0xfb, 0xf4});
+  auto& s = run();
+  EXPECT_EQ(s.gpr[cpu::RAX] & 0xffff, (1000u * 1001 / 2) & 0xffff);
+}
+
+TEST_F(EngineTest, division_by_zero_enters_the_vector) {
+  ram_->host()[0] = 0x00, ram_->host()[1] = 0x60;  // vector 0 → 0:6000h
+  program({0xf4}, 0x6000);
+  program({0x31, 0xc9, 0xf7, 0xf1, 0xf4});  // xor cx,cx; div cx
+  auto& s = run();
+  EXPECT_EQ(s.rip, 0x6001u);
+  EXPECT_EQ(ram_->host()[0x7000 - 6] | ram_->host()[0x7000 - 5] << 8, 0x7c02);
+}
+
+TEST_F(EngineTest, code_that_patches_the_next_instruction) {
+  // mov byte [next+1], 42h; next: mov al, 0; hlt
+  program({0xc6, 0x06, 0x06, 0x7c, 0x42, 0xb0, 0x00, 0xf4});
+  EXPECT_EQ(run().gpr[cpu::RAX] & 0xff, 0x42u);
+}
+
+}  // namespace
+}  // namespace rhea::dbt

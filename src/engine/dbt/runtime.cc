@@ -1,0 +1,303 @@
+// The dispatcher and what translated code's exits come to: pending work, block lookup, helpers, faults. General registers
+// only; whatever needs ordinary C++ goes through run_cold.
+#include "engine/dbt/runtime.h"
+
+#include "cpu/control_transfer.h"
+#include "cpu/engine.h"
+#include "cpu/paging.h"
+#include "cpu/paging_tlb.h"
+#include "engine/dbt/code_cache.h"
+#include "engine/dbt/forms.h"
+
+namespace rhea::dbt {
+
+namespace {
+
+namespace pend = cpu::pending;
+
+const uint8_t* leave(Context& c, cpu::Exit why) {
+  c.exit_reason = static_cast<uint8_t>(static_cast<uint8_t>(why) + 1);
+  return nullptr;
+}
+
+// The step that a single-instruction block was for is over: trap if TF was set when it began.
+bool finish_single(Context& c) {
+  c.single_ran = 0;
+  if (c.trap_after_single != 0) {
+    c.trap_after_single = 0;
+    c.core.fault = {.vector = cpu::vec::DB, .has_code = false, .code = 0, .address = 0, .dr6 = 0x4000};
+    ++c.counters.exceptions;
+    if (!cpu::deliver_fault(c.core)) {
+      leave(c, cpu::Exit::TripleFault);
+      return false;
+    }
+  }
+  if (c.debugger_step != 0) {
+    leave(c, cpu::Exit::Debug);
+    return false;
+  }
+  return true;
+}
+
+bool deliver_event(Context& c, cpu::Event e) {
+  ++c.counters.interrupts;
+  c.core.s.halted = 0;
+  if (cpu::deliver(c.core, e)) return true;
+  leave(c, cpu::Exit::TripleFault);
+  return false;
+}
+
+// A block from this place, whose second page (if any) is where it was when the block was made.
+Block* find_block(Context& c, FetchEntry& f, uint64_t linear, bool& fault) {
+  uint64_t offset = f.offset + (linear & kPageMask);
+  Block* b = c.cache->find(*f.ram, offset, c.mode);
+  if (b == nullptr || !b->crossing) return b;
+  cpu::Translation t;
+  uint64_t next = (linear & ~kPageMask) + kPageSize;
+  if (!is64(c.mode)) next &= 0xffffffff;
+  if (!cpu::translate(c.core, next, cpu::Access::Fetch, cpu::current_privilege(c.core), t)) {
+    fault = true;
+    return nullptr;
+  }
+  const memory::FlatRange* range = cpu::find_range(c.core, t.gpa);
+  if (range != nullptr && range->ram == b->second_ram && range->offset + (t.gpa - range->start) == b->second_offset) return b;
+  TranslateRequest drop{&c, f.ram, offset, linear, b, false};
+  run_cold(c.core, cold_drop_block, &drop);
+  return nullptr;
+}
+
+// Where the page of `linear` is, for instruction fetch. False: fault recorded. f.ram is null outside RAM.
+bool fetch_page(Context& c, uint64_t linear, FetchEntry*& out) {
+  FetchEntry& f = c.fetch[c.bank][(linear >> 12) & (kFetchEntries - 1)];
+  out = &f;
+  uint64_t page = linear & ~kPageMask;
+  if (f.page == page) return true;
+  cpu::Translation t;
+  if (!cpu::translate(c.core, linear, cpu::Access::Fetch, cpu::current_privilege(c.core), t)) return false;
+  uint64_t gpa = t.gpa & ~kPageMask;
+  const memory::FlatRange* range = cpu::find_range(c.core, gpa);
+  if (range == nullptr || range->ram == nullptr || gpa + kPageSize > range->start + range->size) {
+    f = {kEmptyTag, nullptr, 0, false};
+    return true;
+  }
+  f = {page, range->ram, range->offset + (gpa - range->start), t.global};
+  return true;
+}
+
+// Whether the instruction pointer is beyond CS, and whether the page needs single steps because CS ends within it.
+bool check_code_limit(Context& c, bool& single) {
+  const cpu::Segment& cs = c.core.s.seg[cpu::CS];
+  uint64_t rip = c.core.s.rip;
+  if (rip > cs.limit) return c.core.raise(cpu::vec::GP, 0);
+  uint64_t in_page = (cs.base + rip) & kPageMask;
+  if (rip < in_page || rip - in_page + kPageMask > cs.limit) single = true;
+  return true;
+}
+
+}  // namespace
+
+void run_cold(const cpu::Core& core, void (*fn)(void*), void* arg) { core.cold(fn, arg); }
+
+bool serve_pending(Context& c) {
+  cpu::Core& core = c.core;
+  uint32_t p = core.pending.load(std::memory_order_acquire);
+  if ((p & pend::kExit) != 0) {
+    core.pending.fetch_and(~pend::kExit);
+    leave(c, cpu::Exit::Kicked);
+    return false;
+  }
+  if ((p & pend::kEngine) != 0) {
+    core.pending.fetch_and(~pend::kEngine);
+    run_cold(core, cold_safepoint, &c);
+  }
+  if ((p & pend::kTlbFlush) != 0) {
+    core.pending.fetch_and(~pend::kTlbFlush);
+    run_cold(core, cold_memory_changed, &c);
+    flush_everything(c);
+  }
+  if ((p & pend::kInit) != 0) {
+    core.pending.fetch_and(~pend::kInit);
+    cpu::reset_core(core, false);
+    if (core.apic != nullptr) core.apic->init();
+    if (core.index != 0) core.s.halted = core.s.wait_for_sipi = 1;
+  }
+  if ((p & pend::kSipi) != 0) {
+    core.pending.fetch_and(~pend::kSipi);
+    if (core.s.wait_for_sipi != 0) {
+      core.s.wait_for_sipi = core.s.halted = 0;
+      cpu::Segment& cs = core.s.seg[cpu::CS];
+      cs.selector = static_cast<uint16_t>(core.sipi_vector << 8);
+      cs.base = static_cast<uint64_t>(core.sipi_vector) << 12;
+      core.s.rip = 0;
+    }
+  }
+  if (core.s.wait_for_sipi != 0) return true;
+  if ((p & pend::kSmi) != 0 && core.s.in_smm == 0) {
+    core.pending.fetch_and(~pend::kSmi);
+    core.s.halted = 0;
+    cpu::enter_smm(core);
+  }
+  if ((p & pend::kNmi) != 0 && core.s.nmi_blocked == 0) {
+    core.pending.fetch_and(~pend::kNmi);
+    core.s.nmi_blocked = 1;
+    if (!deliver_event(c, {cpu::EventKind::External, cpu::vec::NMI, false, 0, core.s.rip})) return false;
+  }
+  if ((p & pend::kTimer) != 0) core.pending.fetch_and(~pend::kTimer);
+  if ((p & pend::kShadow) != 0) core.pending.fetch_and(~pend::kShadow);
+  if ((p & pend::kInterrupt) == 0 && c.irq_deferred == 0) return true;
+  core.pending.fetch_and(~pend::kInterrupt);
+  if (core.s.interrupt_flag == 0) {
+    c.irq_deferred = 1;
+    return true;
+  }
+  c.irq_deferred = 0;
+  if (core.apic == nullptr || !core.apic->deliverable()) return true;
+  int vector = core.apic->acknowledge();
+  c.irq_deferred = 1;  // another may be waiting
+  if (vector < 0) return true;
+  return deliver_event(c, {cpu::EventKind::External, static_cast<uint8_t>(vector), false, 0, core.s.rip});
+}
+
+const uint8_t* dispatch(Context& c) {
+  cpu::Core& core = c.core;
+  for (;;) {
+    if (c.single_ran != 0 && !finish_single(c)) return nullptr;
+    bool shadow = core.s.interrupt_shadow != 0;
+    if (!shadow && (core.pending.load(std::memory_order_acquire) != 0 || c.irq_deferred != 0) && !serve_pending(c)) {
+      return nullptr;
+    }
+    if (core.s.halted != 0) return leave(c, cpu::Exit::Halted);
+    bool trap = (core.s.system_flags & cpu::rflags::TF) != 0;
+    bool single = shadow || trap || c.debugger_step != 0 || c.always_single != 0;
+    refresh_mode(c, single);
+    bool ok = true;
+    if ((c.mode & mode::kFlatCs) == 0) {
+      core.s.rip = mask_rip(c, core.s.rip);
+      bool was = single;
+      ok = check_code_limit(c, single);
+      if (single != was) refresh_mode(c, single);
+    }
+    uint64_t rip = core.s.rip = mask_rip(c, core.s.rip);
+    uint64_t linear = is64(c.mode) ? rip : (core.s.seg[cpu::CS].base + rip) & 0xffffffff;
+    FetchEntry* f = nullptr;
+    bool fault = !ok || !fetch_page(c, linear, f);
+    Block* b = nullptr;
+    if (!fault) {
+      bool in_ram = f->page != kEmptyTag;
+      if (in_ram) b = find_block(c, *f, linear, fault);
+      if (b == nullptr && !fault) {
+        TranslateRequest request{&c, in_ram ? f->ram : nullptr, in_ram ? f->offset + (linear & kPageMask) : 0, linear, nullptr, false};
+        run_cold(core, cold_translate, &request);
+        fault = request.faulted;
+        b = request.result;
+        if (b == nullptr && !fault) continue;
+      }
+    }
+    if (fault) {
+      ++c.counters.exceptions;
+      if (!cpu::deliver_fault(core)) return leave(c, cpu::Exit::TripleFault);
+      continue;
+    }
+    ++c.counters.lookups;
+    const uint8_t* host = c.cache->executable(b->dispatched);
+    if (single) {
+      core.s.interrupt_shadow = core.s.shadow_is_mov_ss = 0;
+      c.single_ran = 1;
+      c.trap_after_single = trap;
+    } else if ((c.mode & mode::kFlatCs) != 0 && !b->crossing && b->ram != nullptr) {
+      jump_insert(c, rip, host);
+      if (!f->global) c.jump_not_global[c.bank] = 1;
+    }
+    return host;
+  }
+}
+
+const uint8_t* deliver_and_dispatch(Context& c) {
+  ++c.counters.exceptions;
+  c.single_ran = c.trap_after_single = 0;
+  if (!cpu::deliver_fault(c.core)) return leave(c, cpu::Exit::TripleFault);
+  return dispatch(c);
+}
+
+// What a helper's outcome comes to; s.rip is where the vCPU stands.
+static const uint8_t* after_helper(Context& c, Outcome outcome) {
+  switch (outcome) {
+    case Outcome::Fault: return deliver_and_dispatch(c);
+    case Outcome::Exit:
+      if (c.single_ran != 0) c.single_ran = 0;
+      if (c.core.s.halted != 0 && serve_pending(c) && c.core.s.halted == 0) return dispatch(c);
+      return c.exit_reason != 0 ? nullptr : leave(c, c.core.s.halted != 0 ? cpu::Exit::Halted : cpu::Exit::Kicked);
+    default: return dispatch(c);
+  }
+}
+
+static Outcome run_helper(Context& c, const Insn& insn) {
+  ++c.counters.helper_calls;
+  c.core.s.rip = mask_rip(c, c.rip_page + insn.page_offset);
+  if (insn.form->action != Action::HelpFull) return insn.form->helper(c.core, insn);
+  HelperRequest request{&c, &insn, 0};
+  run_cold(c.core, cold_helper, &request);
+  return static_cast<Outcome>(request.outcome);
+}
+
+extern "C" Answer runtime_help(Context* context, const Insn* insn) {
+  Context& c = *context;
+  uint64_t epoch = c.cache->drop_epoch();
+  Outcome outcome = run_helper(c, *insn);
+  if (outcome == Outcome::Continue) {
+    constexpr uint32_t kNow = pend::kTlbFlush | pend::kExit | pend::kEngine | pend::kSmi | pend::kInit;
+    if (epoch == c.cache->drop_epoch() && (c.core.pending.load(std::memory_order_relaxed) & kNow) == 0) return {0, 0};
+    c.core.s.rip = mask_rip(c, c.rip_page + insn->page_offset + insn->length);
+  }
+  return {reinterpret_cast<uint64_t>(after_helper(c, outcome)), 2};
+}
+
+extern "C" const uint8_t* runtime_help_end(Context* context, const Insn* insn) {
+  Context& c = *context;
+  Outcome outcome = run_helper(c, *insn);
+  if (outcome == Outcome::Continue) c.core.s.rip = mask_rip(c, c.rip_page + insn->page_offset + insn->length);
+  return after_helper(c, outcome);
+}
+
+extern "C" const uint8_t* runtime_poll(Context* context, LinkSite* site) {
+  Context& c = *context;
+  c.core.s.rip = mask_rip(c, c.rip_page + site->target_offset);
+  return dispatch(c);
+}
+
+extern "C" const uint8_t* runtime_link(Context* context, LinkSite* site) {
+  Context& c = *context;
+  c.core.s.rip = mask_rip(c, c.rip_page + site->target_offset);
+  const memory::RamBlock* ram = site->from->ram;
+  uint64_t offset = (site->from->offset & ~kPageMask) + site->target_offset;
+  uint32_t mode = site->from->mode;
+  const uint8_t* host = dispatch(c);
+  if (ram == nullptr || (mode & mode::kSingle) != 0 || host == nullptr || c.link_on == 0) return host;
+  Block* to = c.cache->find(*ram, offset, mode);
+  // Only when the dispatcher went there: an interrupt or a fault may have come first.
+  if (to == nullptr || to->crossing || c.cache->executable(to->dispatched) != host) return host;
+  LinkRequest request{&c, site, to};
+  run_cold(c.core, cold_link, &request);
+  return host;
+}
+
+extern "C" const uint8_t* runtime_lookup(Context* context) { return dispatch(*context); }
+
+extern "C" const uint8_t* runtime_dropped(Context* context, const uint8_t* direct_entry) {
+  Context& c = *context;
+  DroppedRequest request{&c, direct_entry, 0};
+  run_cold(c.core, cold_dropped_offset, &request);
+  c.core.s.rip = mask_rip(c, c.rip_page + request.page_offset);
+  return dispatch(c);
+}
+
+extern "C" const uint8_t* runtime_fault(Context* context) {
+  Context& c = *context;
+  c.core.s.rip = mask_rip(c, c.rip_page + c.signal_page_offset);
+  auto vector = static_cast<uint8_t>(c.signal_vector);
+  bool has_code = vector == cpu::vec::GP || vector == cpu::vec::AC || vector == cpu::vec::SS;
+  static_cast<void>(has_code ? c.core.raise(vector, 0) : c.core.raise(vector));
+  return deliver_and_dispatch(c);
+}
+
+}  // namespace rhea::dbt

@@ -1,0 +1,149 @@
+// The slow side of a guest memory access: TLB, page walk, accesses that cross pages, touch devices or write to code.
+// General registers only.
+#include "cpu/control_transfer.h"
+#include "cpu/paging.h"
+#include "cpu/paging_tlb.h"
+#include "cpu/segmentation.h"
+#include "engine/dbt/code_cache.h"
+#include "engine/dbt/runtime.h"
+
+namespace rhea::dbt {
+
+namespace {
+
+Answer fault(Context& c) { return {reinterpret_cast<uint64_t>(deliver_and_dispatch(c)), 2}; }
+
+// Entries of the kernel's bank that come from global pages outlive a CR3 load; elsewhere the difference is not kept.
+template <unsigned N>
+void note_filled(FillLog<N>& log, unsigned bank, unsigned index, const Slot& before, bool global) {
+  bool apart = bank == kBankKernel && !global;
+  if (before.tag == kEmptyTag || apart) log.add(apart ? index | 0x8000 : index);
+}
+
+void fill_slot(Context& c, const AccessSite& site, bool write, const Slot& entry, bool global) {
+  if ((site.flags & AccessSite::kNoFill) != 0) return;
+  AccessBank& bank = c.access[c.bank];
+  Slot& slot = write ? bank.write[site.slot] : bank.read[site.slot];
+  note_filled(bank.slots_filled, c.bank, site.slot + (write ? kSlots : 0), slot, global);
+  slot = entry;
+}
+
+void fill_tlb(Context& c, bool write, uint64_t linear, const Slot& entry, bool global) {
+  AccessBank& bank = c.access[c.bank];
+  unsigned n = static_cast<unsigned>(linear >> 12) & (kTlbEntries - 1);
+  Slot& slot = (write ? bank.tlb_write : bank.tlb_read)[n];
+  note_filled(bank.tlb_filled, c.bank, n + (write ? kTlbEntries : 0), slot, global);
+  slot = entry;
+  (write ? bank.tlb_write_global : bank.tlb_read_global)[n] = global;
+}
+
+// Aligned to its size, as #AC demands (vector accesses are checked by their own #GP rules).
+bool misaligned(uint64_t linear, unsigned size) { return size <= 8 && (linear & (size - 1)) != 0; }
+
+// Through a buffer: crossing accesses and devices. The buffer keeps the offset in the page, so alignment faults of the
+// instruction itself stay exact.
+Answer bounced(Context& c, uint64_t linear, const AccessSite& site) {
+  cpu::Core& core = c.core;
+  bool write = (site.flags & AccessSite::kWrite) != 0, stack = (site.flags & AccessSite::kStack) != 0;
+  uint8_t* at = c.bounce + (linear & kPageMask);
+  auto privilege = cpu::current_privilege(core);
+  if (write && !cpu::probe_write(core, linear, site.size, privilege, stack)) return fault(c);
+  if ((site.flags & AccessSite::kRead) != 0 && !cpu::read_linear(core, linear, at, site.size, privilege, stack)) return fault(c);
+  uint64_t delta = reinterpret_cast<uint64_t>(at) - linear;
+  if (!write) return {delta, 0};
+  c.store = {linear, site.size, 1, nullptr, 0};
+  return {delta, 1};
+}
+
+}  // namespace
+
+extern "C" Answer runtime_access(Context* context, uint64_t linear, const AccessSite* site_pointer) {
+  Context& c = *context;
+  const AccessSite site = *site_pointer;
+  ++c.counters.access_misses;
+  bool write = (site.flags & AccessSite::kWrite) != 0;
+  AccessBank& bank = c.access[c.bank];
+  uint64_t page = linear & ~kPageMask;
+  unsigned in_page = static_cast<unsigned>(linear & kPageMask);
+  bool checked = (c.mode & (mode::kAlignCheck | mode::kWatch)) != 0;
+  bool inside = in_page + site.size <= kPageSize;
+  const Slot& known = (write ? bank.tlb_write : bank.tlb_read)[(linear >> 12) & (kTlbEntries - 1)];
+  if (known.tag == page && inside && !checked) {
+    bool global = (write ? bank.tlb_write_global : bank.tlb_read_global)[(linear >> 12) & (kTlbEntries - 1)] != 0;
+    Slot entry = known;
+    fill_slot(c, site, write, entry, global);
+    return {entry.delta, 0};
+  }
+  cpu::Core& core = c.core;
+  core.s.rip = mask_rip(c, c.rip_page + site.page_offset);
+  if ((c.mode & mode::kAlignCheck) != 0 && misaligned(linear, site.size)) {
+    static_cast<void>(core.raise(cpu::vec::AC, 0));
+    return fault(c);
+  }
+  if (!inside) return bounced(c, linear, site);
+  cpu::Translation t;
+  if (!cpu::translate(core, linear, write ? cpu::Access::Write : cpu::Access::Read, cpu::current_privilege(core), t,
+                      (site.flags & AccessSite::kStack) != 0)) {
+    return fault(c);
+  }
+  const memory::FlatRange* range = nullptr;
+  uint8_t* host = cpu::host_pointer(core, t.gpa, site.size, range);
+  if (host == nullptr || (write && range->access == memory::RamAccess::ReadOnly)) return bounced(c, linear, site);
+  uint64_t delta = reinterpret_cast<uint64_t>(host) - linear;
+  if (write) {
+    uint64_t offset = range->offset + (t.gpa - range->start);
+    if (range->ram->page_has_code(offset / kPageSize)) {
+      ++c.counters.slow_stores;
+      uint64_t lines = c.cache->code_lines(*range->ram, offset / kPageSize);
+      uint64_t touched = (~uint64_t{0} << (in_page / 64)) & (~uint64_t{0} >> (63 - (in_page + site.size - 1) / 64));
+      if ((lines & touched) == 0) return {delta, 0};
+      c.store = {linear, site.size, 2, range->ram, offset};
+      return {delta, 1};
+    }
+  }
+  Slot entry{page, delta};
+  // Two ranges may share a page only below page size; entries are made for whole pages of RAM.
+  uint64_t page_gpa = t.gpa & ~kPageMask;
+  bool whole = page_gpa >= range->start && page_gpa + kPageSize <= range->start + range->size;
+  if (whole && (!write || t.write_ok)) {
+    fill_tlb(c, write, linear, entry, t.global);
+    fill_slot(c, site, write, entry, t.global);
+  }
+  return {delta, 0};
+}
+
+extern "C" Answer runtime_segment(Context* context, uint64_t offset, const SegmentSite* site) {
+  Context& c = *context;
+  c.core.s.rip = mask_rip(c, c.rip_page + site->page_offset);
+  uint64_t linear = 0;
+  if (!cpu::to_linear(c.core, static_cast<cpu::SegIndex>(site->seg), offset, site->size, site->write != 0, linear)) {
+    return fault(c);
+  }
+  return {linear, 0};
+}
+
+extern "C" Answer runtime_store_done(Context* context, const AccessSite* site, uint64_t eflags) {
+  Context& c = *context;
+  PendingStore p = c.store;
+  c.store.kind = 0;
+  uint64_t epoch = c.cache->drop_epoch();
+  cpu::Core& core = c.core;
+  if (p.kind == 1) {
+    const uint8_t* at = c.bounce + (p.linear & kPageMask);
+    core.s.rip = mask_rip(c, c.rip_page + site->page_offset);
+    if (!cpu::write_linear(core, p.linear, at, p.size, cpu::current_privilege(core))) return fault(c);
+  } else if (p.kind == 2) {
+    DropRequest request{&c, p.ram, p.ram_offset, p.size};
+    run_cold(core, cold_drop, &request);
+  }
+  constexpr uint32_t kNow = cpu::pending::kTlbFlush | cpu::pending::kExit | cpu::pending::kEngine | cpu::pending::kSmi;
+  if (epoch == c.cache->drop_epoch() && (core.pending.load(std::memory_order_relaxed) & kNow) == 0) return {0, 0};
+  auto ah = static_cast<unsigned>(eflags & 0xff);
+  core.s.status_flags = static_cast<uint16_t>(ah << 8 | ((eflags & cpu::rflags::OF) != 0 ? 1u : 0));
+  // Stack pointer updates of PUSH and CALL come after the store: those must run to their end in the block.
+  if ((site->flags & AccessSite::kUnfinished) != 0) return {0, 0};
+  core.s.rip = mask_rip(c, c.rip_page + site->page_offset + site->insn_bytes);
+  return {reinterpret_cast<uint64_t>(dispatch(c)), 2};
+}
+
+}  // namespace rhea::dbt

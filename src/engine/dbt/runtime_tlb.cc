@@ -1,0 +1,193 @@
+// Dropping what was derived from the page tables: access slots, TLB, jump table, fetch entries. General registers only.
+#include "cpu/paging.h"
+#include "engine/dbt/runtime.h"
+
+namespace rhea::dbt {
+
+namespace {
+
+void fill(Slot* at, unsigned count) {
+  for (unsigned n = 0; n < count; ++n) {
+    at[n] = kEmptySlot;
+    asm volatile("" ::: "memory");
+  }
+}
+
+void flush_access_all(AccessBank& b) {
+  if (b.slots_filled.overflowed()) {
+    fill(b.read, kSlots);
+    fill(b.write, kSlots);
+  } else {
+    for (unsigned n = 0; n < b.slots_filled.count; ++n) {
+      unsigned i = b.slots_filled.index[n] & 0x7fffu;
+      (i >= kSlots ? b.write[i - kSlots] : b.read[i]) = kEmptySlot;
+    }
+  }
+  b.slots_filled.count = 0;
+  if (b.tlb_filled.overflowed()) {
+    fill(b.tlb_read, kTlbEntries);
+    fill(b.tlb_write, kTlbEntries);
+  } else {
+    for (unsigned n = 0; n < b.tlb_filled.count; ++n) {
+      unsigned i = b.tlb_filled.index[n] & 0x7fffu;
+      (i >= kTlbEntries ? b.tlb_write[i - kTlbEntries] : b.tlb_read[i]) = kEmptySlot;
+    }
+  }
+  b.tlb_filled.count = 0;
+}
+
+// Keeps what came from global pages. An index logged both ways is dropped: it held either.
+template <unsigned N, class Drop>
+bool drop_non_global(FillLog<N>& log, Drop drop) {
+  if (log.overflowed()) return false;
+  unsigned kept = 0;
+  for (unsigned n = 0; n < log.count; ++n) {
+    uint16_t i = log.index[n];
+    if ((i & 0x8000) != 0) drop(i & 0x7fffu);
+    else log.index[kept++] = i;
+  }
+  log.count = kept;
+  return true;
+}
+
+void flush_access_non_global(AccessBank& b) {
+  bool ok = drop_non_global(b.slots_filled, [&](unsigned i) { (i >= kSlots ? b.write[i - kSlots] : b.read[i]) = kEmptySlot; });
+  ok = ok && drop_non_global(b.tlb_filled, [&](unsigned i) {
+         (i >= kTlbEntries ? b.tlb_write[i - kTlbEntries] : b.tlb_read[i]) = kEmptySlot;
+       });
+  if (!ok) flush_access_all(b);
+}
+
+void flush_jump(JumpBank& b) {
+  if (b.filled.overflowed()) {
+    for (unsigned n = 0; n < kJumpEntries; ++n) {
+      b.entry[n].rip = kEmptyRip;
+      asm volatile("" ::: "memory");
+    }
+  } else {
+    for (unsigned n = 0; n < b.filled.count; ++n) b.entry[b.filled.index[n]].rip = kEmptyRip;
+  }
+  b.filled.count = 0;
+}
+
+void flush_fetch(Context& c, unsigned bank, bool keep_global) {
+  for (unsigned n = 0; n < kFetchEntries; ++n) {
+    if (!keep_global || !c.fetch[bank][n].global) c.fetch[bank][n].page = kEmptyTag;
+  }
+}
+
+}  // namespace
+
+void flush_everything(Context& c) {
+  ++c.counters.flushes;
+  for (unsigned b = 0; b < kBanks; ++b) {
+    flush_access_all(c.access[b]);
+    flush_jump(c.jump[b]);
+    flush_fetch(c, b, false);
+  }
+}
+
+static void flush_non_global(Context& c) {
+  ++c.counters.flushes;
+  flush_access_all(c.access[kBankUser]);
+  flush_access_all(c.access[kBankKernelAc]);
+  flush_access_non_global(c.access[kBankKernel]);
+  flush_jump(c.jump[kBankUser]);
+  flush_fetch(c, kBankUser, false);
+  for (unsigned b = kBankKernel; b < kBanks; ++b) {
+    // Kernel code is global; where it is not, its jump entries go too.
+    bool all_global = true;
+    for (unsigned n = 0; n < kFetchEntries; ++n) {
+      if (c.fetch[b][n].page != kEmptyTag && !c.fetch[b][n].global) all_global = false;
+    }
+    if (!all_global || c.jump_not_global[b] != 0) {
+      flush_jump(c.jump[b]);
+      c.jump_not_global[b] = 0;
+    }
+    flush_fetch(c, b, true);
+  }
+}
+
+void hook_flush_tlb(cpu::Core& core, bool including_global) {
+  Context& c = context_of(core);
+  if (including_global) {
+    cpu::paging_flush_all(core);
+    flush_everything(c);
+  } else {
+    cpu::paging_flush_non_global(core, (core.s.cr4 & cpu::cr4::PCIDE) != 0 ? core.s.cr3 & 0xfff : 0);
+    flush_non_global(c);
+  }
+  c.cr3_seen = core.s.cr3;
+}
+
+void hook_flush_page(cpu::Core& core, uint64_t linear) {
+  Context& c = context_of(core);
+  cpu::paging_flush_page(core, linear);
+  // A large page may be behind many entries here, and a jump entry says nothing of its page's neighbours.
+  flush_everything(c);
+}
+
+void hook_mode_changed(cpu::Core& core) {
+  Context& c = context_of(core);
+  if (core.s.cr3 != c.cr3_seen || core.s.pkru != c.pkru_seen) {
+    c.cr3_seen = core.s.cr3;
+    c.pkru_seen = core.s.pkru;
+    flush_non_global(c);
+  }
+}
+
+void refresh_mode(Context& c, bool single) {
+  uint32_t m = compute_mode(c.core, single);
+  if (!is64(m)) {
+    for (unsigned s = 0; s < 6; ++s) {
+      const cpu::Segment& g = c.core.s.seg[s];
+      using namespace cpu::attr;
+      bool present = (g.attr & (kUnusable | kPresent | kS)) == (kPresent | kS);
+      bool code = (g.attr & kCode) != 0;
+      bool up = code || (g.attr & kExpandDown) == 0;
+      bool readable = present && up && (!code || (g.attr & kReadable) != 0);
+      bool writable = present && up && !code && (g.attr & kWritable) != 0;
+      uint64_t end = uint64_t{g.limit} + 1;
+      c.segment_end[0][s] = readable ? end : 0;
+      c.segment_end[1][s] = writable ? end : 0;
+    }
+  }
+  if (m == c.mode) return;
+  c.mode = m;
+  c.bank = bank_of(m);
+  JumpBank& jump = c.jump[c.bank];
+  if (jump.mode != m && !single) {
+    flush_jump(jump);
+    jump.mode = m;
+  }
+}
+
+void jump_insert(Context& c, uint64_t rip, const uint8_t* host) {
+  JumpBank& b = c.jump[c.bank];
+  unsigned n = static_cast<unsigned>(rip) & (kJumpEntries - 1);
+  b.entry[n] = {rip, host};
+  b.filled.add(n);
+}
+
+void drop_write_entries(Context& c, const uint8_t* host_page) {
+  auto host = reinterpret_cast<uint64_t>(host_page);
+  for (unsigned b = 0; b < kBanks; ++b) {
+    AccessBank& bank = c.access[b];
+    auto drop_in = [&](Slot* table, unsigned base, unsigned count, auto& log) {
+      if (log.overflowed()) {
+        for (unsigned n = 0; n < count; ++n) {
+          if (table[n].tag + table[n].delta == host) table[n] = kEmptySlot;
+        }
+        return;
+      }
+      for (unsigned n = 0; n < log.count; ++n) {
+        unsigned i = log.index[n] & 0x7fffu;
+        if (i >= base && table[i - base].tag + table[i - base].delta == host) table[i - base] = kEmptySlot;
+      }
+    };
+    drop_in(bank.write, kSlots, kSlots, bank.slots_filled);
+    drop_in(bank.tlb_write, kTlbEntries, kTlbEntries, bank.tlb_filled);
+  }
+}
+
+}  // namespace rhea::dbt

@@ -1,0 +1,98 @@
+#include "engine/dbt/signals.h"
+
+#include <signal.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "engine/dbt/code_cache.h"
+#include "engine/dbt/context.h"
+#include "engine/dbt/thunks.h"
+
+namespace rhea::dbt {
+
+namespace {
+
+std::atomic<CodeCache*> code{nullptr};
+std::atomic<const uint8_t*> fault_entry{nullptr};
+
+uint64_t context_address() {
+  uint64_t self = 0;
+  asm volatile("movq %%gs:%c1, %0" : "=r"(self) : "i"(offsetof(Context, self)));
+  return self;
+}
+
+// The guest's vector for a host signal, or -1: not the guest's doing.
+int guest_vector(int signal, const siginfo_t* info, const ucontext_t* u) {
+  auto trap = static_cast<unsigned>(u->uc_mcontext.gregs[REG_TRAPNO]);
+  if (signal == SIGFPE) {
+    if (trap == 0) return cpu::vec::DE;
+    if (trap == 16) return cpu::vec::MF;
+    if (trap == 19) return cpu::vec::XM;
+    return -1;
+  }
+  if (signal == SIGSEGV) {
+    if (trap == 13) return cpu::vec::GP;
+    // The empty slot leads to host page 0: a non-canonical guest address.
+    if (trap == 14 && reinterpret_cast<uintptr_t>(info->si_addr) < kPageSize) return cpu::vec::GP;
+  }
+  return -1;
+}
+
+void on_fault(int signal, siginfo_t* info, void* ucontext) {
+  auto* u = static_cast<ucontext_t*>(ucontext);
+  auto pc = static_cast<uintptr_t>(u->uc_mcontext.gregs[REG_RIP]);
+  CodeCache* cache = code.load();
+  int vector = cache != nullptr && cache->contains(pc) ? guest_vector(signal, info, u) : -1;
+  if (vector >= 0) {
+    CacheLock lock = cache->lock();
+    const Block* b = cache->block_at(pc);
+    if (b != nullptr) {
+      auto* c = reinterpret_cast<Context*>(context_address());
+      auto offset = static_cast<uint32_t>(cache->writable(reinterpret_cast<const uint8_t*>(pc)) - b->start);
+      auto it = std::upper_bound(b->faults.begin(), b->faults.end(), offset,
+                                 [](uint32_t o, const FaultPoint& f) { return o < f.host_begin; });
+      if (it != b->faults.begin()) {
+        c->signal_vector = static_cast<uint32_t>(vector);
+        c->signal_page_offset = (--it)->page_offset;
+        u->uc_mcontext.gregs[REG_RIP] = static_cast<greg_t>(reinterpret_cast<uintptr_t>(fault_entry.load()));
+        return;
+      }
+    }
+  }
+  struct sigaction plain {};
+  plain.sa_handler = SIG_DFL;
+  sigaction(signal, &plain, nullptr);  // returning repeats the fault, now fatally
+}
+
+}  // namespace
+
+void install_fault_handlers(CodeCache& cache, const Thunks& thunks) {
+  code = &cache;
+  fault_entry = cache.executable(thunks.fault);
+  struct sigaction action {};
+  action.sa_sigaction = on_fault;
+  action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
+  sigemptyset(&action.sa_mask);
+  for (int s : {SIGFPE, SIGSEGV, SIGBUS}) sigaction(s, &action, nullptr);
+}
+
+void prepare_thread_for_faults() {
+  thread_local bool done = false;
+  if (done) return;
+  done = true;
+  size_t size = std::max<size_t>(getauxval(AT_MINSIGSTKSZ), 16384) + 65536;
+  void* m = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+  if (m == MAP_FAILED) return;
+  stack_t stack{};
+  stack.ss_sp = m;
+  stack.ss_size = size;
+  sigaltstack(&stack, nullptr);
+}
+
+}  // namespace rhea::dbt

@@ -1,0 +1,264 @@
+// The thunks, assembled at start-up. See thunks.h for what each promises and emitter.h for the register plan.
+#include "engine/dbt/thunks.h"
+
+#include <initializer_list>
+
+#include "engine/dbt/code_cache.h"
+#include "engine/dbt/context.h"
+#include "engine/dbt/emitter.h"
+#include "engine/dbt/runtime.h"
+
+namespace rhea::dbt {
+
+namespace {
+
+class ThunkMaker {
+ public:
+  explicit ThunkMaker(CodeCache& cache) : cache_(cache), a_(cache.cursor()) {}
+
+  Thunks make() {
+    Thunks t{};
+    leave_ = start();
+    emit_leave();
+    go_ = start();
+    emit_go();
+    t.access = access_like(reinterpret_cast<const void*>(&runtime_access), false);
+    t.segment = access_like(reinterpret_cast<const void*>(&runtime_segment), true);
+    t.store_done = emit_store_done();
+    t.help = emit_help();
+    t.help_end = emit_exit_with_data(reinterpret_cast<const void*>(&runtime_help_end), false);
+    t.link = emit_exit_with_data(reinterpret_cast<const void*>(&runtime_link), true);
+    t.poll = emit_exit_with_data(reinterpret_cast<const void*>(&runtime_poll), true);
+    t.lookup = emit_lookup();
+    t.dropped = emit_dropped();
+    t.fault = emit_fault();
+    const uint8_t* enter = emit_enter();
+    const uint8_t* cold = emit_cold();
+    cache_.emitted(a_.here());
+    cache_.set_thunks_end();
+    t.enter = reinterpret_cast<void (*)(void*, const uint8_t*)>(cache_.executable(enter));
+    t.cold = reinterpret_cast<void (*)(void (*)(void*), void*)>(cache_.executable(cold));
+    return t;
+  }
+
+ private:
+  const uint8_t* start() {
+    a_.align(16);
+    return a_.here();
+  }
+  void save_gprs() {
+    for (int g = 0; g < 16; ++g) {
+      if (host_of(g) != kNone) a_.store(gpr_slot(g), static_cast<Host>(host_of(g)));
+    }
+  }
+  void load_gprs() {
+    for (int g = 0; g < 16; ++g) {
+      if (host_of(g) != kNone) a_.load(static_cast<Host>(host_of(g)), gpr_slot(g));
+    }
+  }
+  void load_caller_saved() {
+    for (int g : {0, 1, 2, 6, 7, 8}) a_.load(static_cast<Host>(host_of(g)), gpr_slot(g));
+  }
+  void save_flags() {  // EFLAGS to the state; uses T1
+    a_.mov(kT1, hRAX);
+    a_.u8(0x9f);
+    a_.u8(0x0f), a_.u8(0x90), a_.u8(0xc0);
+    a_.store16(ctx_mem(RHEA_CTX(core.s.status_flags)), hRAX);
+    a_.mov(hRAX, kT1);
+  }
+  void call(const void* fn) {
+    a_.mov_imm64(hRAX, reinterpret_cast<uint64_t>(fn));
+    a_.call_reg(hRAX);
+  }
+  void self_to(Host r) { a_.load(r, ctx_mem(RHEA_CTX(self))); }
+  void drop_return() { a_.lea(hRSP, {.base = hRSP, .disp = 8}); }
+  void component_mask() {
+    a_.load32(hRAX, ctx_mem(RHEA_CTX(xsave_mask)));
+    a_.load32(hRDX, ctx_mem(RHEA_CTX(xsave_mask) + 4));
+  }
+  void xsave() { a_.op_rm(0x0fae, 4, ctx_mem(RHEA_CTX(core.s.xsave))); }
+  void xrstor() { a_.op_rm(0x0fae, 5, ctx_mem(RHEA_CTX(core.s.xsave))); }
+  void host_fpu_defaults() {
+    a_.u8(0xdb), a_.u8(0xe3);  // fninit
+    a_.op_rm(0x0fae, 2, ctx_mem(RHEA_CTX(host_mxcsr)), false);
+  }
+
+  // RAX: where to, or null to leave run().
+  void emit_go() {
+    a_.op_rr(0x85, hRAX, hRAX);
+    a_.jcc(ccE, leave_);
+    a_.store(ctx_mem(RHEA_CTX(scratch[3])), hRAX);
+    load_gprs();
+    a_.load(kT0, ctx_mem(RHEA_CTX(core.s.rip)));
+    a_.jmp_mem(ctx_mem(RHEA_CTX(scratch[3])));
+  }
+  void emit_leave() {
+    component_mask();
+    xsave();
+    host_fpu_defaults();
+    a_.load(hRSP, ctx_mem(RHEA_CTX(saved_rsp)));
+    a_.lea(hRSP, {.base = hRSP, .disp = 8});
+    for (Host r : {hR15, hR14, hR13, hR12, hRBP, hRBX}) a_.pop(r);
+    a_.ret();
+  }
+  const uint8_t* emit_enter() {
+    const uint8_t* at = start();
+    for (Host r : {hRBX, hRBP, hR12, hR13, hR14, hR15}) a_.push(r);
+    a_.lea(hRSP, {.base = hRSP, .disp = -8});
+    a_.store(ctx_mem(RHEA_CTX(saved_rsp)), hRSP);
+    a_.store(ctx_mem(RHEA_CTX(scratch[3])), hRSI);
+    component_mask();
+    xrstor();
+    load_gprs();
+    a_.load(kT0, ctx_mem(RHEA_CTX(core.s.rip)));
+    a_.jmp_mem(ctx_mem(RHEA_CTX(scratch[3])));
+    return at;
+  }
+  const uint8_t* emit_cold() {
+    const uint8_t* at = start();
+    a_.lea(hRSP, {.base = hRSP, .disp = -24});
+    a_.store({.base = hRSP}, hRDI);
+    a_.store({.base = hRSP, .disp = 8}, hRSI);
+    component_mask();
+    xsave();
+    host_fpu_defaults();
+    a_.load(hRAX, {.base = hRSP});
+    a_.load(hRDI, {.base = hRSP, .disp = 8});
+    a_.call_reg(hRAX);
+    component_mask();
+    xrstor();
+    a_.lea(hRSP, {.base = hRSP, .disp = 24});
+    a_.ret();
+    return at;
+  }
+
+  // T0 in, T1 (access) or T0 (segment) out; T2 kept. The C++ side answers rdx: 0 behind the site, 1 its alt, 2 rax.
+  const uint8_t* access_like(const void* fn, bool result_in_t0) {
+    const uint8_t* at = start();
+    a_.store(ctx_mem(RHEA_CTX(scratch[0])), kT2);
+    a_.store(ctx_mem(RHEA_CTX(scratch[3])), kT0);
+    save_gprs();
+    self_to(hRDI);
+    a_.mov(hRSI, kT0);
+    a_.load(hRDX, {.base = hRSP});
+    a_.lea(hRSP, {.base = hRSP, .disp = -8});
+    call(fn);
+    a_.lea(hRSP, {.base = hRSP, .disp = 8});
+    a_.cmp_imm(hRDX, 1);
+    uint8_t* jump = a_.jcc_later(ccA);
+    a_.load(hRCX, {.base = hRSP});
+    uint8_t* alt = a_.jcc_later(ccE);
+    a_.lea(hRCX, {.base = hRCX, .disp = sizeof(AccessSite)});
+    uint8_t* back = a_.here();
+    a_.store({.base = hRSP}, hRCX);
+    a_.mov(result_in_t0 ? kT0 : kT1, hRAX);
+    load_caller_saved();
+    a_.load(kT2, ctx_mem(RHEA_CTX(scratch[0])));
+    if (!result_in_t0) a_.load(kT0, ctx_mem(RHEA_CTX(scratch[3])));
+    a_.ret();
+    Assembler::bind(alt, a_.here());
+    a_.op_rm(0x0fb6, hRSI, {.base = hRCX, .disp = offsetof(AccessSite, alt)}, false);
+    a_.add_rr(hRCX, hRSI);
+    a_.jmp(back);
+    Assembler::bind(jump, a_.here());
+    drop_return();
+    a_.jmp(go_);
+    return at;
+  }
+
+  const uint8_t* emit_store_done() {
+    const uint8_t* at = start();
+    a_.u8(0x9c);  // pushfq
+    save_gprs();
+    self_to(hRDI);
+    a_.load(hRSI, {.base = hRSP, .disp = 8});
+    a_.load(hRDX, {.base = hRSP});
+    call(reinterpret_cast<const void*>(&runtime_store_done));
+    a_.op_rr(0x85, hRDX, hRDX);
+    uint8_t* jump = a_.jcc_later(ccNE);
+    a_.load(hRCX, {.base = hRSP, .disp = 8});
+    a_.lea(hRCX, {.base = hRCX, .disp = sizeof(AccessSite)});
+    a_.store({.base = hRSP, .disp = 8}, hRCX);
+    load_caller_saved();
+    a_.u8(0x9d);  // popfq
+    a_.ret();
+    Assembler::bind(jump, a_.here());
+    a_.lea(hRSP, {.base = hRSP, .disp = 16});
+    a_.jmp(go_);
+    return at;
+  }
+
+  const uint8_t* emit_help() {
+    const uint8_t* at = start();
+    save_gprs();
+    self_to(hRDI);
+    a_.load(hRSI, {.base = hRSP});
+    a_.load(hRSI, {.base = hRSI});
+    a_.lea(hRSP, {.base = hRSP, .disp = -8});
+    call(reinterpret_cast<const void*>(&runtime_help));
+    a_.lea(hRSP, {.base = hRSP, .disp = 8});
+    a_.op_rr(0x85, hRDX, hRDX);
+    uint8_t* jump = a_.jcc_later(ccNE);
+    a_.load(hRCX, {.base = hRSP});
+    a_.lea(hRCX, {.base = hRCX, .disp = 8});
+    a_.store({.base = hRSP}, hRCX);
+    load_gprs();
+    a_.ret();
+    Assembler::bind(jump, a_.here());
+    drop_return();
+    a_.jmp(go_);
+    return at;
+  }
+
+  // call thunk; 8 bytes of data: runs fn(context, data) and goes where it says.
+  const uint8_t* emit_exit_with_data(const void* fn, bool flags) {
+    const uint8_t* at = start();
+    if (flags) save_flags();
+    save_gprs();
+    self_to(hRDI);
+    a_.pop(hRSI);
+    a_.load(hRSI, {.base = hRSI});
+    call(fn);
+    a_.jmp(go_);
+    return at;
+  }
+  const uint8_t* emit_lookup() {
+    const uint8_t* at = start();
+    save_gprs();
+    a_.store(ctx_mem(RHEA_CTX(core.s.rip)), kT0);
+    self_to(hRDI);
+    call(reinterpret_cast<const void*>(&runtime_lookup));
+    a_.jmp(go_);
+    return at;
+  }
+  const uint8_t* emit_dropped() {
+    const uint8_t* at = start();
+    save_flags();
+    save_gprs();
+    self_to(hRDI);
+    a_.pop(hRSI);
+    call(reinterpret_cast<const void*>(&runtime_dropped));
+    a_.jmp(go_);
+    return at;
+  }
+  const uint8_t* emit_fault() {
+    const uint8_t* at = start();
+    save_flags();
+    save_gprs();
+    self_to(hRDI);
+    call(reinterpret_cast<const void*>(&runtime_fault));
+    a_.jmp(go_);
+    return at;
+  }
+
+  CodeCache& cache_;
+  Assembler a_;
+  const uint8_t* leave_ = nullptr;
+  const uint8_t* go_ = nullptr;
+};
+
+}  // namespace
+
+Thunks make_thunks(CodeCache& cache) { return ThunkMaker(cache).make(); }
+
+}  // namespace rhea::dbt

@@ -1,0 +1,54 @@
+// The fixed pieces of code between translated blocks and C++, made once at start-up.
+#pragma once
+
+#include <cstdint>
+
+#include "engine/dbt/assembler.h"
+
+namespace rhea::dbt {
+
+class CodeCache;
+
+// After `call access` in a cold stub; and after `call store_done`.
+struct __attribute__((packed)) AccessSite {
+  uint16_t page_offset;  // of the instruction
+  uint8_t insn_bytes;
+  uint8_t size;          // bytes accessed, 1..64
+  uint8_t flags;         // kWrite | kStack | kRead
+  uint8_t alt;           // distance from this struct to the alternative path (stores)
+  uint16_t slot;
+  // kUnfinished: the instruction has more to do behind the store (PUSH, CALL move the stack pointer).
+  static constexpr uint8_t kWrite = 1, kStack = 2, kRead = 4, kNoFill = 8, kUnfinished = 16;
+};
+static_assert(sizeof(AccessSite) == 8);
+
+// After `call segment`: offset in T0 failed the inline check.
+struct __attribute__((packed)) SegmentSite {
+  uint16_t page_offset;
+  uint8_t seg;
+  uint8_t size;
+  uint8_t write;
+  uint8_t pad[3];
+};
+static_assert(sizeof(SegmentSite) == 8);
+
+// Addresses in the writable view. "Saves all": guest GPRs go to Context::core.s.gpr.
+struct Thunks {
+  const uint8_t* access;       // T0 linear → T1 delta; continues after the AccessSite, at its alt, or elsewhere
+  const uint8_t* store_done;   // finishes a store made through the alternative path; keeps EFLAGS
+  const uint8_t* segment;      // T0 offset → T0 linear
+  const uint8_t* help;         // followed by const Insn*: runs its helper, goes on behind the pointer
+  const uint8_t* help_end;     // followed by const Insn*: runs its helper, goes to the dispatcher
+  const uint8_t* link;         // followed by LinkSite*: saves flags, links, enters the target
+  const uint8_t* poll;         // followed by LinkSite*: the same without linking (something is pending)
+  const uint8_t* lookup;       // T0: rip; flags are in the state
+  const uint8_t* dropped;      // called from in front of a dropped block's entry; the return address tells the block
+  const uint8_t* fault;        // entered by the signal handler: signal_vector, rip set
+  // Host entry points.
+  void (*enter)(void* context, const uint8_t* host);         // returns when the dispatcher says so
+  void (*cold)(void (*fn)(void*), void* arg);                // saves the guest's vector state around fn
+};
+
+Thunks make_thunks(CodeCache& cache);
+
+}  // namespace rhea::dbt

@@ -1,0 +1,230 @@
+#include "engine/dbt/translate.h"
+
+#include <Zydis/Zydis.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "base/check.h"
+#include "engine/dbt/decode.h"
+#include "engine/dbt/emitter.h"
+#include "engine/dbt/forms.h"
+
+namespace rhea::dbt {
+
+namespace {
+
+Outcome raise_ud(cpu::Core& c, const Insn&) { return static_cast<void>(c.raise(cpu::vec::UD)), Outcome::Fault; }
+Outcome raise_nm(cpu::Core& c, const Insn&) { return static_cast<void>(c.raise(cpu::vec::NM)), Outcome::Fault; }
+Outcome raise_gp(cpu::Core& c, const Insn&) { return static_cast<void>(c.raise(cpu::vec::GP, 0)), Outcome::Fault; }
+
+constexpr Form raising(Helper helper) {
+  Form f{};
+  f.action = Action::HelpEnd;
+  f.reads_flags = true;
+  f.helper = helper;
+  return f;
+}
+const Form kRaiseUd = raising(raise_ud), kRaiseNm = raising(raise_nm), kRaiseGp = raising(raise_gp);
+
+// #UD and #NM that follow from the mode and the CPU model alone.
+const Form* gate(const Insn& i, uint32_t m, const cpu::CpuidTable& cpuid) {
+  using namespace mode;
+  const Form& f = *i.form;
+  if (f.action == Action::Undefined) return &kRaiseUd;
+  if (!f.older_without_feature && !form_available(f, cpuid)) return &kRaiseUd;
+  bool vector_prefix = i.encoding == Encoding::Vex || i.encoding == Encoding::Evex || i.encoding == Encoding::Xop;
+  if (vector_prefix && ((m & kProtected) == 0 || (m & kVm86) != 0)) return &kRaiseUd;
+  bool em = (m & kEm) != 0, ts = (m & kTs) != 0;
+  switch (f.unit) {
+    case Unit::Integer: return nullptr;
+    case Unit::Fwait: return nullptr;  // its helper looks at MP and TS
+    case Unit::X87: return em || ts ? &kRaiseNm : nullptr;
+    case Unit::Mmx: return em ? &kRaiseUd : ts ? &kRaiseNm : nullptr;
+    case Unit::Sse: return em || (m & kOsfxsr) == 0 ? &kRaiseUd : ts ? &kRaiseNm : nullptr;
+    case Unit::Avx: return (m & kAvxOk) == 0 ? &kRaiseUd : ts ? &kRaiseNm : nullptr;
+    case Unit::Avx512: return (m & kAvx512Ok) == 0 ? &kRaiseUd : ts ? &kRaiseNm : nullptr;
+  }
+  return nullptr;
+}
+
+bool is_unconditional(const Insn& i) {
+  return i.mnemonic == ZYDIS_MNEMONIC_JMP || i.mnemonic == ZYDIS_MNEMONIC_CALL || i.mnemonic == ZYDIS_MNEMONIC_RET;
+}
+bool is_branch(const Insn& i) {
+  if (i.form->action != Action::Rewrite) return false;
+  switch (i.mnemonic) {
+    case ZYDIS_MNEMONIC_PUSH:
+    case ZYDIS_MNEMONIC_POP:
+    case ZYDIS_MNEMONIC_LEAVE:
+    case ZYDIS_MNEMONIC_LEA:
+    case ZYDIS_MNEMONIC_MOV: return false;
+    default: return true;
+  }
+}
+
+class BlockTranslator final : Emitter::TargetFlags {
+ public:
+  BlockTranslator(CodeCache& cache, CacheLock& lock, const Thunks& thunks, const DbtOptions& options,
+                  const cpu::CpuidTable& cpuid, const TranslateInput& input)
+      : cache_(cache), lock_(lock), thunks_(thunks), options_(options), cpuid_(cpuid), in_(input) {}
+
+  Block* run(Counters& counters) {
+    if (!collect()) return nullptr;
+    Block& block = cache_.make_block(lock_);
+    block.ram = in_.ram;
+    block.offset = in_.offset;
+    block.mode = in_.mode;
+    block.crossing = in_.crossing;
+    block.second_ram = in_.second_ram;
+    block.second_offset = in_.second_offset;
+    analyse();
+    block.flags_live_in = live_in_;
+    block.insns = static_cast<uint16_t>(insns_.size());
+    Emitter e(cache_, lock_, thunks_, options_, block);
+    e.set_target_flags(this);
+    e.begin(in_.page_offset);
+    emit(e);
+    uint8_t* end = e.finish();
+    block.guest_bytes = next_ - in_.page_offset;
+    block.lines = lines_;
+    cache_.publish(lock_, block, end);
+    ++counters.blocks;
+    counters.guest_insns += insns_.size();
+    counters.guest_bytes += block.guest_bytes;
+    counters.host_bytes += static_cast<uint64_t>(end - block.start);
+    return &block;
+  }
+
+ private:
+  const uint8_t* at(unsigned page_offset) const { return in_.bytes + (page_offset - in_.page_offset); }
+
+  void touch(unsigned first, unsigned length) {
+    unsigned last = std::min(first + length - 1, 4095u);
+    for (unsigned line = first / 64; line <= last / 64; ++line) lines_ |= uint64_t{1} << line;
+  }
+
+  // Decodes up to the block's end. False: not even the first instruction is whole.
+  bool collect() {
+    unsigned limit = (in_.mode & mode::kSingle) != 0 || in_.crossing || in_.ram == nullptr ? 1 : options_.max_insns;
+    unsigned offset = in_.page_offset;
+    while (insns_.size() < limit) {
+      unsigned left = in_.available - (offset - in_.page_offset);
+      Insn i{};
+      DecodeStatus status = left == 0 ? DecodeStatus::NeedMore : decode(at(offset), left, code_bits_of(in_.mode), offset, i);
+      if (status == DecodeStatus::NeedMore) {
+        if (insns_.empty()) return false;
+        break;
+      }
+      if (status != DecodeStatus::Ok) {
+        i = Insn{};
+        i.length = 1;
+        i.code_bits = static_cast<uint8_t>(code_bits_of(in_.mode));
+        i.page_offset = static_cast<uint16_t>(offset);
+        i.form = status == DecodeStatus::TooLong ? &kRaiseGp : &kRaiseUd;
+      } else if (const Form* raise = gate(i, in_.mode, cpuid_)) {
+        i.form = raise;
+      } else if (i.form->older_without_feature && !form_available(*i.form, cpuid_)) {
+        i.mandatory = 0;  // LZCNT, TZCNT → BSR, BSF
+      }
+      touch(offset, i.length);
+      offset += i.length;
+      insns_.push_back(i);
+      if (i.form->action == Action::HelpEnd) break;
+      if (is_branch(i) && (is_unconditional(i) || !options_.superblocks)) break;
+    }
+    next_ = offset;
+    return true;
+  }
+
+  void analyse() {
+    live_.resize(insns_.size());
+    uint16_t live = kStatusMask;  // whatever follows the block may read anything …
+    if (insns_.back().form->action != Action::HelpEnd && !is_unconditional(insns_.back()) && next_ < 4096 &&
+        (in_.mode & mode::kSingle) == 0) {
+      live = live_at(next_);
+    }
+    for (size_t n = insns_.size(); n-- > 0;) {
+      const Insn& i = insns_[n];
+      live_[n] = options_.flag_liveness ? live : kStatusMask;
+      bool helped = i.form->action == Action::Help || i.form->action == Action::HelpFull;
+      if (i.form->action == Action::HelpEnd || (helped && i.form->reads_flags)) {
+        live = kStatusMask;
+      } else if (is_branch(i)) {
+        live = static_cast<uint16_t>(live | i.flags_read | branch_live(i));
+      } else {
+        live = static_cast<uint16_t>((live & ~i.flags_written) | i.flags_read);
+      }
+      live &= kStatusMask;
+    }
+    live_in_ = live;
+  }
+
+  uint16_t branch_live(const Insn& i) {
+    int64_t target = static_cast<int64_t>(i.page_offset) + i.length + i.imm;
+    if (i.imm_bytes == 0 || i.mnemonic == ZYDIS_MNEMONIC_RET || target < 0 || target > 4095 ||
+        (in_.mode & mode::kSingle) != 0) {
+      return kStatusMask;
+    }
+    return live_at(static_cast<unsigned>(target));
+  }
+
+  // Look-ahead: which status flags the code at this place of the page may read before writing them. The lines looked at
+  // belong to the block: when they change, so may the answer.
+  uint16_t live_at(unsigned page_offset) override {
+    if (!options_.flag_liveness || in_.ram == nullptr || in_.crossing) return kStatusMask;
+    const uint8_t* page = in_.ram->host() + (in_.offset & ~kPageMask);
+    uint16_t unknown = kStatusMask, live = 0;
+    for (unsigned n = 0; n < 6 && unknown != 0 && page_offset < 4096; ++n) {
+      Insn i;
+      if (decode(page + page_offset, 4096 - page_offset, code_bits_of(in_.mode), page_offset, i) != DecodeStatus::Ok) break;
+      touch(page_offset, i.length);
+      live = static_cast<uint16_t>(live | (i.flags_read & unknown));
+      bool plain = i.form->action == Action::Copy || i.form->action == Action::Nop ||
+                   (i.form->action == Action::Rewrite && !is_branch(i));
+      if (!plain || gate(i, in_.mode, cpuid_) != nullptr) break;
+      unknown = static_cast<uint16_t>(unknown & ~i.flags_written);
+      page_offset += i.length;
+    }
+    return live | unknown;
+  }
+
+  void emit(Emitter& e) {
+    for (size_t n = 0; n < insns_.size(); ++n) {
+      const Insn& i = insns_[n];
+      switch (i.form->action) {
+        case Action::Nop: break;
+        case Action::Copy: e.copy(i, live_[n]); break;
+        case Action::Rewrite: CHECK(e.rewrite(i, live_[n])); break;
+        case Action::Help:
+        case Action::HelpFull: e.help(i, live_[n]); break;
+        default: e.help_end(i); break;
+      }
+    }
+    if (e.ended()) return;
+    bool linkable = next_ < 4096 && (in_.mode & mode::kSingle) == 0 && !in_.crossing && in_.ram != nullptr;
+    if (linkable) e.jump_to(next_, false, kStatusMask);
+    else e.exit_to_rip_offset(next_);
+  }
+
+  CodeCache& cache_;
+  CacheLock& lock_;
+  const Thunks& thunks_;
+  const DbtOptions& options_;
+  const cpu::CpuidTable& cpuid_;
+  const TranslateInput& in_;
+  std::vector<Insn> insns_;
+  std::vector<uint16_t> live_;
+  uint16_t live_in_ = 0;
+  uint64_t lines_ = 0;
+  unsigned next_ = 0;
+};
+
+}  // namespace
+
+Block* translate(CodeCache& cache, CacheLock& lock, const Thunks& thunks, const DbtOptions& options,
+                 const cpu::CpuidTable& cpuid, Counters& counters, const TranslateInput& input) {
+  return BlockTranslator(cache, lock, thunks, options, cpuid, input).run(counters);
+}
+
+}  // namespace rhea::dbt
