@@ -14,6 +14,7 @@
 #include "cpu/control_transfer.h"
 #include "cpu/paging.h"
 #include "engine/dbt/forms.h"
+#include "engine/dbt/diagnose.h"
 #include "engine/dbt/runtime.h"
 #include "engine/dbt/shared.h"
 #include "engine/dbt/signals.h"
@@ -105,7 +106,9 @@ void DbtShared::code_written(memory::RamBlock& block, uint64_t offset, uint64_t 
 
 Result<std::shared_ptr<DbtShared>> make_dbt_shared(const DbtOptions& options) {
   auto cache = TRY(CodeCache::create(options.cache_bytes));
-  return std::make_shared<DbtShared>(options, std::move(cache));
+  DbtOptions effective = options;
+  if (exec_logged()) effective.link = effective.jump_cache = false;  // -d exec shows every block entered
+  return std::make_shared<DbtShared>(effective, std::move(cache));
 }
 
 Result<std::unique_ptr<cpu::Engine>> make_dbt_engine(std::shared_ptr<DbtShared> shared, unsigned index) {
@@ -120,6 +123,8 @@ Result<std::unique_ptr<cpu::Engine>> make_dbt_engine(std::shared_ptr<DbtShared> 
   c->xsave_mask = host_xcr0() & 0xe7;
   c->link_on = shared->options.link;
   c->always_single = shared->options.single;
+  c->log_exec = exec_logged();
+  c->log_int = events_logged();
   c->mode = ~0u;
   for (JumpBank& j : c->jump) j.filled.count = ~0u;
   for (AccessBank& a : c->access) a.slots_filled.count = a.tlb_filled.count = ~0u;

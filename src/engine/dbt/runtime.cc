@@ -7,6 +7,7 @@
 #include "cpu/paging.h"
 #include "cpu/paging_tlb.h"
 #include "engine/dbt/code_cache.h"
+#include "engine/dbt/diagnose.h"
 #include "engine/dbt/forms.h"
 
 namespace rhea::dbt {
@@ -20,17 +21,26 @@ const uint8_t* leave(Context& c, cpu::Exit why) {
   return nullptr;
 }
 
+// Every fault that is delivered goes through here.
+bool deliver_recorded_fault(Context& c) {
+  ++c.counters.exceptions;
+  if (c.log_int != 0) {
+    const cpu::Fault& f = c.core.fault;
+    EventRecord r{&c, "exception", f.vector, f.has_code ? f.code : 0, f.address};
+    run_cold(c.core, cold_log_event, &r);
+  }
+  if (cpu::deliver_fault(c.core)) return true;
+  leave(c, cpu::Exit::TripleFault);
+  return false;
+}
+
 // The step that a single-instruction block was for is over: trap if TF was set when it began.
 bool finish_single(Context& c) {
   c.single_ran = 0;
   if (c.trap_after_single != 0) {
     c.trap_after_single = 0;
     c.core.fault = {.vector = cpu::vec::DB, .has_code = false, .code = 0, .address = 0, .dr6 = 0x4000};
-    ++c.counters.exceptions;
-    if (!cpu::deliver_fault(c.core)) {
-      leave(c, cpu::Exit::TripleFault);
-      return false;
-    }
+    if (!deliver_recorded_fault(c)) return false;
   }
   if (c.debugger_step != 0) {
     leave(c, cpu::Exit::Debug);
@@ -42,6 +52,10 @@ bool finish_single(Context& c) {
 bool deliver_event(Context& c, cpu::Event e) {
   ++c.counters.interrupts;
   c.core.s.halted = 0;
+  if (c.log_int != 0) {
+    EventRecord r{&c, "interrupt", e.vector, 0, 0};
+    run_cold(c.core, cold_log_event, &r);
+  }
   if (cpu::deliver(c.core, e)) return true;
   leave(c, cpu::Exit::TripleFault);
   return false;
@@ -194,11 +208,11 @@ const uint8_t* dispatch(Context& c) {
       }
     }
     if (fault) {
-      ++c.counters.exceptions;
-      if (!cpu::deliver_fault(core)) return leave(c, cpu::Exit::TripleFault);
+      if (!deliver_recorded_fault(c)) return nullptr;
       continue;
     }
     ++c.counters.lookups;
+    if (c.log_exec != 0) run_cold(core, cold_log_exec, &c);
     const uint8_t* host = c.cache->executable(b->dispatched);
     if (single) {
       core.s.interrupt_shadow = core.s.shadow_is_mov_ss = 0;
@@ -213,9 +227,8 @@ const uint8_t* dispatch(Context& c) {
 }
 
 const uint8_t* deliver_and_dispatch(Context& c) {
-  ++c.counters.exceptions;
   c.single_ran = c.trap_after_single = 0;
-  if (!cpu::deliver_fault(c.core)) return leave(c, cpu::Exit::TripleFault);
+  if (!deliver_recorded_fault(c)) return nullptr;
   return dispatch(c);
 }
 

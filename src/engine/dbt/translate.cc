@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "engine/dbt/decode.h"
+#include "engine/dbt/diagnose.h"
 #include "engine/dbt/emitter.h"
 #include "engine/dbt/forms.h"
 
@@ -89,6 +90,8 @@ class BlockTranslator final : Emitter::TargetFlags {
     block.guest_bytes = next_ - in_.page_offset;
     block.lines = lines_;
     cache_.publish(lock_, block, end);
+    log_guest_code(block, insns_);
+    log_host_code(cache_, block);
     ++counters.blocks;
     counters.guest_insns += insns_.size();
     counters.guest_bytes += block.guest_bytes;
