@@ -115,6 +115,42 @@ TEST_F(ControlTest, cr4_bits_follow_cpuid) {
   EXPECT_TRUE(faulted(write_cr4(c(), s().cr4 | 1ull << 40), vec::GP, 0));
 }
 
+TEST_F(ControlTest, cached_system_pages_follow_invlpg_cr3_and_wp) {
+  long_mode();
+  constexpr uint64_t kEntry = kPageTables + 0x2000;  // of the first 2 MiB
+  constexpr uint64_t kTable = kPageTables + 0x3000, kLinear = 0x50000;
+  for (unsigned i = 0; i < 512; i++) poke(kTable + i * 8, i * 0x1000ull + 3);
+  poke(kEntry, kTable + 3);
+  ASSERT_TRUE(write_cr3(c(), kPageTables));
+  uint64_t value = 0;
+  auto read = [&] {
+    EXPECT_TRUE(read_linear(c(), kLinear, value, Privilege::Implicit));
+    return value;
+  };
+  poke(kLinear, uint64_t{1});
+  poke(kLinear + 0x1000, uint64_t{2});
+  EXPECT_EQ(read(), 1u);
+  EXPECT_EQ(read(), 1u);
+  uint64_t pte = kTable + (kLinear >> 12) * 8;
+  poke(pte, kLinear + 0x1000 + 3);
+  c().hooks->flush_page(c(), kLinear);
+  EXPECT_EQ(read(), 2u);
+  poke(pte, kLinear + 3);
+  ASSERT_TRUE(write_cr3(c(), kPageTables));
+  EXPECT_EQ(read(), 1u);
+
+  EXPECT_TRUE(write_linear(c(), kLinear, uint64_t{5}, Privilege::Supervisor));
+  EXPECT_TRUE(write_linear(c(), kLinear, uint64_t{6}, Privilege::Supervisor));
+  EXPECT_EQ(peek(kLinear, 8), 6u);
+  poke(pte, kLinear + 1);  // read-only
+  c().hooks->flush_page(c(), kLinear);
+  EXPECT_TRUE(faulted(write_linear(c(), kLinear, uint64_t{7}, Privilege::Supervisor), vec::PF, 3));
+  ASSERT_TRUE(write_cr0(c(), s().cr0 & ~cr0::WP));
+  EXPECT_TRUE(write_linear(c(), kLinear, uint64_t{7}, Privilege::Supervisor));
+  ASSERT_TRUE(write_cr0(c(), s().cr0 | cr0::WP));
+  EXPECT_TRUE(faulted(write_linear(c(), kLinear, uint64_t{8}, Privilege::Supervisor), vec::PF, 3));
+}
+
 TEST_F(ControlTest, efer) {
   protected_mode();
   EXPECT_TRUE(faulted(write_efer(c(), efer::SVME), vec::GP, 0));

@@ -1,8 +1,10 @@
-// Guest memory as the system-level semantics read and write it: physical accesses through the cached memory view,
-// linear ones through translate(). General registers only; whatever is not RAM runs behind Core::cold().
+// Guest memory as the system-level semantics read and write it: physical accesses through the cached memory
+// view, linear ones through translate(). General registers only; whatever is not RAM runs behind
+// Core::cold().
 #include "cpu/paging.h"
 #include "cpu/paging_cold.h"
 #include "cpu/paging_tlb.h"
+#include "cpu/system_slots.h"
 
 namespace rhea::cpu {
 
@@ -11,7 +13,8 @@ using memory::FlatRange;
 namespace {
 
 ViewCache* current_view(Core& c) {
-  if (c.tlb == nullptr) [[unlikely]] c.cold(paging_cold::create, &c);
+  if (c.tlb == nullptr) [[unlikely]]
+    c.cold(paging_cold::create, &c);
   ViewCache& v = c.tlb->views[c.s.in_smm != 0 ? 1 : 0];
   if (v.space != c.memory) [[unlikely]] {
     paging_cold::RefreshArg arg{&v, c.memory};
@@ -20,11 +23,14 @@ ViewCache* current_view(Core& c) {
   return &v;
 }
 
-bool holds(const FlatRange& r, uint64_t gpa) { return gpa - r.start < r.size; }
+bool holds(const FlatRange& r, uint64_t gpa) {
+  return gpa - r.start < r.size;
+}
 
 template <class T>
 T load_as(const uint8_t* from) {
-  // SAFETY: guest memory has no type; x86 takes any alignment; the attribute keeps the compiler from assuming one.
+  // SAFETY: guest memory has no type; x86 takes any alignment; the attribute keeps the compiler from assuming
+  // one.
   typedef T __attribute__((may_alias, aligned(1))) Unaligned;
   return *reinterpret_cast<const volatile Unaligned*>(from);
 }
@@ -52,7 +58,9 @@ void copy_bytes(uint8_t* to, const uint8_t* from, unsigned size) {
   if ((size & 1) != 0) store_as<uint8_t>(to, load_as<uint8_t>(from));
 }
 
-unsigned piece_size(unsigned size) { return size >= 8 ? 8 : size >= 4 ? 4 : size >= 2 ? 2 : 1; }
+unsigned piece_size(unsigned size) {
+  return size >= 8 ? 8 : size >= 4 ? 4 : size >= 2 ? 2 : 1;
+}
 
 uint64_t io_load(Core& c, uint64_t gpa, unsigned size) {
   paging_cold::IoArg arg{c.memory, gpa, 0, size};
@@ -116,7 +124,8 @@ bool translate_pieces(Core& c, uint64_t linear, unsigned size, Access access, Pr
   out.bytes[1] = size - out.bytes[0];
   if (!translate(c, linear, access, privilege, t, stack)) return false;
   out.gpa[0] = t.gpa;
-  if (out.bytes[1] == 0) [[likely]] return true;
+  if (out.bytes[1] == 0) [[likely]]
+    return true;
   uint64_t second = linear + room;
   if (!c.s.long_mode()) second &= 0xffffffff;
   if (!translate(c, second, access, privilege, t, stack)) return false;
@@ -129,7 +138,8 @@ bool translate_pieces(Core& c, uint64_t linear, unsigned size, Access access, Pr
 const FlatRange* find_range(Core& c, uint64_t gpa) {
   ViewCache& v = *current_view(c);
   if (v.last == nullptr) return nullptr;
-  if (holds(*v.last, gpa)) [[likely]] return v.last;
+  if (holds(*v.last, gpa)) [[likely]]
+    return v.last;
   uint64_t low = 0;
   uint64_t high = v.count;
   while (low < high) {
@@ -160,7 +170,8 @@ void note_code_write(Core& c, const FlatRange& range, uint64_t gpa, unsigned siz
   uint64_t offset = range.offset + (gpa - range.start);
   uint64_t first = offset / kPageSize;
   uint64_t last = (offset + size - 1) / kPageSize;
-  if (!range.ram->page_has_code(first) && (first == last || !range.ram->page_has_code(last))) [[likely]] return;
+  if (!range.ram->page_has_code(first) && (first == last || !range.ram->page_has_code(last))) [[likely]]
+    return;
   paging_cold::NoteArg arg{range.ram, offset, size};
   c.cold(paging_cold::note_written, &arg);
 }
@@ -181,20 +192,35 @@ void write_physical(Core& c, uint64_t gpa, unsigned size, uint64_t value) {
 }
 
 bool read_linear(Core& c, uint64_t linear, void* to, unsigned size, Privilege privilege, bool stack) {
+  if (!c.s.long_mode()) linear &= 0xffffffff;
+  if (const SystemSlot* slot = find_slot(c, linear, size, false, privilege)) [[likely]] {
+    copy_bytes(static_cast<uint8_t*>(to), slot->host + (linear & kPageMask), size);
+    return true;
+  }
   Pieces p;
   if (!translate_pieces(c, linear, size, Access::Read, privilege, stack, p)) return false;
   auto* bytes = static_cast<uint8_t*>(to);
   read_piece(c, p.gpa[0], bytes, p.bytes[0]);
   if (p.bytes[1] != 0) read_piece(c, p.gpa[1], bytes + p.bytes[0], p.bytes[1]);
+  fill_slot(c, linear, false, privilege);
   return true;
 }
 
-bool write_linear(Core& c, uint64_t linear, const void* from, unsigned size, Privilege privilege, bool stack) {
+bool write_linear(Core& c, uint64_t linear, const void* from, unsigned size, Privilege privilege,
+                  bool stack) {
+  if (!c.s.long_mode()) linear &= 0xffffffff;
+  if (const SystemSlot* slot = find_slot(c, linear, size, true, privilege)) [[likely]] {
+    uint64_t in_page = linear & kPageMask;
+    copy_bytes(slot->host + in_page, static_cast<const uint8_t*>(from), size);
+    note_code_write(c, *slot->range, slot->gpa + in_page, size);
+    return true;
+  }
   Pieces p;
   if (!translate_pieces(c, linear, size, Access::Write, privilege, stack, p)) return false;
   const auto* bytes = static_cast<const uint8_t*>(from);
   write_piece(c, p.gpa[0], bytes, p.bytes[0]);
   if (p.bytes[1] != 0) write_piece(c, p.gpa[1], bytes + p.bytes[0], p.bytes[1]);
+  fill_slot(c, linear, true, privilege);
   return true;
 }
 

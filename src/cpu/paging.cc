@@ -20,10 +20,6 @@ constexpr uint64_t kPresent = 1, kRw = 2, kUs = 4, kAccessed = 0x20, kDirty = 0x
 // Page-fault error code, 4.7.
 constexpr uint32_t kPfPresent = 1, kPfWrite = 2, kPfUser = 4, kPfReserved = 8, kPfFetch = 16, kPfKey = 32;
 
-// Control bits that entries depend on in ways that a hit does not check again.
-constexpr uint64_t kCr0Seen = cr0::PG, kCr4Seen = cr4::PSE | cr4::PAE | cr4::PGE | cr4::LA57,
-                   kEferSeen = efer::LMA | efer::NXE;
-
 struct Request {
   uint64_t linear;
   Access access;
@@ -94,31 +90,6 @@ PagingTlb& tlb(Core& c) {
   return *c.tlb;
 }
 
-void flush_all(PagingTlb& t) {
-  t.floor = t.counter + 1;
-  t.counter += 2;
-  t.global_stamp = t.counter;
-  t.huge_used = 0;
-}
-
-uint64_t stamp_of(PagingTlb& t, uint64_t pcid) {
-  uint64_t& stamp = t.pcid_stamp[pcid & 0xfff];
-  if (stamp < t.floor) [[unlikely]] stamp = ++t.counter;
-  return stamp;
-}
-
-uint64_t current_pcid(const CpuState& s) { return (s.cr4 & cr4::PCIDE) != 0 ? s.cr3 & 0xfff : 0; }
-
-void check_mode(PagingTlb& t, const CpuState& s) {
-  uint64_t changed = ((t.cr0_seen ^ s.cr0) & kCr0Seen) | ((t.cr4_seen ^ s.cr4) & kCr4Seen) |
-                     ((t.efer_seen ^ s.efer) & kEferSeen);
-  if (changed == 0) [[likely]] return;
-  t.cr0_seen = s.cr0;
-  t.cr4_seen = s.cr4;
-  t.efer_seen = s.efer;
-  flush_all(t);
-}
-
 TlbEntry* find_in(TlbEntry* set, unsigned ways, uint64_t page, uint64_t stamp, uint64_t global) {
   for (unsigned i = 0; i < ways; ++i) {
     if (set[i].page == page && (set[i].stamp == stamp || set[i].stamp == global)) return &set[i];
@@ -180,6 +151,7 @@ void drop_in(TlbEntry* set, unsigned ways, uint64_t page, uint64_t stamp, uint64
 
 // global: the stamp of global pages, or 0 to spare them.
 void drop_page(PagingTlb& t, uint64_t linear, uint64_t stamp, uint64_t global) {
+  t.system_epoch++;
   uint64_t page = linear >> 12;
   drop_in(small_set(t, page), PagingTlb::kWays, page, stamp, global);
   page = linear >> 21;
