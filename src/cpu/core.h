@@ -68,6 +68,10 @@ class InterruptController {
   virtual void init() = 0;             // INIT signal
   virtual void set_tsc_deadline(uint64_t guest_tsc) = 0;
   virtual uint64_t tsc_deadline() const = 0;
+  // A physical access to the page at IA32_APIC_BASE, which read_physical() and write_physical() bring here before
+  // they look at the address space. False: not enabled there.
+  virtual bool load(uint64_t /*offset*/, unsigned /*size*/, uint64_t& /*value*/) { return false; }
+  virtual bool store(uint64_t /*offset*/, unsigned /*size*/, uint64_t /*value*/) { return false; }
 };
 
 struct CpuidTable;  // cpu/cpuid.h

@@ -62,13 +62,21 @@ unsigned piece_size(unsigned size) {
   return size >= 8 ? 8 : size >= 4 ? 4 : size >= 2 ? 2 : 1;
 }
 
+// The local APIC's page is the vCPU's own: no address space that all vCPUs share can hold it.
+bool apic_page(const Core& c, uint64_t gpa) {
+  return ((gpa ^ c.s.apic_base) & ~uint64_t{0xfff}) == 0 && (c.s.apic_base & 0x800) != 0 && c.apic != nullptr;
+}
+
 uint64_t io_load(Core& c, uint64_t gpa, unsigned size) {
+  uint64_t value;
+  if (apic_page(c, gpa) && c.apic->load(gpa & 0xfff, size, value)) return value;
   paging_cold::IoArg arg{c.memory, gpa, 0, size};
   c.cold(paging_cold::load, &arg);
   return arg.value;
 }
 
 void io_store(Core& c, uint64_t gpa, unsigned size, uint64_t value) {
+  if (apic_page(c, gpa) && c.apic->store(gpa & 0xfff, size, value)) return;
   paging_cold::IoArg arg{c.memory, gpa, value, size};
   c.cold(paging_cold::store, &arg);
 }
