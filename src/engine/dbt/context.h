@@ -60,18 +60,24 @@ struct AccessBank {
   // Indexes, writes offset by kSlots or kTlbEntries; bit 15: not from a global page (kept apart in kBankKernel only).
   FillLog<2 * kSlots> slots_filled;
   FillLog<2 * kTlbEntries> tlb_filled;
+  bool has_large[2];              // since the last full flush, a page above 4 KiB was behind an entry, by address bit 63
 };
 
 struct JumpBank {
   JumpEntry entry[kJumpEntries];
   FillLog<1024> filled;
   uint32_t mode;                  // what the entries were filled for
+  bool has_non_global;
+  uint64_t pages[16];             // a bit for each page (hashed) that entries may be in
 };
+
+inline unsigned page_hash(uint64_t linear) { return static_cast<unsigned>((linear >> 12) ^ (linear >> 22)) & 1023; }
 
 struct FetchEntry {
   uint64_t page;                  // linear page address; kEmptyTag: none
   memory::RamBlock* ram;
   uint64_t offset;
+  uint64_t stamp;                 // valid while it is Context::fetch_stamp[global]
   bool global;
 };
 
@@ -109,7 +115,7 @@ struct Context {
   uint8_t exit_reason;            // cpu::Exit + 1
   uint8_t single_ran;             // a single-instruction block was entered: finish its step at the next dispatch
   uint8_t trap_after_single;      // RFLAGS.TF was set when it began
-  uint8_t jump_not_global[kBanks];
+  uint64_t fetch_stamp[2];        // [global]; changes with every flush of such pages
   uint64_t cr3_seen;
   uint32_t pkru_seen;
   PendingStore store;

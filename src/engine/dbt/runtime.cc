@@ -85,16 +85,17 @@ bool fetch_page(Context& c, uint64_t linear, FetchEntry*& out) {
   FetchEntry& f = c.fetch[c.bank][(linear >> 12) & (kFetchEntries - 1)];
   out = &f;
   uint64_t page = linear & ~kPageMask;
-  if (f.page == page) return true;
+  if (f.page == page && f.stamp == c.fetch_stamp[f.global]) return true;
   cpu::Translation t;
   if (!cpu::translate(c.core, linear, cpu::Access::Fetch, cpu::current_privilege(c.core), t)) return false;
+  if (t.page_bytes > kPageSize) c.access[c.bank].has_large[linear >> 63] = true;
   uint64_t gpa = t.gpa & ~kPageMask;
   const memory::FlatRange* range = cpu::find_range(c.core, gpa);
   if (range == nullptr || range->ram == nullptr || gpa + kPageSize > range->start + range->size) {
-    f = {kEmptyTag, nullptr, 0, false};
+    f = {kEmptyTag, nullptr, 0, 0, false};
     return true;
   }
-  f = {page, range->ram, range->offset + (gpa - range->start), t.global};
+  f = {page, range->ram, range->offset + (gpa - range->start), c.fetch_stamp[t.global], t.global};
   return true;
 }
 
@@ -220,7 +221,7 @@ const uint8_t* dispatch(Context& c) {
       c.trap_after_single = trap;
     } else if ((c.mode & mode::kFlatCs) != 0 && !b->crossing && b->ram != nullptr) {
       jump_insert(c, rip, host);
-      if (!f->global) c.jump_not_global[c.bank] = 1;
+      if (!f->global) c.jump[c.bank].has_non_global = true;
     }
     return host;
   }

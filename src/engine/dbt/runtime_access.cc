@@ -106,6 +106,7 @@ extern "C" Answer runtime_access(Context* context, uint64_t linear, const Access
   uint64_t page_gpa = t.gpa & ~kPageMask;
   bool whole = page_gpa >= range->start && page_gpa + kPageSize <= range->start + range->size;
   if (whole && (!write || t.write_ok)) {
+    if (t.page_bytes > kPageSize) bank.has_large[linear >> 63] = true;
     fill_tlb(c, write, linear, entry, t.global);
     fill_slot(c, site, write, entry, t.global);
   }

@@ -34,6 +34,7 @@ void flush_access_all(AccessBank& b) {
     }
   }
   b.tlb_filled.count = 0;
+  b.has_large[0] = b.has_large[1] = false;
 }
 
 // Keeps what came from global pages. An index logged both ways is dropped: it held either.
@@ -68,12 +69,8 @@ void flush_jump(JumpBank& b) {
     for (unsigned n = 0; n < b.filled.count; ++n) b.entry[b.filled.index[n]].rip = kEmptyRip;
   }
   b.filled.count = 0;
-}
-
-void flush_fetch(Context& c, unsigned bank, bool keep_global) {
-  for (unsigned n = 0; n < kFetchEntries; ++n) {
-    if (!keep_global || !c.fetch[bank][n].global) c.fetch[bank][n].page = kEmptyTag;
-  }
+  b.has_non_global = false;
+  for (uint64_t& word : b.pages) word = 0;
 }
 
 }  // namespace
@@ -83,8 +80,9 @@ void flush_everything(Context& c) {
   for (unsigned b = 0; b < kBanks; ++b) {
     flush_access_all(c.access[b]);
     flush_jump(c.jump[b]);
-    flush_fetch(c, b, false);
   }
+  ++c.fetch_stamp[0];
+  ++c.fetch_stamp[1];
 }
 
 static void flush_non_global(Context& c) {
@@ -92,19 +90,25 @@ static void flush_non_global(Context& c) {
   flush_access_all(c.access[kBankUser]);
   flush_access_all(c.access[kBankKernelAc]);
   flush_access_non_global(c.access[kBankKernel]);
-  flush_jump(c.jump[kBankUser]);
-  flush_fetch(c, kBankUser, false);
-  for (unsigned b = kBankKernel; b < kBanks; ++b) {
-    // Kernel code is global; where it is not, its jump entries go too.
-    bool all_global = true;
-    for (unsigned n = 0; n < kFetchEntries; ++n) {
-      if (c.fetch[b][n].page != kEmptyTag && !c.fetch[b][n].global) all_global = false;
-    }
-    if (!all_global || c.jump_not_global[b] != 0) {
-      flush_jump(c.jump[b]);
-      c.jump_not_global[b] = 0;
-    }
-    flush_fetch(c, b, true);
+  for (JumpBank& j : c.jump) {
+    if (j.has_non_global) flush_jump(j);
+  }
+  ++c.fetch_stamp[0];
+}
+
+// One 4 KiB page of one bank.
+static void flush_access_page(AccessBank& b, uint64_t page) {
+  unsigned n = static_cast<unsigned>(page >> 12) & (kTlbEntries - 1);
+  if (b.tlb_read[n].tag == page) b.tlb_read[n] = kEmptySlot;
+  if (b.tlb_write[n].tag == page) b.tlb_write[n] = kEmptySlot;
+  if (b.slots_filled.overflowed()) {
+    flush_access_all(b);
+    return;
+  }
+  for (unsigned k = 0; k < b.slots_filled.count; ++k) {
+    unsigned i = b.slots_filled.index[k] & 0x7fffu;
+    Slot& slot = i >= kSlots ? b.write[i - kSlots] : b.read[i];
+    if (slot.tag == page) slot = kEmptySlot;
   }
 }
 
@@ -123,8 +127,17 @@ void hook_flush_tlb(cpu::Core& core, bool including_global) {
 void hook_flush_page(cpu::Core& core, uint64_t linear) {
   Context& c = context_of(core);
   cpu::paging_flush_page(core, linear);
-  // A large page may be behind many entries here, and a jump entry says nothing of its page's neighbours.
-  flush_everything(c);
+  uint64_t page = linear & ~kPageMask;
+  for (unsigned b = 0; b < kBanks; ++b) {
+    // Behind a large page are many entries here.
+    if (c.access[b].has_large[linear >> 63]) flush_access_all(c.access[b]);
+    else flush_access_page(c.access[b], page);
+    JumpBank& j = c.jump[b];
+    unsigned h = page_hash(page);
+    if (c.access[b].has_large[linear >> 63] || (j.pages[h / 64] >> (h % 64) & 1) != 0) flush_jump(j);
+  }
+  ++c.fetch_stamp[0];
+  ++c.fetch_stamp[1];
 }
 
 void hook_mode_changed(cpu::Core& core) {
@@ -167,6 +180,8 @@ void jump_insert(Context& c, uint64_t rip, const uint8_t* host) {
   unsigned n = static_cast<unsigned>(rip) & (kJumpEntries - 1);
   b.entry[n] = {rip, host};
   b.filled.add(n);
+  unsigned h = page_hash(rip);
+  b.pages[h / 64] |= uint64_t{1} << (h % 64);
 }
 
 void drop_write_entries(Context& c, const uint8_t* host_page) {
