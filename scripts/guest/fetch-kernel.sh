@@ -4,7 +4,8 @@
 #
 #   fetch-kernel.sh [--modules] KIND
 #
-# KIND is cloud-amd64, amd64, 686-pae or memtest86+. Prints the path of the
+# KIND is cloud-amd64, amd64, 686-pae, memtest86+ or busybox-i386 (a 32-bit
+# static busybox for 686-pae's initramfs). Prints the path of the
 # file to boot. --modules also unpacks the package's modules and prints their
 # directory on a second line. Exit 77, with one line `skipped: why`, when the
 # package cannot be had (no network, no such package).
@@ -18,7 +19,7 @@ root=$(cd "$(dirname "$0")/../.." && pwd)
 cache=${RHEA_GUEST_CACHE:-$root/build/guest-cache}
 modules=no
 if [[ ${1:-} == --modules ]]; then modules=yes; shift; fi
-kind=${1:?usage: fetch-kernel.sh [--modules] cloud-amd64|amd64|686-pae|memtest86+}
+kind=${1:?usage: fetch-kernel.sh [--modules] cloud-amd64|amd64|686-pae|memtest86+|busybox-i386}
 
 skip() { echo "skipped: $*" >&2; exit 77; }
 
@@ -27,7 +28,8 @@ case $kind in
   amd64)       package=linux-image-amd64 arch=amd64 ;;
   686-pae)     package=linux-image-686-pae arch=i386 ;;
   memtest86+)  package=memtest86+ arch=amd64 ;;
-  *) echo "fetch-kernel.sh: unknown kind '$kind' (cloud-amd64, amd64, 686-pae, memtest86+)" >&2; exit 2 ;;
+  busybox-i386) package=busybox-static arch=i386 ;;
+  *) echo "fetch-kernel.sh: unknown kind '$kind' (cloud-amd64, amd64, 686-pae, memtest86+, busybox-i386)" >&2; exit 2 ;;
 esac
 
 override=RHEA_GUEST_KERNEL_${kind//[-+]/_}
@@ -35,11 +37,11 @@ if [[ -n ${!override:-} ]]; then echo "${!override}"; exit 0; fi
 
 dir=$cache/$kind
 boot_file() {
-  if [[ $kind == memtest86+ ]]; then
-    find "$dir/boot" -name 'memtest86+x64.bin' 2>/dev/null | head -1
-  else
-    find "$dir/boot" -name 'vmlinuz-*' 2>/dev/null | sort -V | tail -1
-  fi
+  case $kind in
+    memtest86+) find "$dir/boot" -name 'memtest86+x64.bin' 2>/dev/null | head -1 ;;
+    busybox-*) find "$dir/bin" -name busybox 2>/dev/null | head -1 ;;
+    *) find "$dir/boot" -name 'vmlinuz-*' 2>/dev/null | sort -V | tail -1 ;;
+  esac
 }
 answer() {
   boot_file
@@ -91,7 +93,7 @@ deb=$(echo "$work"/*.deb)
 if [[ $modules == yes ]]; then
   dpkg-deb -x "$deb" "$dir"
 else
-  dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$dir" --wildcards './boot/*'
+  dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$dir" --wildcards './boot/*' './bin/busybox' 2>/dev/null || true
 fi
-[[ -n $(boot_file) ]] || skip "$package holds no kernel"
+[[ -n $(boot_file) ]] || skip "$package does not hold what was expected"
 answer

@@ -15,6 +15,7 @@
 #     --plain             no compression (boots faster when it is large)
 #     --keep DIR          leave the file tree in DIR, too
 #
+# $RHEA_BUSYBOX names another static busybox (the i386 one for a 32-bit kernel).
 # The console is the kernel's (console=ttyS0). Needs busybox-static and cpio.
 set -euo pipefail
 
