@@ -1,0 +1,7 @@
+#!/bin/bash
+# Builds the guest test kernels and runs them in an emulator; see run.py --help.
+#   RHEA_SYSTEM=qemu-system-x86_64 tests/guests/run.sh [--config GLOB] [--test GLOB]
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+"$here/build.sh" "$here/../../build/guests"
+exec python3 "$here/run.py" --kernels "$here/../../build/guests" "$@"
