@@ -26,6 +26,7 @@ constexpr uint64_t kTimerWritable = kLevel | kInterrupt | kPeriodic | kSetValue 
 constexpr int64_t kTickNs = static_cast<int64_t>(Hpet::kPeriodFs / 1'000'000);
 // A host thread cannot be woken more often than this for one timer.
 constexpr int64_t kMinIntervalNs = 20'000;
+constexpr uint64_t kMaxBehind = 20'000'000;  // ticks: 200 ms
 // Further away than this the virtual clock ends first.
 constexpr uint64_t kNever = uint64_t{1} << 58;
 
@@ -151,12 +152,14 @@ void Hpet::fire(unsigned n) {
     const uint64_t merge = static_cast<uint64_t>(kMinIntervalNs / kTickNs);
     uint64_t next = t.due + t.period;
     const uint64_t behind = now > next ? now - next : 0;
-    if (t.period < merge || behind > 100 * uint64_t{10'000'000}) next += (behind + merge) / t.period * t.period;
+    if (t.period < merge || behind > kMaxBehind) next += (behind + merge) / t.period * t.period;
     t.due = next;
     t.compare = narrow(n) ? next & 0xffffffff : next;
   } else {
     t.armed = narrow(n);
-    if (t.armed) t.due += uint64_t{1} << 32;  // a 32-bit comparator matches every time round
+    // A 32-bit comparator matches every time round.
+    const uint64_t now = counter();
+    if (t.armed) t.due += (((now > t.due ? now - t.due : 0) >> 32) + 1) << 32;
   }
   set_timer(n);
   const bool level = (t.config & kLevel) != 0;

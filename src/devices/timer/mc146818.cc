@@ -30,6 +30,7 @@ constexpr int64_t kCrystal = 32768;
 constexpr uint8_t kDontCare = 0xc0;  // alarm bytes from here on match anything
 constexpr int64_t kMaxSeconds = 253'402'300'799;  // the last of the year 9999
 constexpr int64_t kLatestSecond = 9'000'000'000;  // nanoseconds in 64 bits reach the year 2262
+constexpr int64_t kLatestSet = 8'000'000'000;     // the latest that can be set, so that time can pass after it
 constexpr int64_t kLatestNs = kLatestSecond * kSecond;
 constexpr int64_t kMaxLatePeriods = 16;
 
@@ -102,7 +103,7 @@ void Mc146818::state(bus::StateVisitor& v) {
   frozen_ns_ = std::clamp<int64_t>(frozen_ns_, 0, kLatestNs);
   seen_second_ = std::clamp<int64_t>(seen_second_, 0, seconds());
   const int64_t period = periodic_ns();
-  seen_period_ = period == 0 ? 0 : std::clamp<int64_t>(seen_period_, 0, now / period);
+  seen_period_ = std::clamp<int64_t>(seen_period_, 0, period == 0 ? INT64_MAX : now / period);
   schedule();
   drive();
 }
@@ -262,7 +263,7 @@ void Mc146818::write_time(uint8_t index, uint8_t value) {
   }
   const int64_t now = shown_ns();
   const int64_t fraction = now - floor_div(now, kSecond) * kSecond;
-  const int64_t set = std::clamp<int64_t>(join(c), 0, kLatestSecond) * kSecond + fraction;
+  const int64_t set = std::clamp<int64_t>(join(c), 0, kLatestSet) * kSecond + fraction;
   frozen_ns_ = set;
   offset_ns_ = set - wiring_.clock.now_ns();
   seen_second_ = seconds();
