@@ -1,0 +1,278 @@
+// The command line of rhea-system-x86_64: one table, from which parser and -help come. Whatever is not in it, and
+// whatever is in it with a value that cannot be honoured, is refused.
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+
+#include "base/failf.h"
+#include "base/log.h"
+#include "config/command_line.h"
+#include "cpu/models/cpu_model.h"
+#include "tools/system/groups.h"
+#include "tools/system/machine_help.h"
+#include "tools/system/options.h"
+
+namespace rhea::system {
+
+namespace {
+
+using Option = config::CommandOption;
+using Options = std::vector<Option>;
+
+[[noreturn]] void print_and_exit(const std::string& text) {
+  std::fputs(text.c_str(), stdout);
+  std::fflush(stdout);
+  std::exit(0);
+}
+
+// An option whose argument is a group's.
+template <class T>
+Option grouped(std::string name, std::string argument, std::string help, const config::Group<T>& group,
+               std::function<Result<>(std::string_view)> handle) {
+  return {std::move(name), std::move(argument), std::move(help),
+          [&group, handle = std::move(handle)](std::string_view text) -> Result<> {
+            if (config::asks_for_help(text)) print_and_exit(group.help());
+            return handle(text);
+          }};
+}
+
+Option flag(std::string name, std::string help, bool& to) {
+  return {std::move(name), "", std::move(help), [&to](std::string_view) -> Result<> {
+            to = true;
+            return {};
+          }};
+}
+
+Option word(std::string name, std::string argument, std::string help, std::string& to) {
+  return {std::move(name), std::move(argument), std::move(help), [&to](std::string_view text) -> Result<> {
+            to = text;
+            return {};
+          }};
+}
+
+// Options of whose values only "none" can be honoured so far.
+Option only_none(std::string name, std::string what) {
+  return {std::move(name), "none", what + ": none", [what](std::string_view text) -> Result<> {
+            if (text == "none") return {};
+            return failf(ErrorKind::Unsupported, "{} '{}' is not supported; accepted: none", what, text);
+          }};
+}
+
+Result<> take_machine(SystemOptions& o, std::string_view text) {
+  TRY(machine_group().parse_into(text, o.machine));
+  if (o.machine.type == "help") print_and_exit(machine_help());
+  if (!is_machine_type(o.machine.type)) {
+    return failf(ErrorKind::Unsupported, "unsupported machine type '{}'; use -machine help for a list",
+                 o.machine.type);
+  }
+  return {};
+}
+
+Result<> take_accel(SystemOptions& o, std::string_view text) {
+  AccelOptions accel = TRY(accel_group().parse(text));
+  if (accel.kind == EngineKind::Kvm) {
+    bool translator = accel.thread || accel.tb_size || accel.deterministic || accel.link || accel.jump_cache ||
+                      accel.slots || accel.flag_liveness || accel.superblocks || accel.single || accel.max_insns;
+    if (translator) return fail(ErrorKind::Invalid, "thread, tb-size and the switches are the translator's, not kvm's");
+  }
+  o.accelerators.push_back(accel);
+  return {};
+}
+
+// "kvm:tcg" of -machine accel=.
+Result<> expand_machine_accel(SystemOptions& o) {
+  if (o.machine.accel.empty()) return {};
+  if (!o.accelerators.empty()) return fail(ErrorKind::Invalid, "The -accel and \"-machine accel=\" options are incompatible");
+  std::string_view rest = o.machine.accel;
+  while (!rest.empty()) {
+    auto colon = rest.find(':');
+    TRY_IN(take_accel(o, rest.substr(0, colon)), "-machine accel=" + o.machine.accel);
+    rest = colon == std::string_view::npos ? "" : rest.substr(colon + 1);
+  }
+  return {};
+}
+
+Result<> take_device(SystemOptions& o, std::string_view text) {
+  if (text == "help" || text == "?") print_and_exit(device_help());
+  config::KeyValues values = TRY(config::split_options(text, "driver"));
+  auto driver = config::take(values, "driver");
+  if (!driver) return fail(ErrorKind::Invalid, "Parameter 'driver' is missing");
+  o.devices.push_back({*driver, std::move(values)});
+  return {};
+}
+
+Result<> take_chardev(SystemOptions& o, std::string_view text) {
+  ChardevOptions c = TRY(chardev_group().parse(text));
+  if (c.id.empty()) return fail(ErrorKind::Invalid, "Parameter 'id' is missing");
+  if (std::ranges::find(o.chardevs, c.id, &ChardevOptions::id) != o.chardevs.end()) {
+    return failf(ErrorKind::Invalid, "Duplicate ID '{}' for chardev", c.id);
+  }
+  o.chardevs.push_back(std::move(c));
+  return {};
+}
+
+Result<> take_global(SystemOptions& o, std::string_view text) {
+  auto dot = text.find('.'), equals = text.find('=');
+  if (dot == std::string_view::npos || equals == std::string_view::npos || dot > equals) {
+    return fail(ErrorKind::Invalid, "expected DRIVER.PROPERTY=VALUE");
+  }
+  o.globals.push_back({std::string(text.substr(0, dot)), std::string(text.substr(dot + 1, equals - dot - 1)),
+                       std::string(text.substr(equals + 1))});
+  return {};
+}
+
+Result<> take_fw_cfg(SystemOptions& o, std::string_view text) {
+  FwCfgOptions item = TRY(fw_cfg_group().parse(text));
+  if (item.name.empty()) return fail(ErrorKind::Invalid, "Parameter 'name' is missing");
+  if (item.file.has_value() == item.string.has_value()) {
+    return fail(ErrorKind::Invalid, "exactly one of 'file' and 'string' is needed");
+  }
+  o.fw_cfg.push_back(std::move(item));
+  return {};
+}
+
+Result<> take_name(SystemOptions& o, std::string_view text) {
+  if (text.find(',') != std::string_view::npos || text.starts_with("process=")) {
+    return fail(ErrorKind::Unsupported, "only the name itself is supported");
+  }
+  o.name = text.starts_with("guest=") ? text.substr(6) : text;
+  return {};
+}
+
+void add_machine_options(Options& to, SystemOptions& o) {
+  auto machine = [&o](std::string_view text) {
+    if (text == "?") print_and_exit(machine_help());
+    return take_machine(o, text);
+  };
+  std::string machine_help_line = "selects the machine and its properties; -machine help lists them";
+  to.push_back({"machine", "[type=]NAME[,PROPERTY=VALUE…]", machine_help_line, machine});
+  to.push_back({"M", "[type=]NAME[,PROPERTY=VALUE…]", "as -machine", machine});
+  to.push_back({"cpu", "MODEL[,+FEATURE|-FEATURE|FEATURE=on|off…]", "CPU model; -cpu help lists them",
+                [&o](std::string_view text) -> Result<> {
+                  if (text == "help" || text == "?") print_and_exit(cpu::cpu_help());
+                  o.cpu = text;
+                  return {};
+                }});
+  to.push_back(grouped("accel", "[accel=]tcg|dbt|kvm[,SWITCH=VALUE…]", "engine; may be repeated to fall back",
+                       accel_group(), [&o](std::string_view text) { return take_accel(o, text); }));
+  to.push_back({"enable-kvm", "", "as -accel kvm", [&o](std::string_view) { return take_accel(o, "kvm"); }});
+  to.push_back(grouped("smp", "[cpus=]N[,sockets=N][,cores=N][,threads=N][,maxcpus=N]", "vCPUs and their topology",
+                       smp_group(), [&o](std::string_view text) { return smp_group().parse_into(text, o.smp); }));
+  to.push_back(grouped("m", "[size=]N[M|G]", "guest RAM, 128 MiB by default", memory_group(),
+                       [&o](std::string_view text) { return memory_group().parse_into(text, o.memory); }));
+  to.push_back(grouped("rtc", "[base=utc|localtime|DATE][,clock=host|vm][,driftfix=none]", "the guest's clock",
+                       rtc_group(), [&o](std::string_view text) { return rtc_group().parse_into(text, o.rtc); }));
+  to.push_back({"device", "DRIVER[,PROPERTY=VALUE…]", "adds a device; -device help lists them",
+                [&o](std::string_view text) { return take_device(o, text); }});
+  to.push_back({"global", "DRIVER.PROPERTY=VALUE", "default of a device's property (isa-debugcon.iobase)",
+                [&o](std::string_view text) { return take_global(o, text); }});
+  to.push_back({"name", "NAME", "the machine's name, shown as the process's command",
+                [&o](std::string_view text) { return take_name(o, text); }});
+  to.push_back(word("uuid", "UUID", "the machine's UUID", o.uuid));
+}
+
+void add_boot_options(Options& to, SystemOptions& o) {
+  to.push_back(grouped("boot", "[order=]DRIVES[,menu=on][,splash-time=MS][,reboot-timeout=MS]", "boot order",
+                       boot_group(), [&o](std::string_view text) { return boot_group().parse_into(text, o.boot); }));
+  to.push_back(word("kernel", "FILE", "Linux, Multiboot or PVH kernel to start", o.kernel));
+  to.push_back(word("initrd", "FILE", "initial RAM disk, or Multiboot modules", o.initrd));
+  to.push_back({"append", "TEXT", "the kernel's command line", [&o](std::string_view text) -> Result<> {
+                  o.append = text;
+                  o.append_given = true;
+                  return {};
+                }});
+  to.push_back(word("bios", "FILE", "firmware, bios-256k.bin by default", o.bios));
+  to.push_back({"L", "FOLDER", "another place to look for firmware", [&o](std::string_view text) -> Result<> {
+                  if (text == "help") print_and_exit(firmware_folders_help(o.folders));
+                  o.folders.emplace_back(text);
+                  return {};
+                }});
+  to.push_back(grouped("fw_cfg", "[name=]NAME,file=FILE|string=TEXT", "an item for the firmware and guest",
+                       fw_cfg_group(), [&o](std::string_view text) { return take_fw_cfg(o, text); }));
+}
+
+void add_line_options(Options& to, SystemOptions& o) {
+  to.push_back({"serial", "none|null|stdio|pty|file:PATH|tcp:HOST:PORT|unix:PATH|chardev:ID",
+                "where the next serial port leads", [&o](std::string_view text) -> Result<> {
+                  if (o.serials.size() == 4) return fail(ErrorKind::OutOfRange, "too many serial ports");
+                  o.serials.emplace_back(text);
+                  return {};
+                }});
+  to.push_back({"debugcon", "as -serial", "where the firmware's debug port leads (0xe9, -global isa-debugcon.iobase=)",
+                [&o](std::string_view text) -> Result<> {
+                  o.debugcon = text;
+                  return {};
+                }});
+  to.push_back(grouped("chardev", "BACKEND,id=ID[,…]", "a character back end for a device", chardev_group(),
+                       [&o](std::string_view text) { return take_chardev(o, text); }));
+  to.push_back(flag("nographic", "no display; the first serial port is on the terminal, Ctrl-A h for help", o.nographic));
+  to.push_back(flag("nodefaults", "only the devices that are asked for", o.nodefaults));
+  to.push_back({"no-user-config", "", "no configuration files (there are none)",
+                [](std::string_view) -> Result<> { return {}; }});
+  to.push_back(only_none("display", "display"));
+  to.push_back(only_none("vga", "graphics card"));
+  to.push_back(only_none("vnc", "VNC server"));
+  to.push_back(only_none("net", "network"));
+  to.push_back(only_none("nic", "network card"));
+  to.push_back(only_none("monitor", "monitor"));
+  to.push_back(only_none("parallel", "parallel port"));
+}
+
+void add_run_options(Options& to, SystemOptions& o) {
+  to.push_back(flag("no-reboot", "a reset ends the machine", o.no_reboot));
+  to.push_back(flag("no-shutdown", "the machine stays, stopped, after power-off", o.no_shutdown));
+  to.push_back(flag("S", "the machine starts stopped; a debugger lets it go", o.start_paused));
+  to.push_back({"s", "", "as -gdb tcp::1234", [&o](std::string_view) -> Result<> {
+                  o.gdb = "tcp::1234";
+                  return {};
+                }});
+  to.push_back(word("gdb", "tcp::PORT|unix:PATH", "waits for a debugger there", o.gdb));
+  to.push_back({"d", "ITEM,…", "what to log; -d help lists it", [&o](std::string_view text) -> Result<> {
+                  if (text == "help" || text == "?") print_and_exit(log_items_help());
+                  o.log_items = text;
+                  return {};
+                }});
+  to.push_back(word("D", "FILE", "where the log goes instead of standard error", o.log_file));
+  to.push_back(flag("perfmap", "names translated code for perf in /tmp/perf-PID.map", o.perfmap));
+  to.push_back({"version", "", "prints the version", [](std::string_view) -> Result<> {
+                  print_and_exit("Rhea emulator version " RHEA_VERSION "\n");
+                }});
+}
+
+Result<> check_whole(SystemOptions& o) {
+  TRY(expand_machine_accel(o));
+  if (o.kernel.empty() && o.append_given) return fail(ErrorKind::Invalid, "-append only allowed with -kernel option");
+  if (o.kernel.empty() && !o.initrd.empty()) return fail(ErrorKind::Invalid, "-initrd only allowed with -kernel option");
+  if (o.rtc.driftfix_slew) return fail(ErrorKind::Unsupported, "-rtc driftfix=slew is not supported; accepted: none");
+  for (const GlobalOption& global : o.globals) {
+    if (global.driver != "isa-debugcon" || global.property != "iobase") {
+      return failf(ErrorKind::Unsupported, "-global {}.{}: only isa-debugcon.iobase is supported", global.driver,
+                   global.property);
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<SystemOptions> parse_command_line(std::span<const char* const> arguments) {
+  SystemOptions options;
+  Options table;
+  std::string help;
+  auto print_help = [&help](std::string_view) -> Result<> { print_and_exit(help); };
+  table.push_back({"help", "", "prints this help", print_help});
+  table.push_back({"h", "", "as -help", print_help});
+  add_machine_options(table, options);
+  add_boot_options(table, options);
+  add_line_options(table, options);
+  add_run_options(table, options);
+  config::CommandLine line(table);
+  help = "usage: rhea-system-x86_64 [option…]\n\n" + line.help();
+  TRY(line.parse(arguments));
+  TRY(check_whole(options));
+  return options;
+}
+
+}  // namespace rhea::system

@@ -1,0 +1,130 @@
+#include "tools/system/groups.h"
+
+#include "base/sizes.h"
+
+namespace rhea::system {
+
+using config::boolean;
+using config::choice;
+using config::Group;
+using config::integer;
+using config::size;
+using config::text;
+
+namespace {
+constexpr uint64_t kLargestMemory = uint64_t{1} << 42;
+constexpr uint64_t kMostCpus = 255;
+}  // namespace
+
+const Group<SmpOptions>& smp_group() {
+  static const Group<SmpOptions> group{
+      "smp",
+      "cpus",
+      {
+          integer("cpus", &SmpOptions::cpus, 0, kMostCpus, "vCPUs (default 1)"),
+          integer("sockets", &SmpOptions::sockets, 0, kMostCpus, "CPU sockets"),
+          integer("cores", &SmpOptions::cores, 0, kMostCpus, "cores in a socket"),
+          integer("threads", &SmpOptions::threads, 0, kMostCpus, "threads in a core"),
+          integer("maxcpus", &SmpOptions::maxcpus, 0, kMostCpus, "as cpus: vCPUs cannot be added later"),
+      }};
+  return group;
+}
+
+const Group<MemoryOptions>& memory_group() {
+  static const Group<MemoryOptions> group{
+      "m", "size", {size("size", &MemoryOptions::size, kMiB, kMiB, kLargestMemory, "guest RAM; a plain number is MiB")}};
+  return group;
+}
+
+const Group<MachineOptions>& machine_group() {
+  static const Group<MachineOptions> group{
+      "machine",
+      "type",
+      {
+          text("type", &MachineOptions::type, "machine type, see -machine help"),
+          text("accel", &MachineOptions::accel, "engines to try in order, as in kvm:tcg"),
+          boolean("hpet", &MachineOptions::hpet, "high precision event timer"),
+      }};
+  return group;
+}
+
+const Group<AccelOptions>& accel_group() {
+  using A = AccelOptions;
+  static const Group<A> group{
+      "accel",
+      "accel",
+      {
+          choice("accel", &A::kind, {{"tcg", EngineKind::Dbt}, {"dbt", EngineKind::Dbt}, {"kvm", EngineKind::Kvm}},
+                 "the engine; tcg and dbt both mean Rhea's binary translator"),
+          choice("thread", &A::thread, {{"multi", Threading::Multi}, {"single", Threading::Single}},
+                 "vCPUs in parallel or in turn"),
+          integer("tb-size", &A::tb_size, 1, 2048, "translation cache in MiB"),
+          boolean("deterministic", &A::deterministic, "reproducible runs: one vCPU at a time, time from instructions"),
+          boolean("link", &A::link, "jumps between translated blocks"),
+          boolean("jump-cache", &A::jump_cache, "inline lookup at indirect jumps"),
+          boolean("slots", &A::slots, "translations kept at each access"),
+          boolean("flag-liveness", &A::flag_liveness, "unread flags are not saved"),
+          boolean("superblocks", &A::superblocks, "blocks go on behind conditional branches"),
+          boolean("single", &A::single, "one instruction a block"),
+          integer("max-insns", &A::max_insns, 1, 512, "longest block in instructions"),
+      }};
+  return group;
+}
+
+const Group<RtcOptions>& rtc_group() {
+  static const Group<RtcOptions> group{
+      "rtc",
+      "",
+      {
+          text("base", &RtcOptions::base, "utc, localtime or a date as 2024-02-29T12:00:00"),
+          choice("clock", &RtcOptions::clock, {{"host", RtcClock::Host}, {"vm", RtcClock::Vm}},
+                 "what the clock runs with"),
+          choice("driftfix", &RtcOptions::driftfix_slew, {{"none", false}, {"slew", true}}, "lost ticks"),
+      }};
+  return group;
+}
+
+const Group<BootOptions>& boot_group() {
+  static const Group<BootOptions> group{
+      "boot",
+      "order",
+      {
+          text("order", &BootOptions::order, "a floppy, c disk, d CD-ROM, n network"),
+          boolean("menu", &BootOptions::menu, "firmware's boot menu"),
+          integer("splash-time", &BootOptions::splash_time, 0, 65535, "how long the menu's prompt stays, in ms"),
+          integer("reboot-timeout", &BootOptions::reboot_timeout, 0, 65535, "ms until another try when nothing boots"),
+      }};
+  return group;
+}
+
+const Group<ChardevOptions>& chardev_group() {
+  using C = ChardevOptions;
+  static const Group<C> group{
+      "chardev",
+      "backend",
+      {
+          text("backend", &C::backend, "null, stdio, pty, file or socket"),
+          text("id", &C::id, "name"),
+          text("path", &C::path, "of a file or UNIX socket"),
+          text("host", &C::host, "of a TCP socket"),
+          text("port", &C::port, "of a TCP socket"),
+          boolean("server", &C::server, "listen for a client"),
+          boolean("wait", &C::wait, "server: wait for the first client"),
+          boolean("nodelay", &C::nodelay, "send at once"),
+      }};
+  return group;
+}
+
+const Group<FwCfgOptions>& fw_cfg_group() {
+  static const Group<FwCfgOptions> group{
+      "fw_cfg",
+      "name",
+      {
+          text("name", &FwCfgOptions::name, "item, as in opt/org.example/key"),
+          text("file", &FwCfgOptions::file, "file with the contents"),
+          text("string", &FwCfgOptions::string, "the contents"),
+      }};
+  return group;
+}
+
+}  // namespace rhea::system

@@ -1,0 +1,106 @@
+// Everything the command line of rhea-system-x86_64 can say, as plain data.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "config/key_values.h"
+
+namespace rhea::system {
+
+struct SmpOptions {
+  std::optional<uint64_t> cpus, sockets, cores, threads, maxcpus;
+};
+
+struct MemoryOptions {
+  uint64_t size = uint64_t{128} << 20;
+};
+
+struct MachineOptions {
+  std::string type = "pc";
+  std::string accel;  // "kvm:tcg"; empty: not said here
+  bool hpet = true;
+};
+
+enum class EngineKind : uint8_t { Dbt, Kvm };
+enum class Threading : uint8_t { Multi, Single };
+
+struct AccelOptions {
+  EngineKind kind = EngineKind::Dbt;
+  std::optional<Threading> thread;
+  std::optional<uint64_t> tb_size;  // MiB
+  std::optional<bool> deterministic;
+  std::optional<bool> link, jump_cache, slots, flag_liveness, superblocks, single;
+  std::optional<uint64_t> max_insns;
+};
+
+enum class RtcClock : uint8_t { Host, Vm };
+
+struct RtcOptions {
+  std::string base = "utc";
+  RtcClock clock = RtcClock::Host;
+  bool driftfix_slew = false;
+};
+
+struct BootOptions {
+  std::string order = "cad";
+  bool menu = false;
+  std::optional<uint16_t> splash_time;      // ms
+  std::optional<uint32_t> reboot_timeout;   // ms
+};
+
+struct ChardevOptions {
+  std::string backend, id, path, host, port;
+  bool server = false, nodelay = false;
+  std::optional<bool> wait;
+};
+
+struct FwCfgOptions {
+  std::string name;
+  std::optional<std::string> file, string;
+};
+
+struct DeviceOption {
+  std::string driver;
+  config::KeyValues values;
+};
+
+struct GlobalOption {
+  std::string driver, property, value;
+};
+
+struct SystemOptions {
+  SmpOptions smp;
+  MemoryOptions memory;
+  MachineOptions machine;
+  std::vector<AccelOptions> accelerators;  // tried in this order
+  RtcOptions rtc;
+  BootOptions boot;
+  std::optional<std::string> cpu;
+  std::string kernel, initrd, append;
+  bool append_given = false;
+  std::string bios;
+  std::vector<std::string> folders;        // -L
+  std::vector<std::string> serials;        // in order; empty: the default
+  std::optional<std::string> debugcon;
+  std::vector<ChardevOptions> chardevs;
+  std::vector<DeviceOption> devices;
+  std::vector<GlobalOption> globals;
+  std::vector<FwCfgOptions> fw_cfg;
+  bool nographic = false, nodefaults = false;
+  bool no_reboot = false, no_shutdown = false, start_paused = false;
+  std::string gdb;                         // empty: none
+  std::string name;
+  std::string uuid;
+  std::string log_items, log_file;
+  bool perfmap = false;
+};
+
+// Parses the arguments after argv[0]. -help, -version and their like print and end the process with status 0.
+Result<SystemOptions> parse_command_line(std::span<const char* const> arguments);
+
+}  // namespace rhea::system

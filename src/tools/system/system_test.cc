@@ -1,0 +1,77 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tools/system/options.h"
+#include "tools/system/rtc_base.h"
+#include "tools/system/topology.h"
+
+namespace rhea::system {
+namespace {
+
+using testing::HasSubstr;
+
+Result<SystemOptions> parse(std::vector<const char*> words) { return parse_command_line(words); }
+
+std::string error_of(std::vector<const char*> words) {
+  auto result = parse(std::move(words));
+  return result ? "no error" : result.error().message();
+}
+
+cpu::Topology topology(SmpOptions smp) { return resolve_topology(smp, 64).value(); }
+
+TEST(Topology, missing_numbers_follow_from_the_given) {
+  EXPECT_EQ(topology({}).count(), 1u);
+  EXPECT_EQ(topology({.cpus = 6}).cores, 6u);
+  EXPECT_EQ(topology({.cpus = 8, .sockets = 2}).cores, 4u);
+  EXPECT_EQ(topology({.cpus = 8, .cores = 2}).sockets, 4u);
+  EXPECT_EQ(topology({.cpus = 8, .sockets = 2, .cores = 2}).threads, 2u);
+  EXPECT_EQ(topology({.sockets = 2, .cores = 3, .threads = 2}).count(), 12u);
+}
+
+TEST(Topology, impossible_numbers_are_refused) {
+  auto text = [](SmpOptions smp) { return resolve_topology(smp, 64).error().text(); };
+  EXPECT_THAT(text({.cpus = 0}), HasSubstr("greater than zero"));
+  EXPECT_THAT(text({.cpus = 5, .sockets = 2}), HasSubstr("product of the hierarchy"));
+  EXPECT_THAT(text({.cpus = 4, .maxcpus = 2}), HasSubstr("equal to or greater"));
+  EXPECT_THAT(text({.cpus = 65}), HasSubstr("max CPUs"));
+  EXPECT_THAT(text({.cpus = 1, .maxcpus = 4}), HasSubstr("not supported"));
+}
+
+TEST(RtcBase, dates_and_words) {
+  EXPECT_EQ(resolve_rtc_base("utc", 5).value(), 5);
+  EXPECT_EQ(resolve_rtc_base("2000-01-01", 5).value(), 946684800);
+  EXPECT_EQ(resolve_rtc_base("2000-01-01T00:00:10", 5).value(), 946684810);
+  EXPECT_FALSE(resolve_rtc_base("yesterday", 5));
+}
+
+TEST(CommandLine, ordinary_options_are_taken) {
+  auto o = parse({"-m", "2G", "-smp", "4,sockets=2", "-machine", "pc,accel=kvm:tcg", "-cpu", "Haswell,+avx",
+                  "-kernel", "/dev/null", "-append", "console=ttyS0", "-nographic", "-no-reboot", "-nodefaults",
+                  "-serial", "file:/tmp/x", "-net", "none", "-vga", "none", "-display", "none", "-s", "-S"});
+  ASSERT_TRUE(o) << o.error().message();
+  EXPECT_EQ(o->memory.size, uint64_t{2} << 30);
+  EXPECT_EQ(o->smp.sockets, 2u);
+  ASSERT_EQ(o->accelerators.size(), 2u);
+  EXPECT_EQ(o->accelerators[0].kind, EngineKind::Kvm);
+  EXPECT_EQ(o->gdb, "tcp::1234");
+  EXPECT_TRUE(o->start_paused);
+}
+
+TEST(CommandLine, plain_memory_number_is_mebibytes) {
+  EXPECT_EQ(parse({"-m", "512"})->memory.size, uint64_t{512} << 20);
+}
+
+TEST(CommandLine, nothing_is_accepted_and_ignored) {
+  EXPECT_THAT(error_of({"-vga", "std"}), HasSubstr("-vga std"));
+  EXPECT_THAT(error_of({"-net", "user"}), HasSubstr("not supported"));
+  EXPECT_THAT(error_of({"-display", "gtk"}), HasSubstr("not supported"));
+  EXPECT_THAT(error_of({"-machine", "q35"}), HasSubstr("q35"));
+  EXPECT_THAT(error_of({"-m", "1G,slots=2,maxmem=4G"}), HasSubstr("slots"));
+  EXPECT_THAT(error_of({"-frobnicate"}), HasSubstr("-frobnicate"));
+  EXPECT_THAT(error_of({"-append", "x"}), HasSubstr("-kernel"));
+  EXPECT_THAT(error_of({"-accel", "xen"}), HasSubstr("xen"));
+  EXPECT_THAT(error_of({"-accel", "kvm,tb-size=3"}), HasSubstr("tb-size"));
+}
+
+}  // namespace
+}  // namespace rhea::system
