@@ -5,23 +5,14 @@
 
 #include <string>
 
-#include "cpu/paging.h"
-
 namespace rhea::machine {
 
-Vcpu::Vcpu(unsigned index, Listener& listener) : listener_(listener) {
-  core_.index = index;
-  cpu::paging_create(core_);
-}
+Vcpu::Vcpu(std::unique_ptr<cpu::Engine> engine, Listener& listener)
+    : listener_(listener), engine_(std::move(engine)) {}
 
-Vcpu::~Vcpu() {
-  quit();
-  engine_.reset();
-  cpu::paging_destroy(core_);
-}
+Vcpu::~Vcpu() { quit(); }
 
-void Vcpu::start(std::unique_ptr<cpu::Engine> engine) {
-  engine_ = std::move(engine);
+void Vcpu::start() {
   thread_ = std::thread([this] { main(); });
   wait_stopped();
 }
@@ -39,7 +30,7 @@ void Vcpu::request_stop() {
     stop_ = true;
   }
   changed_.notify_all();
-  core_.pending.fetch_or(cpu::pending::kExit);
+  core().pending.fetch_or(cpu::pending::kExit);
   kick();
 }
 
@@ -68,7 +59,7 @@ void Vcpu::quit() {
 
 void Vcpu::kick() {
   wake_.fetch_add(1);
-  if (engine_ != nullptr) engine_->kick();
+  engine_->kick();
   wake_.notify_one();
 }
 
@@ -91,7 +82,7 @@ bool Vcpu::stand_still() {
     changed_.notify_all();
   }
   stopped_ = false;
-  core_.pending.fetch_and(~cpu::pending::kExit);
+  core().pending.fetch_and(~cpu::pending::kExit);
   return true;
 }
 

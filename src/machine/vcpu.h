@@ -26,17 +26,17 @@ class Vcpu {
     virtual void debug_stop(Vcpu& vcpu) = 0;
   };
 
-  Vcpu(unsigned index, Listener& listener);
+  Vcpu(std::unique_ptr<cpu::Engine> engine, Listener& listener);
   ~Vcpu();
   Vcpu(const Vcpu&) = delete;
   Vcpu& operator=(const Vcpu&) = delete;
 
-  cpu::Core& core() { return core_; }
-  unsigned index() const { return core_.index; }
+  cpu::Core& core() { return engine_->core(); }
+  unsigned index() { return core().index; }
   cpu::Engine& engine() { return *engine_; }
 
   // The thread begins, standing still.
-  void start(std::unique_ptr<cpu::Engine> engine);
+  void start();
   void resume();
   void request_stop();
   void wait_stopped();
@@ -52,7 +52,6 @@ class Vcpu {
   void run_once();
   void block_signals() const;
 
-  cpu::Core core_;
   Listener& listener_;
   std::unique_ptr<cpu::Engine> engine_;
   std::thread thread_;

@@ -11,14 +11,11 @@
 #include "base/log.h"
 #include "cpu/control_transfer.h"
 #include "cpu/paging.h"
+#include "memory/address_space.h"
 
 namespace rhea::machine {
 
-Vm::Vm(Options options) : options_(options) {
-  for (unsigned i = 0; i < options.cpus; ++i) {
-    vcpus_.push_back(std::make_unique<Vcpu>(i, static_cast<Vcpu::Listener&>(*this)));
-  }
-}
+Vm::Vm(Options options) : options_(options) {}
 
 Vm::~Vm() {
   for (auto& vcpu : vcpus_) vcpu->quit();
@@ -26,12 +23,34 @@ Vm::~Vm() {
   if (signal_fd_ >= 0) ::close(signal_fd_);
 }
 
-Result<> Vm::start(Board& board, engine::Accelerator& accelerator) {
+Result<> Vm::create_vcpus(unsigned count, engine::Accelerator& accelerator) {
+  for (unsigned i = 0; i < count; ++i) {
+    vcpus_.push_back(std::make_unique<Vcpu>(TRY(accelerator.create_engine(i)), static_cast<Vcpu::Listener&>(*this)));
+  }
+  return {};
+}
+
+Result<> Vm::start(Board& board) {
   board_ = &board;
   TRY(watch_signals());
-  for (auto& vcpu : vcpus_) vcpu->start(TRY(accelerator.create_engine(vcpu->core())));
+  watch_memory();
+  for (auto& vcpu : vcpus_) vcpu->start();
   reset();
   return {};
+}
+
+// Engines derive translations from the memory map: a change drops them on every vCPU.
+void Vm::watch_memory() {
+  auto drop = [this] {
+    for (auto& vcpu : vcpus_) {
+      vcpu->core().pending.fetch_or(cpu::pending::kTlbFlush);
+      vcpu->kick();
+    }
+  };
+  if (vcpus_.empty()) return;
+  const cpu::Core& core = vcpus_.front()->core();
+  if (core.memory != nullptr) core.memory->on_change(drop);
+  if (core.smm_memory != nullptr && core.smm_memory != core.memory) core.smm_memory->on_change(drop);
 }
 
 // Blocked here before the vCPU threads begin, so that they come to the descriptor only.
@@ -200,7 +219,7 @@ void Vm::reset() {
     vcpu->call([&](cpu::Engine& engine) {
       cpu::Core& core = engine.core();
       core.s = {};
-      core.pending = 0;
+      core.pending = cpu::pending::kTlbFlush;
       cpu::reset_core(core, true);
       core.s.tsc_offset = tsc_offset;
       core.s.wait_for_sipi = core.index != 0;

@@ -37,7 +37,6 @@ class Debugger {
 class Vm final : public MachineHost, private Vcpu::Listener {
  public:
   struct Options {
-    unsigned cpus = 1;
     bool reboot = true;      // false: a reset ends the machine
     bool shutdown = true;    // false: it stays, stopped, after power-off
     bool start_paused = false;
@@ -52,8 +51,10 @@ class Vm final : public MachineHost, private Vcpu::Listener {
   cpu::Core& core(unsigned index) { return vcpus_[index]->core(); }
   Vcpu& vcpu(unsigned index) { return *vcpus_[index]; }
 
-  // Once the cores are wired: makes the engines and starts the threads, standing still.
-  Result<> start(Board& board, engine::Accelerator& accelerator);
+  // First: the vCPUs, whose cores the caller then wires.
+  Result<> create_vcpus(unsigned count, engine::Accelerator& accelerator);
+  // Once the cores are wired: starts the threads, standing still, and resets everything.
+  Result<> start(Board& board);
   // Until the machine ends; the process's status.
   int run();
 
@@ -85,6 +86,7 @@ class Vm final : public MachineHost, private Vcpu::Listener {
   void reset();
   void end(int status);
   void report_debug_stop();
+  void watch_memory();
   Result<> watch_signals();
   void signalled();
 

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "cpu/paging.h"
+
 namespace rhea::machine {
 namespace {
 
@@ -9,7 +11,8 @@ namespace {
 class ScriptEngine final : public cpu::Engine {
  public:
   using Script = std::function<cpu::Exit(cpu::Core&)>;
-  ScriptEngine(cpu::Core& core, Script script) : core_(core), script_(std::move(script)) {}
+  ScriptEngine(unsigned index, Script script) : script_(std::move(script)) { core_.index = index; }
+  ~ScriptEngine() override { cpu::paging_destroy(core_); }
   cpu::Exit run() override {
     if ((core_.pending.load() & cpu::pending::kExit) != 0) return cpu::Exit::Kicked;
     return script_(core_);
@@ -22,7 +25,7 @@ class ScriptEngine final : public cpu::Engine {
   cpu::DebugHit debug_hit() const override { return {}; }
 
  private:
-  cpu::Core& core_;
+  cpu::Core core_;
   Script script_;
 };
 
@@ -34,8 +37,8 @@ class ScriptAccelerator final : public engine::Accelerator {
   bool has_smm() const override { return false; }
   cpu::FeatureSet features() const override { return {}; }
   void attach(memory::AddressSpace&) override {}
-  Result<std::unique_ptr<cpu::Engine>> create_engine(cpu::Core& core) override {
-    return std::make_unique<ScriptEngine>(core, script_);
+  Result<std::unique_ptr<cpu::Engine>> create_engine(unsigned index) override {
+    return std::make_unique<ScriptEngine>(index, script_);
   }
 
  private:
@@ -55,13 +58,14 @@ TEST(Vm, power_off_ends_with_status_zero) {
     vm.request_power_off();
     return cpu::Exit::Halted;
   });
-  ASSERT_TRUE(vm.start(board, accelerator));
+  ASSERT_TRUE(vm.create_vcpus(1, accelerator));
+  ASSERT_TRUE(vm.start(board));
   EXPECT_EQ(vm.run(), 0);
   EXPECT_EQ(board.resets, 1);
 }
 
 TEST(Vm, triple_fault_resets_and_the_guest_runs_again) {
-  Vm vm({.cpus = 2});
+  Vm vm({});
   CountingBoard board;
   std::atomic<int> runs{0};
   ScriptAccelerator accelerator([&](cpu::Core& core) {
@@ -69,7 +73,8 @@ TEST(Vm, triple_fault_resets_and_the_guest_runs_again) {
     if (++runs == 3) vm.request_exit(5);
     return runs < 3 ? cpu::Exit::TripleFault : cpu::Exit::Halted;
   });
-  ASSERT_TRUE(vm.start(board, accelerator));
+  ASSERT_TRUE(vm.create_vcpus(2, accelerator));
+  ASSERT_TRUE(vm.start(board));
   EXPECT_EQ(vm.run(), 5);
   EXPECT_EQ(board.resets, 3);
 }
@@ -78,13 +83,14 @@ TEST(Vm, no_reboot_turns_a_reset_into_the_end) {
   Vm vm({.reboot = false});
   CountingBoard board;
   ScriptAccelerator accelerator([&](cpu::Core&) { return cpu::Exit::TripleFault; });
-  ASSERT_TRUE(vm.start(board, accelerator));
+  ASSERT_TRUE(vm.create_vcpus(1, accelerator));
+  ASSERT_TRUE(vm.start(board));
   EXPECT_EQ(vm.run(), 0);
   EXPECT_EQ(board.resets, 1);
 }
 
 TEST(Vm, kick_wakes_a_halted_vcpu) {
-  Vm vm({.cpus = 2});
+  Vm vm({});
   CountingBoard board;
   std::atomic<int> woken{0};
   ScriptAccelerator accelerator([&](cpu::Core& core) {
@@ -96,19 +102,21 @@ TEST(Vm, kick_wakes_a_halted_vcpu) {
     vm.kick(1);
     return cpu::Exit::Halted;
   });
-  ASSERT_TRUE(vm.start(board, accelerator));
+  ASSERT_TRUE(vm.create_vcpus(2, accelerator));
+  ASSERT_TRUE(vm.start(board));
   EXPECT_EQ(vm.run(), 0);
   EXPECT_GE(woken, 2);
 }
 
 TEST(Vm, pause_stops_vcpus_that_want_the_machine_lock) {
-  Vm vm({.cpus = 4});
+  Vm vm({});
   CountingBoard board;
   ScriptAccelerator accelerator([&](cpu::Core&) {
     std::scoped_lock hold(vm.lock());
     return cpu::Exit::Kicked;
   });
-  ASSERT_TRUE(vm.start(board, accelerator));
+  ASSERT_TRUE(vm.create_vcpus(4, accelerator));
+  ASSERT_TRUE(vm.start(board));
   auto timer = vm.loop().monotonic_clock().make_timer([&] {
     vm.request_pause();
     vm.request_resume();

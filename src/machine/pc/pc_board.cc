@@ -127,6 +127,7 @@ void PcBoard::fill_firmware_config(const PcConfig& config) {
   FwCfgContents contents = fw_cfg_contents(firmware);
   for (FwCfgItem& item : contents.items) fw_cfg_.set_item(item.key, std::move(item.data));
   for (FwCfgFile& file : contents.files) fw_cfg_.set_file(file.name, std::move(file.data));
+  for (const PcConfig::FirmwareItem& item : config.firmware_items) fw_cfg_.set_file(item.name, item.data);
   for (CmosByte byte : cmos_contents(firmware)) rtc_.set_cmos(byte.index, byte.value);
 }
 

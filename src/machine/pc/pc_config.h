@@ -45,6 +45,13 @@ struct PcConfig {
   chardev::Chardev* debugcon = nullptr;
   uint16_t debugcon_port = 0xe9;
 
+  // -fw_cfg: more files for the firmware.
+  struct FirmwareItem {
+    std::string name;
+    std::vector<uint8_t> data;
+  };
+  std::vector<FirmwareItem> firmware_items;
+
   std::vector<DeviceRequest> devices;
   // chardev= of a -device: by id. Errors: NotFound.
   std::function<Result<chardev::Chardev*>(const std::string& id)> find_chardev;

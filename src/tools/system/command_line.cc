@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "config/command_line.h"
 #include "cpu/models/cpu_model.h"
+#include "machine/pc/extra_devices.h"
 #include "tools/system/groups.h"
 #include "tools/system/machine_help.h"
 #include "tools/system/options.h"
@@ -95,10 +96,11 @@ Result<> expand_machine_accel(SystemOptions& o) {
 }
 
 Result<> take_device(SystemOptions& o, std::string_view text) {
-  if (text == "help" || text == "?") print_and_exit(device_help());
+  if (text == "help" || text == "?") print_and_exit(machine::extra_devices_help());
   config::KeyValues values = TRY(config::split_options(text, "driver"));
   auto driver = config::take(values, "driver");
   if (!driver) return fail(ErrorKind::Invalid, "Parameter 'driver' is missing");
+  if (config::asks_for_help(text)) print_and_exit(TRY(machine::extra_device_help(*driver)));
   o.devices.push_back({*driver, std::move(values)});
   return {};
 }

@@ -25,7 +25,7 @@ const Group<SmpOptions>& smp_group() {
           integer("sockets", &SmpOptions::sockets, 0, kMostCpus, "CPU sockets"),
           integer("cores", &SmpOptions::cores, 0, kMostCpus, "cores in a socket"),
           integer("threads", &SmpOptions::threads, 0, kMostCpus, "threads in a core"),
-          integer("maxcpus", &SmpOptions::maxcpus, 0, kMostCpus, "as cpus: vCPUs cannot be added later"),
+          integer("maxcpus", &SmpOptions::maxcpus, 0, kMostCpus, "vCPUs that the firmware describes (default cpus)"),
       }};
   return group;
 }

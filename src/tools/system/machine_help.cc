@@ -30,8 +30,6 @@ std::string machine_help() {
   return out + "\nProperties:\n" + machine_group().help();
 }
 
-std::string device_help() { return "no devices yet\n"; }
-
 std::string firmware_folders_help(const std::vector<std::string>& from_user) {
   std::string out;
   for (const std::string& folder : machine::firmware_folders(from_user)) out += folder + "\n";

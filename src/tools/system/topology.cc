@@ -31,7 +31,7 @@ Counts complete(const SmpOptions& smp) {
 
 }  // namespace
 
-Result<cpu::Topology> resolve_topology(const SmpOptions& smp, unsigned most) {
+Result<SmpChoice> resolve_topology(const SmpOptions& smp, unsigned most) {
   for (const auto& value : {smp.cpus, smp.sockets, smp.cores, smp.threads, smp.maxcpus}) {
     if (value && *value == 0) {
       return fail(ErrorKind::Invalid, "Invalid CPU topology: CPU topology parameters must be greater than zero");
@@ -51,16 +51,12 @@ Result<cpu::Topology> resolve_topology(const SmpOptions& smp, unsigned most) {
     return failf(ErrorKind::Invalid, "Invalid CPU topology: maxcpus ({}) must be equal to or greater than cpus ({})",
                  possible, cpus);
   }
-  if (cpus > most) {
+  if (possible > most) {
     return failf(ErrorKind::OutOfRange,
-                 "Invalid SMP CPUs {}. The max CPUs supported by machine 'pc' is {}", cpus, most);
-  }
-  if (cpus < possible) {
-    return failf(ErrorKind::Unsupported, "maxcpus ({}) above cpus ({}): adding vCPUs later is not supported", possible,
-                 cpus);
+                 "Invalid SMP CPUs {}. The max CPUs supported by machine 'pc' is {}", possible, most);
   }
   auto narrow = [](uint64_t value) { return static_cast<unsigned>(value); };
-  return cpu::Topology{narrow(counts.sockets), narrow(counts.cores), narrow(counts.threads)};
+  return SmpChoice{{narrow(counts.sockets), narrow(counts.cores), narrow(counts.threads)}, narrow(cpus)};
 }
 
 }  // namespace rhea::system

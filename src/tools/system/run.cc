@@ -1,0 +1,230 @@
+#include "tools/system/run.h"
+
+#include <sys/prctl.h>
+#include <time.h>
+
+#include <cstdlib>
+#include <map>
+
+#include "base/failf.h"
+#include "base/log.h"
+#include "base/sizes.h"
+#include "chardev/open.h"
+#include "chardev/socket_chardev.h"
+#include "cpu/models/cpu_model.h"
+#include "engine/accelerator.h"
+#include "engine/dbt/options.h"
+#include "machine/firmware/firmware_files.h"
+#include "machine/pc/pc_board.h"
+#include "machine/vm.h"
+#include "tools/system/lines.h"
+#include "tools/system/rtc_base.h"
+#include "tools/system/topology.h"
+
+namespace rhea::system {
+
+namespace {
+
+constexpr unsigned kMostVcpus = 64;
+constexpr uint64_t kLargestKernel = uint64_t{2} << 30;
+constexpr uint64_t kLargestItem = uint64_t{16} << 20;
+
+dbt::DbtOptions translator_options(const AccelOptions& a) {
+  dbt::DbtOptions o;
+  if (a.tb_size) o.cache_bytes = *a.tb_size * kMiB;
+  o.link = a.link.value_or(o.link);
+  o.jump_cache = a.jump_cache.value_or(o.jump_cache);
+  o.slots = a.slots.value_or(o.slots);
+  o.flag_liveness = a.flag_liveness.value_or(o.flag_liveness);
+  o.superblocks = a.superblocks.value_or(o.superblocks);
+  o.single = a.single.value_or(o.single);
+  if (a.max_insns) o.max_insns = static_cast<unsigned>(*a.max_insns);
+  return o;
+}
+
+Result<std::unique_ptr<engine::Accelerator>> open_accelerator(const AccelOptions& a, unsigned cpus) {
+  if (a.kind == EngineKind::Kvm) return engine::open_kvm();
+  if (a.deterministic.value_or(false)) return fail(ErrorKind::Unsupported, "deterministic=on is not supported");
+  if (a.thread == Threading::Single && cpus > 1) {
+    return fail(ErrorKind::Unsupported, "thread=single is not supported with more than one vCPU");
+  }
+  return engine::open_dbt(translator_options(a));
+}
+
+// The first that works; with one choice its error is the user's.
+Result<std::unique_ptr<engine::Accelerator>> choose_accelerator(const SystemOptions& options, unsigned cpus) {
+  std::vector<AccelOptions> choices = options.accelerators;
+  if (choices.empty()) choices.emplace_back();
+  for (size_t i = 0;; ++i) {
+    auto opened = open_accelerator(choices[i], cpus);
+    if (opened) {
+      if (i != 0) log_warn("falling back to {}", (*opened)->name());
+      return opened;
+    }
+    if (i + 1 == choices.size()) return std::unexpected(std::move(opened).error().in("-accel"));
+    log_warn("{}", opened.error().message());
+  }
+}
+
+Result<std::unique_ptr<cpu::CpuModel>> choose_cpu(const SystemOptions& options, const cpu::Topology& topology,
+                                                  const engine::Accelerator& accelerator) {
+  cpu::ModelRequest request;
+  if (options.cpu) request.text = *options.cpu;
+  request.topology = topology;
+  request.supported = accelerator.features();
+  request.engine = accelerator.name();
+  request.translator = accelerator.is_translator();
+  std::string context = "-cpu " + request.text;
+  auto model = TRY_IN(cpu::CpuModel::create(request), context);
+  for (const std::string& warning : model->warnings()) log_warn("{}", warning);
+  return model;
+}
+
+Result<> check_memory(const SystemOptions& options, const cpu::CpuModel& model) {
+  uint64_t end = machine::RamLayout::of(options.memory.size).end();
+  if (end <= uint64_t{1} << model.phys_bits()) return {};
+  return failf(ErrorKind::OutOfRange, "-m {}: guest memory ends at {:#x}, beyond the {} address bits of the CPU model",
+               human_size(options.memory.size), end, model.phys_bits());
+}
+
+// "FILE ARGUMENTS,FILE ARGUMENTS" for Multiboot; one file for the others. Commas in names are doubled.
+Result<std::vector<machine::boot::Module>> load_modules(const std::string& words) {
+  std::vector<machine::boot::Module> modules;
+  for (size_t at = 0; at < words.size();) {
+    std::string one;
+    for (; at < words.size(); ++at) {
+      if (words[at] != ',') {
+        one += words[at];
+      } else if (at + 1 < words.size() && words[at + 1] == ',') {
+        one += words[at++];
+      } else {
+        break;
+      }
+    }
+    ++at;
+    std::string path = one.substr(0, one.find(' '));
+    auto data = TRY_IN(machine::read_whole_file(path, kLargestKernel), "-initrd");
+    modules.push_back({std::move(data), one});
+  }
+  return modules;
+}
+
+Result<std::optional<machine::boot::Plan>> plan_kernel(const SystemOptions& options) {
+  if (options.kernel.empty()) return std::optional<machine::boot::Plan>();
+  machine::boot::Request request;
+  request.kernel = TRY_IN(machine::read_whole_file(options.kernel, kLargestKernel), "-kernel");
+  request.command_line = options.append;
+  request.modules = TRY(load_modules(options.initrd));
+  request.low_ram_end = machine::RamLayout::of(options.memory.size).low;
+  return TRY_IN(machine::boot::plan_kernel(request), "-kernel " + options.kernel);
+}
+
+Result<std::array<uint8_t, 16>> parse_uuid(const std::string& text) {
+  std::array<uint8_t, 16> uuid{};
+  size_t digits = 0;
+  bool good = text.empty() || text.size() == 36;
+  for (size_t i = 0; good && i < text.size(); ++i) {
+    bool dash = i == 8 || i == 13 || i == 18 || i == 23;
+    if (dash || std::isxdigit(static_cast<unsigned char>(text[i])) == 0) {
+      good = dash && text[i] == '-';
+      continue;
+    }
+    auto value = static_cast<uint8_t>(std::stoi(text.substr(i, 1), nullptr, 16));
+    uuid[digits / 2] = static_cast<uint8_t>(uuid[digits / 2] << 4 | value);
+    ++digits;
+  }
+  if (!good) return failf(ErrorKind::Invalid, "-uuid {}: not a UUID", text);
+  return uuid;
+}
+
+Result<> add_firmware_items(const SystemOptions& options, machine::PcConfig& config) {
+  for (const FwCfgOptions& item : options.fw_cfg) {
+    std::vector<uint8_t> data;
+    if (item.string) {
+      data.assign(item.string->begin(), item.string->end());
+    } else {
+      data = TRY_IN(machine::read_whole_file(*item.file, kLargestItem), "-fw_cfg " + item.name);
+    }
+    config.firmware_items.push_back({item.name, std::move(data)});
+  }
+  return {};
+}
+
+Result<uint16_t> debugcon_port(const SystemOptions& options) {
+  uint16_t port = 0xe9;
+  for (const GlobalOption& global : options.globals) {
+    port = static_cast<uint16_t>(TRY_IN(config::parse_unsigned(global.value, 0, 0xffff), "-global isa-debugcon.iobase"));
+  }
+  return port;
+}
+
+Result<machine::PcConfig> configure(const SystemOptions& options, const SmpChoice& smp, const cpu::CpuModel& model,
+                                    const engine::Accelerator& accelerator, Lines& lines) {
+  machine::PcConfig config;
+  config.ram_bytes = options.memory.size;
+  config.topology = smp.topology;
+  std::vector<std::string> folders = machine::firmware_folders(options.folders);
+  std::string bios = options.bios.empty() ? "bios-256k.bin" : options.bios;
+  config.bios = TRY_IN(machine::load_bios(bios, folders), "-bios " + bios);
+  config.kernel = TRY(plan_kernel(options));
+  config.uuid = TRY(parse_uuid(options.uuid));
+  config.graphics = !options.nographic;
+  config.boot_order = options.boot.order;
+  config.boot_menu = options.boot.menu;
+  config.boot_menu_ms = options.boot.splash_time;
+  config.boot_fail_wait_ms = options.boot.reboot_timeout;
+  config.hpet = options.machine.hpet;
+  config.smm = accelerator.has_smm();
+  config.rtc_runs_with_vm = options.rtc.clock == RtcClock::Vm;
+  config.rtc_base_seconds = TRY_IN(resolve_rtc_base(options.rtc.base, ::time(nullptr)), "-rtc");
+  cpu::Core probe;
+  model.attach(probe, 0);
+  cpu::CpuidRegs leaf1 = cpu::query_cpuid(probe, 1, 0);
+  config.cpuid_signature = leaf1.eax;
+  config.cpuid_features = leaf1.edx;
+  for (size_t i = 0; i < lines.serial().size(); ++i) config.serial[i] = lines.serial()[i];
+  config.debugcon = lines.debugcon();
+  config.debugcon_port = TRY(debugcon_port(options));
+  for (const DeviceOption& device : options.devices) config.devices.push_back({device.driver, device.values});
+  config.find_chardev = [&lines](const std::string& id) { return lines.find(id); };
+  TRY(add_firmware_items(options, config));
+  return config;
+}
+
+Result<> set_up_log(const SystemOptions& options) {
+  if (!options.log_file.empty()) TRY_IN(set_log_file(options.log_file), "-D " + options.log_file);
+  if (!options.log_items.empty()) TRY_IN(set_log_items(options.log_items), "-d " + options.log_items);
+  return {};
+}
+
+}  // namespace
+
+Result<int> run_machine(const SystemOptions& options) {
+  TRY(set_up_log(options));
+  if (!options.name.empty()) ::prctl(PR_SET_NAME, options.name.c_str());
+  SmpChoice smp = TRY_IN(resolve_topology(options.smp, kMostVcpus), "-smp");
+  auto accelerator = TRY(choose_accelerator(options, smp.cpus));
+  auto model = TRY(choose_cpu(options, smp.topology, *accelerator));
+  TRY(check_memory(options, *model));
+
+  machine::Vm vm({.reboot = !options.no_reboot, .shutdown = !options.no_shutdown, .start_paused = options.start_paused});
+  Lines lines(vm);
+  TRY(lines.open(options));
+  TRY(vm.create_vcpus(smp.cpus, *accelerator));
+  std::vector<cpu::Core*> cores;
+  for (unsigned i = 0; i < smp.cpus; ++i) {
+    model->attach(vm.core(i), i);
+    cores.push_back(&vm.core(i));
+  }
+  auto config = TRY(configure(options, smp, *model, *accelerator, lines));
+  auto board = TRY(machine::PcBoard::create(config, {.host = vm,
+                                                     .lock = vm.lock(),
+                                                     .virtual_clock = vm.loop().virtual_clock(),
+                                                     .host_clock = vm.loop().host_clock(),
+                                                     .cores = cores}));
+  accelerator->attach(board->memory());
+  TRY(vm.start(*board));
+  return vm.run();
+}
+
+}  // namespace rhea::system
