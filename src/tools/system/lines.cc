@@ -58,7 +58,7 @@ Result<> Lines::open_chardev(const ChardevOptions& c) {
     return failf(ErrorKind::Invalid, "host, port, server, wait and nodelay are a socket's, not of '{}'", c.backend);
   }
   bool file = c.backend == "file";
-  if (file == c.path.empty()) return failf(ErrorKind::Invalid, file ? "a file needs 'path'" : "'path' is a file's");
+  if (file == c.path.empty()) return fail(ErrorKind::Invalid, file ? "a file needs 'path'" : "'path' is a file's");
   if (!file && c.backend != "null" && c.backend != "stdio" && c.backend != "pty") {
     return failf(ErrorKind::Invalid, "'{}' is not a character back end; accepted: null, stdio, pty, file, socket",
                  c.backend);

@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "base/sizes.h"
 #include "chardev/open.h"
-#include "chardev/socket_chardev.h"
+#include "config/schema.h"
 #include "cpu/models/cpu_model.h"
 #include "engine/accelerator.h"
 #include "engine/dbt/options.h"
