@@ -1,0 +1,229 @@
+#include "translated.h"
+
+#include <cstring>
+#include <mutex>
+
+#include "base/check.h"
+#include "cpu/cpuid.h"
+#include "cpu/models/model.h"
+#include "cpu/paging.h"
+#include "engine/dbt/engine.h"
+#include "memory/address_space.h"
+#include "memory/ram_block.h"
+
+namespace rhea::differential {
+
+namespace {
+
+namespace attr = cpu::attr;
+
+// Guest physical memory.
+constexpr uint64_t kRamBytes = 4 << 20;
+constexpr uint64_t kTables = 0x1000;      // PML4, PDPT, PD, three page tables
+constexpr uint64_t kCodePhysical = 0x100000, kWindowPhysical = 0x110000, kSystemPhysical = 0x200000;
+// Supervisor-only, linear.
+constexpr uint64_t kSystem = 0x30000000;
+constexpr unsigned kSystemPages = 4;
+constexpr uint64_t kIdt = kSystem, kGdt = kSystem + 0x1000, kLdt = kSystem + 0x1200, kTss = kSystem + 0x1400,
+                   kStubs = kSystem + 0x2000, kStackTop = kSystem + 0x4000;
+
+constexpr uint16_t kKernelCode = 0x10, kKernelData = 0x18, kUserCode32 = 0x23, kUserData = 0x2b, kUserCode64 = 0x33,
+                   kTssSelector = 0x40, kLdtSelector = 0x50;
+
+uint64_t descriptor(uint64_t base, uint32_t limit, uint32_t attributes) {
+  return (limit & 0xffff) | (base & 0xffffff) << 16 | uint64_t{attributes & 0xff} << 40 | uint64_t{limit >> 16 & 0xf} << 48 |
+         uint64_t{attributes >> 12 & 0xf} << 52 | (base >> 24 & 0xff) << 56;
+}
+
+constexpr uint32_t kUser = 3 << attr::kDplShift;
+constexpr uint32_t kData = attr::kPresent | attr::kS | attr::kWritable | attr::kAccessed;
+constexpr uint32_t kCode = attr::kPresent | attr::kS | attr::kCode | attr::kReadable | attr::kAccessed;
+
+struct Entry {
+  uint16_t selector;
+  uint64_t base;
+  uint32_t limit;  // bytes, or pages less one when granular
+  uint32_t attributes;
+};
+
+// As Linux lays out the user's part of its GDT, and as native.cc fills the LDT.
+constexpr Entry kEntries[] = {
+    {kKernelCode, 0, 0xfffff, kCode | attr::kLong | attr::kGranular},
+    {kKernelData, 0, 0xfffff, kData | attr::kBig | attr::kGranular},
+    {kUserCode32, 0, 0xfffff, kCode | kUser | attr::kBig | attr::kGranular},
+    {kUserData, 0, 0xfffff, kData | kUser | attr::kBig | attr::kGranular},
+    {kUserCode64, 0, 0xfffff, kCode | kUser | attr::kLong | attr::kGranular},
+    {ldt::kCode16, layout::kCode, 0xffff, kCode | kUser},
+    {ldt::kData16, layout::kWritable, layout::kWindowBytes - 1, kData | kUser},
+    {ldt::kStack16, layout::kWritable, 0xffff, kData | kUser},
+    {ldt::kCode32, layout::kCode - 0x1000, 0xffff, kCode | kUser | attr::kBig},
+    {ldt::kData32, layout::kWritable - 0x1000, layout::kWindowBytes + 0xfff - 0x800, kData | kUser | attr::kBig},
+    {ldt::kStack32, layout::kWritable - 0x2000, 0x2fff, kData | kUser | attr::kBig | attr::kExpandDown},
+};
+
+const Entry& entry(uint16_t selector) {
+  for (const Entry& e : kEntries) {
+    if (e.selector == selector) return e;
+  }
+  CHECK(false);
+  return kEntries[0];
+}
+
+cpu::Segment segment(uint16_t selector) {
+  const Entry& e = entry(selector);
+  bool granular = (e.attributes & attr::kGranular) != 0;
+  return {.base = e.base, .limit = granular ? (e.limit << 12 | 0xfff) : e.limit, .attr = e.attributes,
+          .selector = selector, .pad = {}};
+}
+
+bool has_error_code(unsigned vector) { return vector == 8 || (vector >= 10 && vector <= 14) || vector == 17; }
+
+}  // namespace
+
+struct Translated::Impl {
+  std::recursive_mutex lock;
+  memory::AddressSpace memory{"memory", lock};
+  memory::AddressSpace ports{"ports", lock};
+  std::unique_ptr<memory::RamBlock> ram;
+  std::shared_ptr<dbt::DbtShared> shared;
+  std::unique_ptr<cpu::Engine> engine;
+  std::unique_ptr<cpu::CpuModel> model;
+  std::vector<uint8_t> last_code;
+
+  uint8_t* at(uint64_t gpa) { return ram->host() + gpa; }
+  template <class T>
+  void put(uint64_t gpa, T value) {
+    std::memcpy(at(gpa), &value, sizeof value);
+  }
+  template <class T>
+  T get(uint64_t gpa) {
+    T value;
+    std::memcpy(&value, at(gpa), sizeof value);
+    return value;
+  }
+
+  void map_pages(uint64_t linear, uint64_t physical, unsigned count, uint64_t rights) {
+    uint64_t table = kTables + 0x3000 + (linear >> 28) * 0x1000;  // one page table for each of our three regions
+    put<uint64_t>(kTables, (kTables + 0x1000) | 7);
+    put<uint64_t>(kTables + 0x1000, (kTables + 0x2000) | 7);
+    put<uint64_t>(kTables + 0x2000 + (linear >> 21) * 8, table | 7);
+    for (unsigned i = 0; i < count; ++i) {
+      put<uint64_t>(table + ((linear >> 12) + i) % 512 * 8, (physical + i * 0x1000) | rights | 0x61);
+    }
+  }
+
+  static uint64_t system_physical(uint64_t linear) { return linear - kSystem + kSystemPhysical; }
+
+  void make_memory() {
+    map_pages(layout::kCode, kCodePhysical, 1, 4);
+    map_pages(layout::kWritable, kWindowPhysical, layout::kWritablePages, 6);
+    map_pages(layout::kReadOnly, kWindowPhysical + layout::kWritablePages * layout::kPage, 1, 4);
+    map_pages(kSystem, kSystemPhysical, kSystemPages, 2);
+    for (const Entry& e : kEntries) {
+      uint64_t table = (e.selector & 4) != 0 ? kLdt : kGdt;
+      put(system_physical(table) + (e.selector & 0xfff8u), descriptor(e.base, e.limit, e.attributes));
+    }
+    put(system_physical(kGdt) + kTssSelector, descriptor(kTss, 0x67, attr::kPresent | 0xb));
+    put(system_physical(kGdt) + kLdtSelector, descriptor(kLdt, 0x3f, attr::kPresent | 2));
+    put<uint64_t>(system_physical(kTss) + 4, kStackTop);
+    put<uint16_t>(system_physical(kTss) + 0x66, 0x68);
+    for (unsigned v = 0; v < 32; ++v) {
+      uint64_t stub = kStubs + v * 16;
+      *at(system_physical(stub)) = 0xf4;  // HLT
+      uint64_t low = (stub & 0xffff) | uint64_t{kKernelCode} << 16 | uint64_t{0xee00} << 32 | (stub >> 16 & 0xffff) << 48;
+      put(system_physical(kIdt) + v * 16, low);
+      put(system_physical(kIdt) + v * 16 + 8, stub >> 32);
+    }
+  }
+
+  void make_core() {
+    cpu::Core& c = engine->core();
+    c.cpuid = &model->table();
+    c.memory = &memory;
+    c.ports = &ports;
+    c.phys_bits = 40;
+    cpu::CpuState& s = c.s;
+    s.cr0 = cpu::cr0::PE | cpu::cr0::PG | cpu::cr0::WP | cpu::cr0::NE | cpu::cr0::MP | cpu::cr0::AM | cpu::cr0::ET;
+    s.cr4 = cpu::cr4::PAE | cpu::cr4::OSFXSR | cpu::cr4::OSXMMEXCPT | cpu::cr4::OSXSAVE | cpu::cr4::FSGSBASE | cpu::cr4::PGE;
+    s.cr3 = kTables;
+    s.efer = cpu::efer::SCE | cpu::efer::LME | cpu::efer::LMA | cpu::efer::NXE;
+    s.xcr0 = model->table().xcr0_allowed & 0xe7;
+    s.gdtr = {.base = kGdt, .limit = 0x5f, .pad = 0};
+    s.idtr = {.base = kIdt, .limit = 32 * 16 - 1, .pad = 0};
+    s.seg[cpu::TR] = {.base = kTss, .limit = 0x67, .attr = attr::kPresent | 0xb, .selector = kTssSelector, .pad = {}};
+    s.seg[cpu::LDTR] = {.base = kLdt, .limit = 0x3f, .attr = attr::kPresent | 2, .selector = kLdtSelector, .pad = {}};
+  }
+
+  void set_segments(Mode mode) {
+    cpu::CpuState& s = engine->core().s;
+    uint16_t code = kUserCode64, data = kUserData, stack = kUserData;
+    if (mode == Mode::Flat32) code = kUserCode32;
+    if (mode == Mode::Segmented32) code = ldt::kCode32, data = ldt::kData32, stack = ldt::kStack32;
+    if (mode == Mode::Segmented16) code = ldt::kCode16, data = ldt::kData16, stack = ldt::kStack16;
+    s.seg[cpu::CS] = segment(code);
+    s.seg[cpu::SS] = segment(stack);
+    s.seg[cpu::DS] = s.seg[cpu::ES] = segment(data);
+    s.seg[cpu::FS] = s.seg[cpu::GS] = {.base = 0, .limit = 0, .attr = attr::kUnusable, .selector = 0, .pad = {}};
+    s.cpl = 3;
+  }
+
+  void put_code(const Case& c) {
+    uint8_t* page = at(kCodePhysical);
+    std::memset(page, 0xcc, layout::kPage);
+    std::memcpy(page + c.code_offset, c.code.data(), c.code.size());
+    ram->note_written(kCodePhysical, layout::kPage);
+  }
+
+  void collect(Result& result) {
+    cpu::Core& c = engine->core();
+    auto vector = static_cast<unsigned>((c.s.rip - 1 - kStubs) / 16);
+    CHECK(c.s.cpl == 0 && vector < 32);
+    bool code = has_error_code(vector);
+    uint64_t frame = system_physical(kStackTop) - (code ? 48 : 40);
+    result.event = {.vector = static_cast<uint8_t>(vector), .code = code ? get<uint32_t>(frame) : 0,
+                    .address = vector == 14 ? c.s.cr2 : 0};
+    if (code) frame += 8;
+    for (unsigned i = 0; i < 16; ++i) result.registers.gpr[i] = c.s.gpr[i];
+    result.registers.rip = get<uint64_t>(frame);
+    result.registers.rflags = get<uint64_t>(frame + 16);
+    result.registers.gpr[cpu::RSP] = get<uint64_t>(frame + 24);
+    std::memcpy(result.registers.xsave.data(), c.s.xsave, kXsave);
+    std::memcpy(result.window.data(), at(kWindowPhysical), result.window.size());
+  }
+};
+
+Translated::Translated(const dbt::DbtOptions& options) : impl_(std::make_unique<Impl>()) {
+  Impl& i = *impl_;
+  i.ram = memory::RamBlock::create("ram", kRamBytes).value();
+  CHECK(i.memory.map_ram(Gpa{0}, *i.ram, 0, kRamBytes).has_value());
+  i.shared = dbt::make_dbt_shared(options).value();
+  i.engine = dbt::make_dbt_engine(i.shared, 0).value();
+  i.model = cpu::host_model();
+  i.make_memory();
+  i.make_core();
+}
+
+Translated::~Translated() = default;
+
+void Translated::run(const Case& c, const Registers& before, const Window& window, Result& result) {
+  Impl& i = *impl_;
+  cpu::CpuState& s = i.engine->core().s;
+  i.engine->pull();
+  i.put_code(c);
+  std::memcpy(i.at(kWindowPhysical), window.data(), window.size());
+  i.set_segments(c.mode);
+  for (unsigned r = 0; r < 16; ++r) s.gpr[r] = before.gpr[r];
+  s.rip = before.rip;
+  s.set_rflags(before.rflags);
+  s.interrupt_flag = 1;
+  s.halted = 0;
+  s.cr2 = 0;
+  s.interrupt_shadow = 0;
+  std::memcpy(s.xsave, before.xsave.data(), kXsave);
+  i.engine->push();
+  cpu::Exit exit = i.engine->run();
+  CHECK(exit == cpu::Exit::Halted);
+  i.collect(result);
+}
+
+}  // namespace rhea::differential
