@@ -122,14 +122,15 @@ extern "C" void rhea_differential_signal(int, siginfo_t*, void* context) {
   }
 }
 
-// The kernel keeps AC and the data segments as they were; C++ wants neither.
+// The kernel keeps AC and the data segments as they were, which C++ does not want, and ID and NT, which RT_SIGRETURN
+// would carry into the next case.
 asm(R"(
   .text
   .type rhea_differential_handler, @function
 rhea_differential_handler:
   endbr64
   pushfq
-  andl $~0x40000, (%rsp)
+  andl $~0x244000, (%rsp)
   popfq
   movl $0x2b, %eax
   movl %eax, %ds

@@ -5,7 +5,8 @@
 
 #include "base/check.h"
 #include "cpu/cpuid.h"
-#include "cpu/models/model.h"
+#include "cpu/models/cpu_model.h"
+#include "cpu/models/feature_info.h"
 #include "cpu/paging.h"
 #include "engine/dbt/engine.h"
 #include "memory/address_space.h"
@@ -19,6 +20,7 @@ namespace attr = cpu::attr;
 
 // Guest physical memory.
 constexpr uint64_t kRamBytes = 4 << 20;
+constexpr uint64_t kNoExec = uint64_t{1} << 63;
 constexpr uint64_t kTables = 0x1000;      // PML4, PDPT, PD, three page tables
 constexpr uint64_t kCodePhysical = 0x100000, kWindowPhysical = 0x110000, kSystemPhysical = 0x200000;
 // Supervisor-only, linear.
@@ -116,8 +118,8 @@ struct Translated::Impl {
 
   void make_memory() {
     map_pages(layout::kCode, kCodePhysical, 1, 4);
-    map_pages(layout::kWritable, kWindowPhysical, layout::kWritablePages, 6);
-    map_pages(layout::kReadOnly, kWindowPhysical + layout::kWritablePages * layout::kPage, 1, 4);
+    map_pages(layout::kWritable, kWindowPhysical, layout::kWritablePages, kNoExec | 6);
+    map_pages(layout::kReadOnly, kWindowPhysical + layout::kWritablePages * layout::kPage, 1, kNoExec | 4);
     map_pages(kSystem, kSystemPhysical, kSystemPages, 2);
     for (const Entry& e : kEntries) {
       uint64_t table = (e.selector & 4) != 0 ? kLdt : kGdt;
@@ -138,10 +140,8 @@ struct Translated::Impl {
 
   void make_core() {
     cpu::Core& c = engine->core();
-    c.cpuid = &model->table();
     c.memory = &memory;
     c.ports = &ports;
-    c.phys_bits = 40;
     cpu::CpuState& s = c.s;
     s.cr0 = cpu::cr0::PE | cpu::cr0::PG | cpu::cr0::WP | cpu::cr0::NE | cpu::cr0::MP | cpu::cr0::AM | cpu::cr0::ET;
     s.cr4 = cpu::cr4::PAE | cpu::cr4::OSFXSR | cpu::cr4::OSXMMEXCPT | cpu::cr4::OSXSAVE | cpu::cr4::FSGSBASE | cpu::cr4::PGE;
@@ -198,7 +198,11 @@ Translated::Translated(const dbt::DbtOptions& options) : impl_(std::make_unique<
   CHECK(i.memory.map_ram(Gpa{0}, *i.ram, 0, kRamBytes).has_value());
   i.shared = dbt::make_dbt_shared(options).value();
   i.engine = dbt::make_dbt_engine(i.shared, 0).value();
-  i.model = cpu::host_model();
+  cpu::ModelRequest request;
+  request.text = "max";
+  request.supported = cpu::translator_features();
+  i.model = cpu::CpuModel::create(request).value();
+  i.model->attach(i.engine->core(), 0);
   i.make_memory();
   i.make_core();
 }

@@ -1,0 +1,143 @@
+#include "compare.h"
+
+#include <Zydis/Zydis.h>
+#include <cpuid.h>
+#include <fmt/format.h>
+
+#include <cstring>
+
+namespace rhea::differential {
+
+namespace {
+
+constexpr const char* kNames[16] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
+                                    "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
+
+struct Area {
+  const char* name;
+  unsigned bit, offset, size;
+};
+
+// Of the standard format; offsets of the extended components are this host's.
+const Area* areas(unsigned& count) {
+  static Area all[6] = {{"x87 registers", 0, 32, 128}, {"xmm", 1, 160, 256}, {"ymm", 2, 0, 0},
+                        {"k", 5, 0, 0},                {"zmm0-15", 6, 0, 0}, {"zmm16-31", 7, 0, 0}};
+  for (Area& a : all) {
+    uint32_t eax = 0, ebx = 0, ecx = 0, edx = 0;
+    if (a.bit < 2 || a.size != 0) continue;
+    __get_cpuid_count(0xd, a.bit, &eax, &ebx, &ecx, &edx);
+    a.offset = ebx;
+    a.size = eax;
+  }
+  count = 6;
+  return all;
+}
+
+template <class T>
+T get(const Registers& r, unsigned at) {
+  T v;
+  std::memcpy(&v, r.xsave.data() + at, sizeof v);
+  return v;
+}
+
+std::string hex(const uint8_t* p, unsigned n) {
+  std::string s;
+  for (unsigned i = 0; i < n; ++i) s += fmt::format("{:02x}", p[n - 1 - i]);
+  return s;
+}
+
+void compare_area(const Area& a, const Result& n, const Result& t, std::string& out) {
+  unsigned step = a.bit == 5 ? 8 : a.bit == 6 ? 32 : a.bit == 7 ? 64 : 16, bytes = a.bit == 0 ? 10 : step;
+  bool n_used = (get<uint64_t>(n.registers, 512) >> a.bit & 1) != 0;
+  bool t_used = (get<uint64_t>(t.registers, 512) >> a.bit & 1) != 0;
+  static constexpr uint8_t kZero[64] = {};
+  for (unsigned i = 0; i * step < a.size; ++i) {
+    const uint8_t* x = n_used ? n.registers.xsave.data() + a.offset + i * step : kZero;
+    const uint8_t* y = t_used ? t.registers.xsave.data() + a.offset + i * step : kZero;
+    if (std::memcmp(x, y, bytes) == 0) continue;
+    out += fmt::format("  {}[{}] native {} translated {}\n", a.name, i, hex(x, bytes), hex(y, bytes));
+  }
+}
+
+void compare_x87(const Result& n, const Result& t, std::string& out) {
+  struct Field {
+    const char* name;
+    unsigned at, mask, initial;
+  };
+  static constexpr Field kFields[] = {{"fcw", 0, 0xffff, 0x37f}, {"fsw", 2, 0xffff, 0}, {"ftw", 4, 0xff, 0}};
+  bool n_used = (get<uint64_t>(n.registers, 512) & 1) != 0, t_used = (get<uint64_t>(t.registers, 512) & 1) != 0;
+  for (const Field& f : kFields) {
+    unsigned x = (n_used ? get<uint16_t>(n.registers, f.at) : f.initial) & f.mask;
+    unsigned y = (t_used ? get<uint16_t>(t.registers, f.at) : f.initial) & f.mask;
+    if (x != y) out += fmt::format("  {} native {:04x} translated {:04x}\n", f.name, x, y);
+  }
+  auto x = get<uint32_t>(n.registers, 24), y = get<uint32_t>(t.registers, 24);
+  if (x != y) out += fmt::format("  mxcsr native {:04x} translated {:04x}\n", x, y);
+}
+
+// Linux hides whether kernel addresses are mapped.
+uint32_t shown_code(const Event& e) {
+  return e.vector == 14 && e.address >> 47 != 0 ? e.code | 1 : e.code;
+}
+
+void compare_event(const Result& n, const Result& t, std::string& out) {
+  bool same = n.event.vector == t.event.vector && n.event.address == t.event.address &&
+              (n.event.vector == 3 || shown_code(n.event) == shown_code(t.event));
+  if (same) return;
+  out += fmt::format("  event native #{} code {:x} cr2 {:x}, translated #{} code {:x} cr2 {:x}\n", n.event.vector,
+                     n.event.code, n.event.address, t.event.vector, t.event.code, t.event.address);
+}
+
+}  // namespace
+
+std::string compare(const Input& input, const Result& n, const Result& t) {
+  std::string out;
+  compare_event(n, t, out);
+  bool narrow_stack = input.c.mode == Mode::Segmented16;
+  for (unsigned i = 0; i < 16; ++i) {
+    uint64_t mask = narrow_stack && i == 4 ? 0xffff : ~uint64_t{0};
+    if (input.c.mode != Mode::Long64 && i >= 8) continue;
+    uint64_t x = n.registers.gpr[i] & mask, y = t.registers.gpr[i] & mask;
+    if (x != y) out += fmt::format("  {} native {:x} translated {:x}\n", kNames[i], x, y);
+  }
+  if (n.registers.rip != t.registers.rip) {
+    out += fmt::format("  rip native {:x} translated {:x}\n", n.registers.rip, t.registers.rip);
+  }
+  uint64_t x = n.registers.rflags & kComparedFlags, y = t.registers.rflags & kComparedFlags;
+  if (x != y) out += fmt::format("  flags native {:x} translated {:x} (differ in {:x})\n", x, y, x ^ y);
+  compare_x87(n, t, out);
+  unsigned count;
+  const Area* all = areas(count);
+  for (unsigned i = 0; i < count; ++i) compare_area(all[i], n, t, out);
+  for (unsigned i = 0, shown = 0; i < layout::kWindowBytes && shown < 8; ++i) {
+    if (n.window[i] == t.window[i]) continue;
+    out += fmt::format("  memory {:x} native {:02x} translated {:02x}\n", layout::kWritable + i, n.window[i], t.window[i]);
+    ++shown;
+  }
+  return out;
+}
+
+std::string describe(const Input& input) {
+  unsigned bits = code_bits(input.c.mode);
+  ZydisMachineMode mode = bits == 64 ? ZYDIS_MACHINE_MODE_LONG_64 : bits == 32 ? ZYDIS_MACHINE_MODE_LEGACY_32 : ZYDIS_MACHINE_MODE_LEGACY_16;
+  std::string out = fmt::format("  mode {} seed {}\n", mode_name(input.c.mode), input.c.seed);
+  for (unsigned i = 0; i < 16; ++i) {
+    out += fmt::format("  {}={:x}{}", kNames[i], input.registers.gpr[i], i % 4 == 3 ? "\n" : "");
+  }
+  out += fmt::format("  flags={:x} mxcsr={:x} fcw={:x} fsw={:x} ftw={:x}\n", input.registers.rflags,
+                     get<uint32_t>(input.registers, 24), get<uint16_t>(input.registers, 0),
+                     get<uint16_t>(input.registers, 2), get<uint8_t>(input.registers, 4));
+  uint64_t at = 0;
+  for (uint8_t length : input.c.lengths) {
+    ZydisDisassembledInstruction d;
+    const uint8_t* bytes = input.c.code.data() + at;
+    bool ok = ZYAN_SUCCESS(ZydisDisassembleIntel(mode, input.registers.rip + at, bytes, length, &d));
+    std::string raw;
+    for (unsigned i = 0; i < length; ++i) raw += fmt::format("{:02x}", bytes[i]);
+    out += fmt::format("  {:08x} {:30} {}\n", input.registers.rip + at, raw, ok ? d.text : "?");
+    at += length;
+  }
+  return out;
+}
+
+}  // namespace rhea::differential

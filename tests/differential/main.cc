@@ -1,0 +1,171 @@
+// The differential rig's command line:
+//   differential [--mode 64|32|32seg|16seg|all] [--seed N] [--count N] [--insns N] [--filter mnemonic] [--native-only]
+//                [--max-failures N] [--list]
+// A failing case is reported with its seed after having been cut down to the instructions that matter.
+#include <fmt/format.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+
+#include "compare.h"
+#include "native.h"
+#include "translated.h"
+
+namespace rhea::differential {
+
+namespace {
+
+struct Options {
+  std::string mode = "all", filter;
+  uint64_t seed = 1, count = 10000;
+  unsigned insns = 4, max_failures = 20;
+  bool native_only = false, list = false;
+  dbt::DbtOptions engine;
+};
+
+bool parse(int argc, char** argv, Options& o) {
+  for (int i = 1; i < argc; ++i) {
+    std::string a = argv[i];
+    auto value = [&]() -> const char* { return i + 1 < argc ? argv[++i] : ""; };
+    if (a == "--mode") o.mode = value();
+    else if (a == "--filter") o.filter = value();
+    else if (a == "--seed") o.seed = std::strtoull(value(), nullptr, 0);
+    else if (a == "--count") o.count = std::strtoull(value(), nullptr, 0);
+    else if (a == "--insns") o.insns = static_cast<unsigned>(std::strtoul(value(), nullptr, 0));
+    else if (a == "--max-failures") o.max_failures = static_cast<unsigned>(std::strtoul(value(), nullptr, 0));
+    else if (a == "--native-only") o.native_only = true;
+    else if (a == "--single") o.engine.single = true;
+    else if (a == "--no-superblocks") o.engine.superblocks = false;
+    else if (a == "--no-slots") o.engine.slots = false;
+    else if (a == "--flags-exact") o.engine.flag_liveness = false;
+    else if (a == "--list") o.list = true;
+    else return false;
+  }
+  return o.insns != 0;
+}
+
+class Rig {
+ public:
+  Rig(const Options& o, Native& native, Translated* translated) : o_(o), native_(native), translated_(translated) {}
+
+  // False: too many failures.
+  bool run(Mode mode) {
+    Generator g(mode, o_.filter);
+    fmt::print("mode {}: {} encodings\n", mode_name(mode), g.templates().size());
+    if (o_.list) {
+      for (const Template& t : g.templates()) fmt::print("{}\n", t.name());
+      return true;
+    }
+    std::vector<uint64_t> faults(32);
+    constexpr uint64_t kBatch = 64;
+    for (uint64_t done = 0; done < o_.count; done += kBatch) {
+      batch_.resize(std::min(kBatch, o_.count - done));
+      for (size_t i = 0; i < batch_.size(); ++i) batch_[i].input = g.make(o_.seed + done + i, o_.insns);
+      native_.attach();
+      for (Pair& p : batch_) native_.run(p.input.c, p.input.registers, p.input.window, p.native);
+      native_.detach();
+      for (Pair& p : batch_) {
+        ++faults[p.native.event.vector & 31];
+        if (!check(g, p)) return false;
+      }
+    }
+    for (unsigned v = 0; v < 32; ++v) {
+      if (faults[v] != 0) fmt::print("  #{}: {}\n", v, faults[v]);
+    }
+    return true;
+  }
+  unsigned failures() const { return failures_; }
+  const std::map<std::string, unsigned>& by_name() const { return by_name_; }
+
+ private:
+  struct Pair {
+    Input input;
+    Result native;
+  };
+
+  bool check(const Generator& g, Pair& p) {
+    if (translated_ == nullptr) return true;
+    translated_->run(p.input.c, p.input.registers, p.input.window, out_);
+    std::string difference = compare(p.input, p.native, out_);
+    if (difference.empty()) return true;
+    Pair small = p;
+    difference = minimise(small, difference);
+    std::string name = "?";
+    for (uint32_t t : small.input.c.templates) {
+      if (t != ~0u) name = g.templates()[t].name();
+    }
+    if (++by_name_[name] <= 2) fmt::print("FAIL {}\n{}{}", name, describe(small.input), difference);
+    return ++failures_ < o_.max_failures;
+  }
+
+  std::string difference_of(Pair& p) {
+    native_.attach();
+    native_.run(p.input.c, p.input.registers, p.input.window, p.native);
+    native_.detach();
+    translated_->run(p.input.c, p.input.registers, p.input.window, out_);
+    return compare(p.input, p.native, out_);
+  }
+
+  // Leaves out one instruction after the other as long as something still differs.
+  std::string minimise(Pair& p, std::string difference) {
+    for (size_t i = 0; i < p.input.c.lengths.size() && p.input.c.lengths.size() > 1;) {
+      Pair smaller = p;
+      Case& c = smaller.input.c;
+      size_t at = 0;
+      for (size_t k = 0; k < i; ++k) at += c.lengths[k];
+      auto first = c.code.begin() + static_cast<ptrdiff_t>(at);
+      c.code.erase(first, first + c.lengths[i]);
+      c.lengths.erase(c.lengths.begin() + static_cast<ptrdiff_t>(i));
+      c.templates.erase(c.templates.begin() + static_cast<ptrdiff_t>(i));
+      std::string d = difference_of(smaller);
+      if (d.empty()) {
+        ++i;
+      } else {
+        p = smaller;
+        difference = d;
+      }
+    }
+    return difference;
+  }
+
+  const Options& o_;
+  Native& native_;
+  Translated* translated_;
+  std::vector<Pair> batch_;
+  Result out_;
+  unsigned failures_ = 0;
+  std::map<std::string, unsigned> by_name_;
+};
+
+int run(int argc, char** argv) {
+  Options o;
+  if (!parse(argc, argv, o)) {
+    fmt::print(stderr, "usage: see the top of tests/differential/main.cc\n");
+    return 2;
+  }
+  setvbuf(stdout, nullptr, _IOLBF, 0);
+  Native native;
+  std::unique_ptr<Translated> translated;
+  if (!o.native_only) translated = std::make_unique<Translated>(o.engine);
+  Rig rig(o, native, translated.get());
+  for (unsigned m = 0; m < kModes; ++m) {
+    auto mode = static_cast<Mode>(m);
+    if (o.mode != "all" && o.mode != mode_name(mode)) continue;
+    auto start = std::chrono::steady_clock::now();
+    bool on = rig.run(mode);
+    double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    fmt::print("mode {}: {} cases from seed {}, {} failures so far, {:.1f} s\n", mode_name(mode), o.count, o.seed,
+               rig.failures(), seconds);
+    if (!on) break;
+  }
+  for (const auto& [name, n] : rig.by_name()) fmt::print("{:6} {}\n", n, name);
+  return rig.failures() == 0 ? 0 : 1;
+}
+
+}  // namespace
+
+}  // namespace rhea::differential
+
+int main(int argc, char** argv) { return rhea::differential::run(argc, argv); }
