@@ -109,7 +109,6 @@ struct Context {
   uint8_t in_cold;                // guest vector state is in core.s.xsave, not in the host's registers
   uint8_t irq_deferred;           // an interrupt is pending but IF was 0
   uint8_t debugger_step;
-  uint8_t ungrouped_once;         // the next block is entered as its ungrouped variant
   uint8_t always_single;          // option: one instruction a block
   uint8_t link_on;                // option
   uint8_t log_exec, log_int;      // -d exec, -d int

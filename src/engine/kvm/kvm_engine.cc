@@ -347,16 +347,26 @@ void KvmEngine::handle_io() {
   access_open_ = true;
 }
 
+// The local APIC's page is the vCPU's own: no address space that all vCPUs share can hold it.
+bool KvmEngine::at_local_apic(uint64_t gpa) const {
+  return core_.apic != nullptr && (core_.s.apic_base & 0x800) != 0 && ((gpa ^ core_.s.apic_base) & ~uint64_t{0xfff}) == 0;
+}
+
 void KvmEngine::handle_mmio() {
   uint32_t length = std::min<uint32_t>(run_->mmio.len, 8);
+  bool apic = at_local_apic(run_->mmio.phys_addr);
   for (uint32_t done = 0; done < length;) {
     unsigned n = std::bit_floor(length - done);
     uint64_t value = 0;
     if (run_->mmio.is_write != 0) {
       std::memcpy(&value, run_->mmio.data + done, n);
-      core_.memory->store(run_->mmio.phys_addr + done, n, value);
+      if (!apic || !core_.apic->store((run_->mmio.phys_addr + done) & 0xfff, n, value)) {
+        core_.memory->store(run_->mmio.phys_addr + done, n, value);
+      }
     } else {
-      value = core_.memory->load(run_->mmio.phys_addr + done, n);
+      if (!apic || !core_.apic->load((run_->mmio.phys_addr + done) & 0xfff, n, value)) {
+        value = core_.memory->load(run_->mmio.phys_addr + done, n);
+      }
       std::memcpy(run_->mmio.data + done, &value, n);
     }
     done += n;

@@ -49,6 +49,7 @@ class KvmEngine final : public cpu::Engine {
   bool handle_pending(cpu::Exit& exit);
   bool handle_exit(cpu::Exit& exit);
   void handle_io();
+  bool at_local_apic(uint64_t gpa) const;
   void handle_mmio();
   void handle_debug();
 

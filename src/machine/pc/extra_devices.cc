@@ -3,10 +3,15 @@
 
 #include <fmt/format.h>
 
+#include <bit>
+#include <charconv>
 #include <span>
 
 #include "base/failf.h"
 #include "config/schema.h"
+#include "devices/misc/edu.h"
+#include "devices/misc/pc_testdev.h"
+#include "devices/misc/pci_testdev.h"
 #include "machine/pc/pc_board.h"
 
 namespace rhea::machine {
@@ -21,6 +26,15 @@ struct DebugConsoleOptions {
   uint8_t readback = 0xe9;
   std::optional<std::string> chardev;
 };
+struct PciTestOptions {
+  std::optional<std::string> addr;
+  uint64_t membar = 0;
+};
+struct EduOptions {
+  std::optional<std::string> addr;
+  uint64_t dma_mask = (uint64_t{1} << 28) - 1;
+};
+struct NoOptions {};
 struct SerialOptions {
   std::optional<unsigned> index;
   std::optional<uint32_t> iobase;
@@ -53,6 +67,52 @@ const config::Group<SerialOptions>& serial_group() {
        config::integer("irq", &SerialOptions::irq, 0u, 15u, "interrupt"),
        config::text("chardev", &SerialOptions::chardev, "id of the character back end")}};
   return group;
+}
+
+constexpr const char* kAddrHelp = "slot[.function] on the PCI bus, in hexadecimal";
+
+const config::Group<PciTestOptions>& pci_test_group() {
+  static const config::Group<PciTestOptions> group{
+      "pci-testdev", "",
+      {config::text("addr", &PciTestOptions::addr, kAddrHelp),
+       config::size("membar", &PciTestOptions::membar, 1, 0, uint64_t{1} << 40, "size of a third, empty BAR")}};
+  return group;
+}
+
+const config::Group<EduOptions>& edu_group() {
+  static const config::Group<EduOptions> group{
+      "edu", "",
+      {config::text("addr", &EduOptions::addr, kAddrHelp),
+       config::integer("dma_mask", &EduOptions::dma_mask, uint64_t{0}, UINT64_MAX, "address bits that DMA has")}};
+  return group;
+}
+
+const config::Group<NoOptions>& pc_test_group() {
+  static const config::Group<NoOptions> group{"pc-testdev", "", {}};
+  return group;
+}
+
+// The value of addr=, or the first free slot behind the chipset's.
+Result<unsigned> pci_place(const bus::pci::PciBus& bus, const std::optional<std::string>& addr) {
+  if (!addr) {
+    std::optional<unsigned> slot = bus.free_slot(2);
+    if (!slot) return fail(ErrorKind::NoSpace, "there is no free PCI slot");
+    return bus::pci::devfn_of(*slot, 0);
+  }
+  unsigned slot = 32, function = 0;
+  const char* end = addr->data() + addr->size();
+  auto [at, error] = std::from_chars(addr->data(), end, slot, 16);
+  if (error == std::errc() && at != end && *at == '.') {
+    auto [last, second] = std::from_chars(at + 1, end, function, 16);
+    at = last;
+    error = second;
+  }
+  if (error != std::errc() || at != end || slot > 31 || function > 7) {
+    return failf(ErrorKind::Invalid, "'addr' accepts SLOT[.FUNCTION], 0 to 1f and 0 to 7, not '{}'", *addr);
+  }
+  unsigned devfn = bus::pci::devfn_of(slot, function);
+  if (bus.at(devfn) != nullptr) return failf(ErrorKind::Busy, "PCI address {} is taken by {}", *addr, bus.at(devfn)->name());
+  return devfn;
 }
 
 // An unset chardev= is a device with nothing attached.
@@ -106,11 +166,50 @@ class ExtraDevices {
     return ports(board, options.iobase.value_or(kBases[index]), 8, device);
   }
 
+  static Result<> pci_test(PcBoard& board, const PcConfig&, const config::KeyValues& values) {
+    PciTestOptions options;
+    TRY(pci_test_group().apply(values, options));
+    if (options.membar != 0 && (options.membar < 4096 || !std::has_single_bit(options.membar))) {
+      return failf(ErrorKind::Invalid, "'membar' accepts a power of two from 4 KiB, not {}", options.membar);
+    }
+    unsigned devfn = TRY(pci_place(board.pci_, options.addr));
+    board.pci_.attach(board.own(std::make_unique<devices::PciTestDevice>(options.membar)), devfn);
+    return {};
+  }
+
+  static Result<> edu(PcBoard& board, const PcConfig&, const config::KeyValues& values) {
+    EduOptions options;
+    TRY(edu_group().apply(values, options));
+    unsigned devfn = TRY(pci_place(board.pci_, options.addr));
+    board.pci_.attach(board.own(std::make_unique<devices::Edu>(devices::Edu::Wiring{
+                          .clock = board.wiring_.virtual_clock, .dma_mask = options.dma_mask})),
+                      devfn);
+    return {};
+  }
+
+  static Result<> pc_test(PcBoard& board, const PcConfig&, const config::KeyValues& values) {
+    NoOptions options;
+    TRY(pc_test_group().apply(values, options));
+    using Device = devices::PcTestDevice;
+    auto& device = board.own(std::make_unique<Device>(Device::Wiring{
+        .gsi = &board.interrupts_, .flush = [&board](uint64_t) { board.cpus_.signal_all(cpu::pending::kTlbFlush); }}));
+    TRY(board.map_ports(std::initializer_list<PcBoard::PortRange>{
+        {0xe0, Device::kScratchSize, device, Device::kScratch},
+        {0xe4, Device::kFlushSize, device, Device::kFlush},
+        {0x2000, Device::kLinesSize, device, Device::kLines},
+    }));
+    TRY(board.memory().map_io(Gpa{0xff000000}, Device::kMemorySize, device, Device::kMemory));
+    return {};
+  }
+
   static std::span<const Driver> drivers() {
     static constexpr Driver kDrivers[] = {
+        {"edu", "a PCI device for learning", [] { return edu_group().help(); }, edu},
         {"isa-debug-exit", "a write ends the emulator", [] { return debug_exit_group().help(); }, debug_exit},
         {"isa-debugcon", "a port that prints bytes", [] { return debug_console_group().help(); }, debug_console},
         {"isa-serial", "a 16550A serial port", [] { return serial_group().help(); }, serial},
+        {"pc-testdev", "ports and memory for guest test suites", [] { return pc_test_group().help(); }, pc_test},
+        {"pci-testdev", "counts what a guest writes", [] { return pci_test_group().help(); }, pci_test},
     };
     return kDrivers;
   }

@@ -1,51 +1,53 @@
-// The vCPUs' interrupt controllers. Missing: the local APICs; for now the first vCPU takes what the 8259 pair has and
-// messages are lost, which is what a machine without APICs does.
+// The vCPUs' local APICs with what connects them: the interconnect for messages, the 8259's output at every LINT0, and
+// the address range to which devices write message-signalled interrupts.
 //
-// Machine lock held.
+// Threading: as devices/irq/local_apic.h says; reset and state with the machine lock held and the vCPUs stopped.
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <vector>
 
 #include "async/clock.h"
 #include "bus/apic_bus.h"
 #include "bus/device.h"
-#include "cpu/models/topology.h"
+#include "bus/irq.h"
+#include "devices/irq/apic_interconnect.h"
+#include "devices/irq/apic_window.h"
+#include "devices/irq/local_apic.h"
 #include "machine/pc/cpu_wires.h"
 #include "memory/address_space.h"
 
 namespace rhea::machine {
 
-class LocalApics final : public bus::Device, public bus::ApicBus {
+class LocalApics final : public bus::Device, public bus::ApicBus, public bus::IrqSink {
  public:
-  LocalApics(CpuWires& cpus, bus::ExtIntSource& pic, async::Clock&, const cpu::Topology&) : cpus_(cpus) {
-    for (size_t i = 0; i < cpus.count(); i++) all_.push_back(std::make_unique<PicOnly>(pic, i == 0));
-  }
-  cpu::InterruptController& controller(size_t i) { return *all_[i]; }
-  Result<> map(memory::AddressSpace&) { return {}; }
+  struct Wiring {
+    CpuWires& cpus;
+    async::Clock& clock;  // virtual
+    uint64_t tsc_hz;
+    std::recursive_mutex& lock;
+    bus::ExtIntSource& extint;
+  };
+  explicit LocalApics(const Wiring& wiring);
+
+  void add_eoi_listener(bus::EoiListener& listener) { interconnect_.add_eoi_listener(listener); }
+  Result<> map(memory::AddressSpace& memory);
+  cpu::InterruptController& controller(size_t index) { return *apics_[index]; }
+
   std::string_view name() const override { return "apics"; }
-  void reset(bus::ResetKind) override {}
-  void state(bus::StateVisitor&) override {}
-  void deliver(const bus::ApicMessage&) override {}
+  void reset(bus::ResetKind kind) override;
+  void state(bus::StateVisitor& v) override;
+  void deliver(const bus::ApicMessage& message) override { interconnect_.deliver(message); }
+  // The output of the 8259 pair.
+  void set_irq(unsigned pin, bool level) override;
+  // LINT1 of all.
+  void pulse_nmi();
 
  private:
-  struct PicOnly final : cpu::InterruptController {
-    PicOnly(bus::ExtIntSource& p, bool b) : pic(p), boot(b) {}
-    bool deliverable() override { return boot && pic.extint_pending(); }
-    int acknowledge() override { return pic.extint_pending() ? pic.acknowledge_extint() : -1; }
-    uint8_t tpr() const override { return t; }
-    void set_tpr(uint8_t v) override { t = v; }
-    bool read_msr(uint32_t, uint64_t&) override { return false; }
-    bool write_msr(uint32_t, uint64_t) override { return false; }
-    void init() override {}
-    void set_tsc_deadline(uint64_t) override {}
-    uint64_t tsc_deadline() const override { return 0; }
-    bus::ExtIntSource& pic;
-    bool boot;
-    uint8_t t = 0;
-  };
-  CpuWires& cpus_;
-  std::vector<std::unique_ptr<PicOnly>> all_;
+  devices::ApicInterconnect interconnect_;
+  devices::ApicWindow window_{interconnect_};
+  std::vector<std::unique_ptr<devices::LocalApic>> apics_;
 };
 
 }  // namespace rhea::machine

@@ -3,14 +3,15 @@
 
 #include "machine/firmware/fw_cfg_contents.h"
 #include "machine/pc/extra_devices.h"
+#include "machine/pc/tsc_frequency.h"
 
 namespace rhea::machine {
 namespace {
 
 using bus::pci::devfn_of;
 
-constexpr uint64_t kIoApicBase = 0xfec00000;
-constexpr unsigned kTimerIrq = 0, kRtcIrq = 8, kSciIrq = 9;
+constexpr uint64_t kIoApicBase = 0xfec00000, kHpetBase = 0xfed00000;
+constexpr unsigned kTimerIrq = 0, kKeyboardIrq = 1, kRtcIrq = 8, kSciIrq = 9, kMouseIrq = 12;
 constexpr unsigned kHostBridge = devfn_of(0, 0), kIsaBridge = devfn_of(1, 0), kPowerManagement = devfn_of(1, 3);
 
 // PIIX4 7.1.30 (DEVACTB): bit 25 enables the SMI on writes to the APM port.
@@ -31,8 +32,12 @@ PcBoard::PcBoard(const PcConfig& config, const Wiring& wiring, std::unique_ptr<P
       memory_(std::move(memory)),
       ports_("ports", wiring.lock),
       cpus_(wiring.cores, wiring.host),
-      pic_({.intr = bus::IrqLine(cpus_, 0)}),
-      apics_(cpus_, pic_, wiring.virtual_clock, config.topology),
+      pic_({.intr = bus::IrqLine(apics_, 0)}),
+      apics_({.cpus = cpus_,
+              .clock = wiring.virtual_clock,
+              .tsc_hz = host_tsc_hz(),
+              .lock = wiring.lock,
+              .extint = pic_}),
       ioapic_({.apics = apics_}),
       interrupts_(pic_, ioapic_),
       piix3_({.isa = &interrupts_, .reset = [this](bool) { wiring_.host.request_reset(); }}),
@@ -40,17 +45,28 @@ PcBoard::PcBoard(const PcConfig& config, const Wiring& wiring, std::unique_ptr<P
       pci_config_({.root = pci_, .reset_control = &piix3_}),
       host_bridge_({.board = memory_.get()}),
       pm_({.clock = wiring.virtual_clock, .sci = bus::IrqLine(sci_, kSciIrq), .machine = this}),
-      pit_({.clock = wiring.virtual_clock, .irq0 = isa_irq(kTimerIrq)}),
+      hpet_(make_hpet(config)),
+      i8042_({.irq1 = isa_irq(kKeyboardIrq),
+              .irq12 = isa_irq(kMouseIrq),
+              .a20 = [this](bool open) { cpus_.set_a20(open); },
+              .reset = [this] { wiring_.host.request_reset(); }}),
+      port92_({.a20 = [this](bool open) { cpus_.set_a20(open); },
+               .reset = [this] { wiring_.host.request_reset(); }}),
+      pit_({.clock = wiring.virtual_clock, .irq0 = timer_irq(devices::Hpet::kFromPit, kTimerIrq)}),
       rtc_({.clock = config.rtc_runs_with_vm ? wiring.virtual_clock : wiring.host_clock,
-            .irq8 = isa_irq(kRtcIrq),
+            .irq8 = timer_irq(devices::Hpet::kFromRtc, kRtcIrq),
             .base_seconds = config.rtc_base_seconds,
             .nmi_mask = {}}),
+      dma_({.memory = memory_->memory()}),
       fw_cfg_({.memory = memory_->memory()}) {}
 
 PcBoard::~PcBoard() = default;
 
 Result<std::unique_ptr<PcBoard>> PcBoard::create(const PcConfig& config, const Wiring& wiring) {
   std::unique_ptr<PcMemory> memory = TRY_IN(PcMemory::create(config.ram_bytes, config.bios, wiring.lock), "memory");
+  for (size_t i = 0; i < wiring.cores.size(); i++) {
+    wiring.cores[i]->apic_id = config.topology.apic_id(static_cast<unsigned>(i));
+  }
   std::unique_ptr<PcBoard> board(new PcBoard(config, wiring, std::move(memory)));
   std::lock_guard guard(wiring.lock);
   TRY(board->assemble(config));
@@ -58,25 +74,34 @@ Result<std::unique_ptr<PcBoard>> PcBoard::create(const PcConfig& config, const W
 }
 
 Result<> PcBoard::assemble(const PcConfig& config) {
+  apics_.add_eoi_listener(ioapic_);
   pci_.attach(host_bridge_, kHostBridge);
   pci_.attach(piix3_, kIsaBridge);
   pci_.attach(pm_, kPowerManagement);
-  devices_ = {&host_bridge_, &piix3_, &pm_, &pci_config_, &pic_, &ioapic_, &apics_, &pit_, &rtc_, &fw_cfg_, &post_};
+  devices_ = {&host_bridge_, &piix3_, &pm_, &pci_config_, &pic_, &ioapic_, &apics_, &i8042_, &port92_, &pit_, &rtc_, &dma_, &fw_cfg_, &post_};
+  if (hpet_) devices_.push_back(hpet_.get());
 
   TRY(map_ports(std::initializer_list<PortRange>{
+      {0x00, 0x10, dma_, devices::I8237Pair::kFirst},
+      {0x81, 0x0f, dma_, devices::I8237Pair::kPages + 1},
+      {0xc0, 0x20, dma_, devices::I8237Pair::kSecond},
       {0x20, 2, pic_, devices::I8259Pair::kFirst},
       {0xa0, 2, pic_, devices::I8259Pair::kSecond},
       {0x4d0, 2, pic_, devices::I8259Pair::kEdgeLevel},
       {0x40, 4, pit_, devices::I8254::kCounters},
+      {0x60, 1, i8042_, 0},
+      {0x64, 1, i8042_, 1},
       {0x61, 1, pit_, devices::I8254::kPortB},
       {0x70, 4, rtc_},
       {0x80, 1, post_},
+      {0x92, 1, port92_},
       {0xb2, 2, pm_.apm_ports()},
       {0x510, devices::FwCfg::kIoSize, fw_cfg_},
       {0xcf8, 8, pci_config_},
       {0xafe0, devices::Piix4Pm::kGpeBytes, pm_.gpe_ports()},
   }));
   TRY(memory_->memory().map_io(Gpa{kIoApicBase}, devices::IoApic::kIoSize, ioapic_));
+  if (hpet_) TRY(memory_->memory().map_io(Gpa{kHpetBase}, devices::Hpet::kIoSize, *hpet_));
   TRY(apics_.map(memory_->memory()));
   TRY(add_serial_ports(config));
   if (config.debugcon != nullptr) {
@@ -87,6 +112,20 @@ Result<> PcBoard::assemble(const PcConfig& config) {
   fill_firmware_config(config);
   wire_cores();
   return {};
+}
+
+std::unique_ptr<devices::Hpet> PcBoard::make_hpet(const PcConfig& config) {
+  if (!config.hpet) return nullptr;
+  return std::make_unique<devices::Hpet>(devices::Hpet::Wiring{
+      .clock = wiring_.virtual_clock,
+      .gsi = &ioapic_,
+      .irq0 = isa_irq(kTimerIrq),
+      .irq8 = isa_irq(kRtcIrq),
+      .message = [this](uint64_t address, uint32_t data) { pci_.send_message(address, data); }});
+}
+
+bus::IrqLine PcBoard::timer_irq(unsigned hpet_pin, unsigned isa) {
+  return hpet_ ? bus::IrqLine(*hpet_, hpet_pin) : isa_irq(isa);
 }
 
 Result<> PcBoard::map_ports(std::span<const PortRange> table) {
@@ -151,7 +190,7 @@ void PcBoard::reset() {
   memory_->smm_memory().begin();
   memory_->restore_bios();
   for (bus::Device* device : devices_) device->reset(bus::ResetKind::Cold);
-  cpus_.reset();
+  cpus_.set_a20(true);
   // Firmware that finds SMIs by APM already enabled leaves SMM alone.
   if (!config_smm_) pm_.set_config8(kDeviceActivityB + 3, kApmcEnable);
   memory_->smm_memory().commit();
@@ -169,6 +208,6 @@ void PcBoard::state(bus::StateVisitor& v) {
 // To the first vCPU only: firmware of this board prepares no other for SMM.
 void PcBoard::raise_smi() { cpus_.signal(0, cpu::pending::kSmi); }
 
-void PcBoard::raise_nmi() { cpus_.signal_all(cpu::pending::kNmi); }
+void PcBoard::raise_nmi() { apics_.pulse_nmi(); }
 
 }  // namespace rhea::machine

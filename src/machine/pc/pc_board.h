@@ -16,11 +16,14 @@
 #include "devices/bridge/i440fx.h"
 #include "devices/bridge/piix3.h"
 #include "devices/bridge/piix4_pm.h"
+#include "devices/dma/i8237.h"
+#include "devices/input/i8042.h"
 #include "devices/irq/i8259.h"
 #include "devices/irq/ioapic.h"
 #include "devices/misc/debug_ports.h"
 #include "devices/misc/fw_cfg.h"
 #include "devices/serial/uart16550.h"
+#include "devices/timer/hpet.h"
 #include "devices/timer/i8254.h"
 #include "devices/timer/mc146818.h"
 #include "machine/board.h"
@@ -57,6 +60,8 @@ class PcBoard final : public Board, private devices::PowerListener {
   // Any input of the I/O APIC (0..23); below 16 also an ISA interrupt.
   bus::IrqSink& interrupts() { return interrupts_; }
   bus::ApicBus& apics() { return apics_; }
+  devices::AtKeyboard& keyboard() { return i8042_.keyboard(); }
+  devices::Ps2Mouse& mouse() { return i8042_.mouse(); }
   void press_power_button() { pm_.press_power_button(); }
   void raise_nmi();
 
@@ -81,6 +86,9 @@ class PcBoard final : public Board, private devices::PowerListener {
   void fill_firmware_config(const PcConfig& config);
   void wire_cores();
   bus::IrqLine isa_irq(unsigned number) { return {interrupts_, number}; }
+  std::unique_ptr<devices::Hpet> make_hpet(const PcConfig& config);
+  // The lines of the 8254 and the clock: through the HPET, which may take their place.
+  bus::IrqLine timer_irq(unsigned hpet_pin, unsigned isa);
   template <class T>
   T& own(std::unique_ptr<T> device);
 
@@ -106,8 +114,12 @@ class PcBoard final : public Board, private devices::PowerListener {
   bus::pci::ConfigMechanism1 pci_config_;
   devices::I440fx host_bridge_;
   devices::Piix4Pm pm_;
+  std::unique_ptr<devices::Hpet> hpet_;
+  devices::I8042 i8042_;
+  devices::Port92 port92_;
   devices::I8254 pit_;
   devices::Mc146818 rtc_;
+  devices::I8237Pair dma_;
   devices::FwCfg fw_cfg_;
   devices::PostPort post_;
   std::vector<std::unique_ptr<bus::Device>> owned_;
