@@ -1,5 +1,5 @@
-// Interrupt messages between I/O APICs, MSI senders and local APICs (Intel SDM volume 3, chapter 11; 11.11 for the
-// message-signalled form), and the few wires that a local APIC shares with the rest of the board.
+// Interrupt messages between I/O APICs, MSI senders and local APICs (Intel SDM volume 3, chapter 11; 11.11
+// for the message-signalled form), and the few wires that a local APIC shares with the rest of the board.
 //
 // Threading: any thread; the receivers synchronise for themselves.
 #pragma once

@@ -10,7 +10,8 @@ namespace rhea::bus {
 
 enum class ResetKind { Cold, Warm };
 
-// Named, typed fields. Saving, loading, reset checks and debug dumps are all visitors over the same description.
+// Named, typed fields. Saving, loading, reset checks and debug dumps are all visitors over the same
+// description.
 class StateVisitor {
  public:
   virtual ~StateVisitor() = default;
@@ -18,7 +19,8 @@ class StateVisitor {
   virtual void bytes(std::string_view name, std::span<uint8_t> value) = 0;
   virtual void enter(std::string_view name) = 0;
   virtual void leave() = 0;
-  // True when fields are being overwritten: a device then renews what it derives from them (mappings, timers).
+  // True when fields are being overwritten: a device then renews what it derives from them (mappings,
+  // timers).
   virtual bool loading() const { return false; }
 
   template <class T>

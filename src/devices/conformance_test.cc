@@ -1,6 +1,6 @@
-// What every device must do, whatever it is: a reset leaves nothing of the past, saved state comes back as it was,
-// no access and no loaded state harms the host, and without the clock nothing happens. Every device is listed once,
-// at the end. (The local APIC has no handler of its own and is tested beside its code.)
+// What every device must do, whatever it is: a reset leaves nothing of the past, saved state comes back as it
+// was, no access and no loaded state harms the host, and without the clock nothing happens. Every device is
+// listed once, at the end. (The local APIC has no handler of its own and is tested beside its code.)
 #include <gtest/gtest.h>
 
 #include <functional>
@@ -66,7 +66,8 @@ class Loader final : public bus::StateVisitor {
   }
   void bytes(std::string_view, std::span<uint8_t> value) override {
     const auto& saved = from_.blobs.at(next_blob_++);
-    for (size_t i = 0; i < value.size(); ++i) value[i] = noise_ == nullptr ? saved.at(i) : static_cast<uint8_t>((*noise_)());
+    for (size_t i = 0; i < value.size(); ++i)
+      value[i] = noise_ == nullptr ? saved.at(i) : static_cast<uint8_t>((*noise_)());
   }
   void enter(std::string_view) override {}
   void leave() override {}
@@ -129,7 +130,9 @@ struct Entry {
   std::function<Specimen(World&)> make;
 };
 
-void PrintTo(const Entry& entry, std::ostream* out) { *out << entry.name; }
+void PrintTo(const Entry& entry, std::ostream* out) {
+  *out << entry.name;
+}
 
 template <class T>
 Specimen with(std::unique_ptr<T> device, uint64_t size) {
@@ -216,7 +219,9 @@ TEST_P(Conformance, saved_state_comes_back_after_a_disturbance) {
   }
 }
 
-TEST_P(Conformance, any_access_is_survived) { disturb(20'000); }
+TEST_P(Conformance, any_access_is_survived) {
+  disturb(20'000);
+}
 
 TEST_P(Conformance, every_offset_and_size_is_survived) {
   for (const Region& region : specimen.regions) {
@@ -250,10 +255,12 @@ TEST_P(Conformance, nothing_happens_without_the_clock) {
 
 std::vector<Entry> entries() {
   return {
-      {"i440fx", [](World& w) { return on_bus(w, std::make_unique<I440fx>(I440fx::Wiring{.board = &w.nowhere})); }},
+      {"i440fx",
+       [](World& w) { return on_bus(w, std::make_unique<I440fx>(I440fx::Wiring{.board = &w.nowhere})); }},
       {"piix3",
        [](World& w) {
-         Specimen s = on_bus(w, std::make_unique<Piix3>(Piix3::Wiring{.isa = &w.nowhere, .reset = [](bool) {}}));
+         Specimen s =
+             on_bus(w, std::make_unique<Piix3>(Piix3::Wiring{.isa = &w.nowhere, .reset = [](bool) {}}));
          auto* piix3 = static_cast<Piix3*>(s.device.get());
          s.regions = {{piix3, 1}};
          s.poke = [piix3](uint64_t v) { piix3->set_irq(v % 4, v / 4 % 2 != 0); };
@@ -261,8 +268,8 @@ std::vector<Entry> entries() {
        }},
       {"piix4_pm",
        [](World& w) {
-         Specimen s = on_bus(w, std::make_unique<Piix4Pm>(
-                                    Piix4Pm::Wiring{.clock = w.clock, .sci = w.line(), .machine = &w.nowhere}));
+         Specimen s = on_bus(w, std::make_unique<Piix4Pm>(Piix4Pm::Wiring{
+                                    .clock = w.clock, .sci = w.line(), .machine = &w.nowhere}));
          auto* pm = static_cast<Piix4Pm*>(s.device.get());
          s.regions = {{&pm->apm_ports(), 2}, {&pm->gpe_ports(), Piix4Pm::kGpeBytes}, {&pm->smbus(), 64}};
          s.poke = [pm](uint64_t v) { v % 2 == 0 ? pm->press_power_button() : pm->raise_gpe(v / 2 % 16); };
@@ -272,7 +279,9 @@ std::vector<Entry> entries() {
        [](World& w) { return on_bus(w, std::make_unique<bus::pci::PciBridge>(w.bus.wiring())); }},
       {"config_mechanism1",
        [](World& w) {
-         return with(std::make_unique<bus::pci::ConfigMechanism1>(bus::pci::ConfigMechanism1::Wiring{.root = w.bus}), 8);
+         return with(
+             std::make_unique<bus::pci::ConfigMechanism1>(bus::pci::ConfigMechanism1::Wiring{.root = w.bus}),
+             8);
        }},
       {"i8259",
        [](World& w) {
@@ -300,9 +309,10 @@ std::vector<Entry> entries() {
        }},
       {"mc146818",
        [](World& w) {
-         return with(std::make_unique<Mc146818>(Mc146818::Wiring{
-                         .clock = w.clock, .irq8 = w.line(), .base_seconds = 1'700'000'000, .nmi_mask = [](bool) {}}),
-                     4);
+         return with(
+             std::make_unique<Mc146818>(Mc146818::Wiring{
+                 .clock = w.clock, .irq8 = w.line(), .base_seconds = 1'700'000'000, .nmi_mask = [](bool) {}}),
+             4);
        }},
       {"hpet",
        [](World& w) {
@@ -348,7 +358,8 @@ std::vector<Entry> entries() {
        }},
       {"i8237",
        [](World& w) {
-         Specimen s = with(std::make_unique<I8237Pair>(I8237Pair::Wiring{.memory = w.memory}), I8237Pair::kIoSize);
+         Specimen s =
+             with(std::make_unique<I8237Pair>(I8237Pair::Wiring{.memory = w.memory}), I8237Pair::kIoSize);
          auto* dma = static_cast<I8237Pair*>(s.device.get());
          s.poke = [dma](uint64_t v) {
            const uint8_t bytes[64] = {};

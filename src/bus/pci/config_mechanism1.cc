@@ -40,7 +40,8 @@ void ConfigMechanism1::io_write(uint64_t offset, unsigned size, uint64_t value) 
   }
   if (!selected(offset, size)) return;
   const unsigned reg = (address_ & 0xfc) + static_cast<unsigned>(offset - kData);
-  wiring_.root.config_write((address_ >> 16) & 0xff, (address_ >> 8) & 0xff, reg, size, static_cast<uint32_t>(value));
+  wiring_.root.config_write((address_ >> 16) & 0xff, (address_ >> 8) & 0xff, reg, size,
+                            static_cast<uint32_t>(value));
 }
 
 }  // namespace rhea::bus::pci

@@ -1,5 +1,6 @@
-// PCI configuration mechanism #1: CONFIG_ADDRESS at 0xCF8 and CONFIG_DATA at 0xCFC. Handler offsets 0..7 are those
-// ports. Byte accesses to offset 1 are the reset control register of PIIX-like south bridges, which shares them.
+// PCI configuration mechanism #1: CONFIG_ADDRESS at 0xCF8 and CONFIG_DATA at 0xCFC. Handler offsets 0..7 are
+// those ports. Byte accesses to offset 1 are the reset control register of PIIX-like south bridges, which
+// shares them.
 //
 // PCI Local Bus Specification 3.0, 3.2.2.3.2. Caller holds the machine lock.
 #pragma once

@@ -18,7 +18,8 @@ constexpr unsigned kVectorControl = 3;  // dword of an entry
 
 uint64_t load_bytes(const std::vector<uint8_t>& from, uint64_t offset, unsigned size) {
   uint64_t value = 0;
-  for (unsigned i = 0; i < size && offset + i < from.size(); ++i) value |= uint64_t{from[offset + i]} << (8 * i);
+  for (unsigned i = 0; i < size && offset + i < from.size(); ++i)
+    value |= uint64_t{from[offset + i]} << (8 * i);
   return value;
 }
 
@@ -40,9 +41,13 @@ Msi::Msi(PciFunction& function, unsigned offset, const Options& options)
   function.define32(pending_at(), 0);
 }
 
-unsigned Msi::size() const { return (options_.wide ? 14u : 10u) + (options_.maskable ? 10u : 0u); }
+unsigned Msi::size() const {
+  return (options_.wide ? 14u : 10u) + (options_.maskable ? 10u : 0u);
+}
 
-bool Msi::enabled() const { return (function_.config16(offset_ + 2) & kMsiEnable) != 0; }
+bool Msi::enabled() const {
+  return (function_.config16(offset_ + 2) & kMsiEnable) != 0;
+}
 
 void Msi::send(unsigned vector) {
   uint64_t address = function_.config32(offset_ + 4);
@@ -87,14 +92,17 @@ Msix::Msix(PciFunction& function, unsigned offset, unsigned vectors, const Place
   reset();
 }
 
-bool Msix::enabled() const { return (function_.config16(offset_ + 2) & kMsixEnable) != 0; }
+bool Msix::enabled() const {
+  return (function_.config16(offset_ + 2) & kMsixEnable) != 0;
+}
 
 uint32_t Msix::entry(unsigned vector, unsigned dword) const {
   return static_cast<uint32_t>(load_bytes(table_, uint64_t{vector} * kMsixEntry + 4 * dword, 4));
 }
 
 bool Msix::masked(unsigned vector) const {
-  return (function_.config16(offset_ + 2) & kMsixFunctionMask) != 0 || (entry(vector, kVectorControl) & 1) != 0;
+  return (function_.config16(offset_ + 2) & kMsixFunctionMask) != 0 ||
+         (entry(vector, kVectorControl) & 1) != 0;
 }
 
 void Msix::notify(unsigned vector) {

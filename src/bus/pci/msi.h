@@ -1,5 +1,5 @@
-// Message-signalled interrupts of a PCI function: the MSI capability, and the MSI-X capability with its table and
-// pending bits. A message is a dword write that the function makes as bus master.
+// Message-signalled interrupts of a PCI function: the MSI capability, and the MSI-X capability with its table
+// and pending bits. A message is a dword write that the function makes as bus master.
 //
 // PCI Local Bus Specification 3.0, 6.8.1 (MSI) and 6.8.2 (MSI-X). Caller holds the machine lock.
 #pragma once
@@ -44,10 +44,11 @@ class Msix final : public memory::IoHandler {
  public:
   struct Placement {
     unsigned bar;
-    uint32_t table;    // offsets of table and pending bits in the BAR, 8-byte aligned
+    uint32_t table;  // offsets of table and pending bits in the BAR, 8-byte aligned
     uint32_t pending;
   };
-  // vectors is 1..2048. The owner maps this handler's offset 0 at the table and pending_offset() at the pending bits.
+  // vectors is 1..2048. The owner maps this handler's offset 0 at the table and pending_offset() at the
+  // pending bits.
   Msix(PciFunction& function, unsigned offset, unsigned vectors, const Placement& placement);
 
   bool enabled() const;

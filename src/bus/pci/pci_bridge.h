@@ -1,5 +1,5 @@
-// A PCI-to-PCI bridge (type 1 header): bus numbers, the I/O, memory and prefetchable windows that decide what of
-// the secondary side is reachable, and the rotation of interrupt pins.
+// A PCI-to-PCI bridge (type 1 header): bus numbers, the I/O, memory and prefetchable windows that decide what
+// of the secondary side is reachable, and the rotation of interrupt pins.
 //
 // PCI-to-PCI Bridge Architecture Specification 1.2, chapters 3, 4 and 9. Missing: secondary discard timers,
 // VGA and ISA modes of the bridge control register. Caller holds the machine lock.

@@ -24,7 +24,8 @@ void PciBus::detach(PciFunction& function) {
 std::optional<unsigned> PciBus::free_slot(unsigned first) const {
   for (unsigned slot = first; slot < 32; ++slot) {
     bool free = true;
-    for (unsigned function = 0; function < 8; ++function) free = free && functions_[devfn_of(slot, function)] == nullptr;
+    for (unsigned function = 0; function < 8; ++function)
+      free = free && functions_[devfn_of(slot, function)] == nullptr;
     if (free) return slot;
   }
   return std::nullopt;

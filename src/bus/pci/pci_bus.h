@@ -1,5 +1,5 @@
-// One PCI bus segment behind a host bridge or a PCI-to-PCI bridge: the functions on it, configuration cycles by
-// bus number, and the routing of interrupt pins up to the host bridge.
+// One PCI bus segment behind a host bridge or a PCI-to-PCI bridge: the functions on it, configuration cycles
+// by bus number, and the routing of interrupt pins up to the host bridge.
 //
 // PCI Local Bus Specification 3.0, 3.2.2.3 (configuration) and 2.2.6 (interrupt pins); PCI-to-PCI Bridge
 // Architecture 1.2, 9.1 (pins are rotated by the slot number behind bridges). Caller holds the machine lock.
@@ -17,7 +17,9 @@ namespace rhea::bus::pci {
 
 class PciBridge;
 
-constexpr unsigned devfn_of(unsigned slot, unsigned function) { return slot << 3 | function; }
+constexpr unsigned devfn_of(unsigned slot, unsigned function) {
+  return slot << 3 | function;
+}
 
 class PciBus {
  public:

@@ -7,20 +7,24 @@ namespace rhea::bus::pci {
 
 namespace {
 
-// Fixed devices of the board (I/O APIC, BIOS ROM, ISA ports) and RAM win over whatever a guest puts on top of them.
+// Fixed devices of the board (I/O APIC, BIOS ROM, ISA ports) and RAM win over whatever a guest puts on top of
+// them.
 constexpr int kBarPriority = -1;
 
 constexpr uint32_t kRomEnable = 1;
 
-bool is_wide(BarKind kind) { return kind == BarKind::Memory64 || kind == BarKind::Prefetch64; }
+bool is_wide(BarKind kind) {
+  return kind == BarKind::Memory64 || kind == BarKind::Prefetch64;
+}
 
 }  // namespace
 
 PciFunction::PciFunction(const Identity& identity) {
   define16(kVendorId, identity.vendor);
   define16(kDeviceId, identity.device);
-  define16(kCommand, 0,
-           kCommandIo | kCommandMemory | kCommandMaster | kCommandParity | kCommandSerr | kCommandIntxDisable);
+  define16(
+      kCommand, 0,
+      kCommandIo | kCommandMemory | kCommandMaster | kCommandParity | kCommandSerr | kCommandIntxDisable);
   define_clear16(kStatus, kStatusErrors);
   define8(kRevisionId, identity.revision);
   define8(kClassCode, static_cast<uint8_t>(identity.class_code));
@@ -174,7 +178,8 @@ unsigned PciFunction::bar_register(unsigned index) const {
 }
 
 void PciFunction::define_bar(unsigned index, BarKind kind, uint64_t size) {
-  CHECK(index < kBars && !bars_[index].used && (size & (size - 1)) == 0 && size >= (kind == BarKind::Io ? 4 : 16));
+  CHECK(index < kBars && !bars_[index].used && (size & (size - 1)) == 0 &&
+        size >= (kind == BarKind::Io ? 4 : 16));
   CHECK(!is_wide(kind) || index + 1 < kRomBar);
   bars_[index].used = true;
   bars_[index].kind = kind;

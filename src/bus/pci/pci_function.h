@@ -1,5 +1,5 @@
-// One PCI function: its configuration space (type 0 or 1 header), base address registers that map handlers into the
-// address spaces as the guest programs them, capabilities, INTx and DMA.
+// One PCI function: its configuration space (type 0 or 1 header), base address registers that map handlers
+// into the address spaces as the guest programs them, capabilities, INTx and DMA.
 //
 // PCI Local Bus Specification 3.0, chapter 6. Missing: power management, VPD, PCIe extended space, BIST.
 // Caller holds the machine lock.

@@ -1,5 +1,5 @@
-// PCI Local Bus Specification 3.0, chapter 6: configuration space, and appendix D: class codes. PCI-to-PCI Bridge
-// Architecture 1.2, 3.2: the type 1 header.
+// PCI Local Bus Specification 3.0, chapter 6: configuration space, and appendix D: class codes. PCI-to-PCI
+// Bridge Architecture 1.2, 3.2: the type 1 header.
 #pragma once
 
 #include <cstdint>
@@ -51,8 +51,9 @@ enum Register : unsigned {
 inline constexpr uint16_t kCommandIo = 0x0001, kCommandMemory = 0x0002, kCommandMaster = 0x0004,
                           kCommandParity = 0x0040, kCommandSerr = 0x0100, kCommandIntxDisable = 0x0400;
 // 6.2.3.
-inline constexpr uint16_t kStatusInterrupt = 0x0008, kStatusCapabilities = 0x0010, kStatusFastBackToBack = 0x0080,
-                          kStatusDevselMedium = 0x0200, kStatusErrors = 0xf900;
+inline constexpr uint16_t kStatusInterrupt = 0x0008, kStatusCapabilities = 0x0010,
+                          kStatusFastBackToBack = 0x0080, kStatusDevselMedium = 0x0200,
+                          kStatusErrors = 0xf900;
 
 // Appendix H.
 inline constexpr uint8_t kCapMsi = 0x05, kCapMsix = 0x11;

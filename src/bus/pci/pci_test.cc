@@ -75,7 +75,9 @@ class PciTest : public testing::Test {
   }
 };
 
-TEST_F(PciTest, absent_functions_read_all_ones) { EXPECT_EQ(read32(7, 0), 0xffffffffu); }
+TEST_F(PciTest, absent_functions_read_all_ones) {
+  EXPECT_EQ(read32(7, 0), 0xffffffffu);
+}
 
 TEST_F(PciTest, identity_is_read_by_dword_word_and_byte) {
   Card card;

@@ -17,13 +17,15 @@ constexpr uint8_t kSmramWritable = kOpen | kClosed | kLock | kEnable;
 }  // namespace
 
 I440fx::I440fx(const Wiring& wiring)
-    : PciFunction({.vendor = 0x8086, .device = 0x1237, .revision = 2, .class_code = 0x060000}), wiring_(wiring) {
+    : PciFunction({.vendor = 0x8086, .device = 0x1237, .revision = 2, .class_code = 0x060000}),
+      wiring_(wiring) {
   using namespace bus::pci;
   // 3.2.3: memory and bus master cannot be turned off.
   define16(kCommand, kCommandMemory | kCommandMaster, kCommandSerr | kCommandParity);
   define16(kStatus, kStatusFastBackToBack | kStatusDevselMedium);
   define8(kLatencyTimer, 0, 0xf8);
-  for (unsigned offset = 0x50; offset < 0x59; ++offset) define8(offset, 0, 0xff);  // PMC configuration, timing
+  for (unsigned offset = 0x50; offset < 0x59; ++offset)
+    define8(offset, 0, 0xff);  // PMC configuration, timing
   for (unsigned offset = kPam0; offset <= kPam6; ++offset) define8(offset, 0, offset == kPam0 ? 0x30 : 0x33);
   for (unsigned offset = 0x60; offset < 0x68; ++offset) define8(offset, 0, 0xff);  // DRAM row boundaries
   define8(kSmram, kBaseSegment, kSmramWritable);

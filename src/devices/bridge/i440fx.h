@@ -1,8 +1,8 @@
-// The host bridge of the 82441FX (PMC, 440FX): function 0:0.0 of the "pc" board, with the programmable attribute
-// map (which parts of 0xC0000..0xFFFFF are RAM for reads and for writes) and SMRAM control.
+// The host bridge of the 82441FX (PMC, 440FX): function 0:0.0 of the "pc" board, with the programmable
+// attribute map (which parts of 0xC0000..0xFFFFF are RAM for reads and for writes) and SMRAM control.
 //
-// Intel 290549-001: 3.2.17 PAM registers, 3.2.24 SMRAM. Missing: DRAM timing and error registers (held, without
-// effect), bus arbitration. Caller holds the machine lock.
+// Intel 290549-001: 3.2.17 PAM registers, 3.2.24 SMRAM. Missing: DRAM timing and error registers (held,
+// without effect), bus arbitration. Caller holds the machine lock.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +17,8 @@ class I440fxListener {
   virtual ~I440fxListener() = default;
   // [start, start + size): whether reads and writes go to RAM (else to the bus, where the BIOS ROM is).
   virtual void pam_changed(uint32_t start, uint32_t size, bool read_ram, bool write_ram) = 0;
-  // Compatible SMRAM at 0xA0000..0xBFFFF. enabled: it is there for SMM code; open: for everybody; closed: SMM data
-  // accesses go to the bus although code fetches do not.
+  // Compatible SMRAM at 0xA0000..0xBFFFF. enabled: it is there for SMM code; open: for everybody; closed: SMM
+  // data accesses go to the bus although code fetches do not.
   virtual void smram_changed(bool enabled, bool open, bool closed) = 0;
 };
 

@@ -23,7 +23,7 @@ Piix3::Piix3(Wiring wiring)
   using namespace bus::pci;
   define16(kCommand, kCommandIo | kCommandMemory | kCommandMaster, kCommandSerr);
   define16(kStatus, kStatusDevselMedium);
-  define8(0x4c, 0x4d, 0xff);      // ISA I/O recovery timer
+  define8(0x4c, 0x4d, 0xff);       // ISA I/O recovery timer
   define16(0x4e, 0x0003, 0xffff);  // X-bus chip select
   for (unsigned i = 0; i < 4; ++i) define8(kPirqRoute + i, kRouteOff, kRouteBits);
   define8(0x69, 0x02, 0xff);       // top of memory
@@ -85,7 +85,9 @@ void Piix3::config_written(unsigned offset, unsigned size) {
   if (offset < kPirqRoute + 4 && offset + size > kPirqRoute) drive();
 }
 
-uint64_t Piix3::io_read(uint64_t, unsigned) { return reset_control_; }
+uint64_t Piix3::io_read(uint64_t, unsigned) {
+  return reset_control_;
+}
 
 void Piix3::io_write(uint64_t, unsigned, uint64_t value) {
   const uint8_t before = reset_control_;

@@ -1,9 +1,9 @@
-// The ISA bridge function of the 82371SB (PIIX3): steers the four PCI interrupt lines to ISA interrupts, and holds
-// the reset control register at port 0xCF9 (handler offset 0). The edge/level registers at 0x4D0 live with the
-// 8259 pair, which they belong to.
+// The ISA bridge function of the 82371SB (PIIX3): steers the four PCI interrupt lines to ISA interrupts, and
+// holds the reset control register at port 0xCF9 (handler offset 0). The edge/level registers at 0x4D0 live
+// with the 8259 pair, which they belong to.
 //
-// Intel 290550-002: 2.2 (configuration registers of function 0), 2.5.1.2 (RC). Missing: X-bus chip selects, ISA
-// aliases and MBIRQ0 have no effect. Caller holds the machine lock.
+// Intel 290550-002: 2.2 (configuration registers of function 0), 2.5.1.2 (RC). Missing: X-bus chip selects,
+// ISA aliases and MBIRQ0 have no effect. Caller holds the machine lock.
 #pragma once
 
 #include <array>
@@ -19,7 +19,7 @@ namespace rhea::devices {
 class Piix3 final : public bus::pci::PciFunction, public bus::IrqSink, public memory::IoHandler {
  public:
   struct Wiring {
-    bus::IrqSink* isa = nullptr;         // pins 0..15
+    bus::IrqSink* isa = nullptr;           // pins 0..15
     std::function<void(bool hard)> reset;  // the guest asks for a reset of the machine
   };
   explicit Piix3(Wiring wiring);

@@ -1,7 +1,6 @@
 #include "devices/bridge/piix4_pm.h"
 
 #include "bus/pci/pci_bus.h"
-
 #include "devices/bridge/acpi_timer.h"
 
 namespace rhea::devices {
@@ -9,13 +8,15 @@ namespace rhea::devices {
 namespace {
 
 // Configuration space, 7.1.
-constexpr unsigned kPmBase = 0x40, kDeviceActivityB = 0x58, kPmMisc = 0x80, kSmbusBase = 0x90, kSmbusConfig = 0xd2;
+constexpr unsigned kPmBase = 0x40, kDeviceActivityB = 0x58, kPmMisc = 0x80, kSmbusBase = 0x90,
+                   kSmbusConfig = 0xd2;
 constexpr uint32_t kApmEnable = 1u << 25;  // in DEVACTB: a write to port 0xB2 raises an SMI
 
 // I/O registers, 7.2.
 constexpr unsigned kStatus = 0, kEnable = 2, kControl = 4, kTimer = 8;
 // ACPI 4.8.3.1.
-constexpr uint16_t kTimerEvent = 0x0001, kGlobalEvent = 0x0020, kPowerButton = 0x0100, kRtc = 0x0400, kWake = 0x8000;
+constexpr uint16_t kTimerEvent = 0x0001, kGlobalEvent = 0x0020, kPowerButton = 0x0100, kRtc = 0x0400,
+                   kWake = 0x8000;
 constexpr uint16_t kStatusBits = kTimerEvent | 0x0010 | kGlobalEvent | kPowerButton | kRtc | kWake;
 constexpr uint16_t kEnableBits = kTimerEvent | kGlobalEvent | kPowerButton | kRtc;
 // ACPI 4.8.3.2.
@@ -29,7 +30,8 @@ constexpr uint8_t kAcpiEnable = 0xf1, kAcpiDisable = 0xf0;
 }  // namespace
 
 Piix4Pm::Piix4Pm(const Wiring& wiring)
-    : PciFunction({.vendor = 0x8086, .device = 0x7113, .revision = 3, .class_code = 0x068000, .interrupt_pin = 1}),
+    : PciFunction(
+          {.vendor = 0x8086, .device = 0x7113, .revision = 3, .class_code = 0x068000, .interrupt_pin = 1}),
       wiring_(wiring) {
   using namespace bus::pci;
   define16(kCommand, 0, kCommandIo | kCommandMaster);
@@ -105,7 +107,8 @@ void Piix4Pm::catch_up() {
 
 void Piix4Pm::update() {
   bool level = (status_ & enable_ & kEnableBits) != 0;
-  for (unsigned i = 0; i < kGpeBytes / 2; ++i) level = level || (gpe_bytes_[i] & gpe_bytes_[i + kGpeBytes / 2]) != 0;
+  for (unsigned i = 0; i < kGpeBytes / 2; ++i)
+    level = level || (gpe_bytes_[i] & gpe_bytes_[i + kGpeBytes / 2]) != 0;
   wiring_.sci.set(level && (control_ & kSciEnable) != 0);
   if ((enable_ & kTimerEvent) != 0 && (status_ & kTimerEvent) == 0)
     timer_->arm(acpi_timer::time_of((seen_half_ + 1) * acpi_timer::kHalf));
@@ -207,7 +210,8 @@ void Piix4Pm::apm_written(uint8_t command) {
   if (command == kAcpiEnable) control_ |= kSciEnable;
   if (command == kAcpiDisable) control_ = static_cast<uint16_t>(control_ & ~kSciEnable);
   update();
-  if ((config32(kDeviceActivityB) & kApmEnable) != 0 && wiring_.machine != nullptr) wiring_.machine->raise_smi();
+  if ((config32(kDeviceActivityB) & kApmEnable) != 0 && wiring_.machine != nullptr)
+    wiring_.machine->raise_smi();
 }
 
 uint64_t Piix4Pm::Gpe::io_read(uint64_t offset, unsigned) {

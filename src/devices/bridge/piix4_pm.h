@@ -1,9 +1,10 @@
-// The power management function of the 82371AB (PIIX4): ACPI fixed event and control registers, PM timer, GPE0 as
-// the "pc" board places it, the APM ports that raise SMIs, and the SMBus host controller.
+// The power management function of the 82371AB (PIIX4): ACPI fixed event and control registers, PM timer,
+// GPE0 as the "pc" board places it, the APM ports that raise SMIs, and the SMBus host controller.
 //
 // Intel 290562-001: 7.1 (PCI configuration of function 3), 7.2 (power management I/O), 7.3 (SMBus); ACPI 6.4,
-// 4.8.3 (fixed registers) and 4.8.4.1 (general-purpose events). GPE0 at 0xAFE0 is the board's, not the chip's.
-// Missing: throttling, device monitors, global standby timer, SMI sources other than APM. Machine lock held.
+// 4.8.3 (fixed registers) and 4.8.4.1 (general-purpose events). GPE0 at 0xAFE0 is the board's, not the
+// chip's. Missing: throttling, device monitors, global standby timer, SMI sources other than APM. Machine
+// lock held.
 #pragma once
 
 #include <array>
@@ -47,8 +48,8 @@ class Piix4Pm final : public bus::pci::PciFunction {
   SmbusHost& smbus() { return smbus_; }
 
   void press_power_button();
-  void wake();                        // from suspend: wake status, by the power button
-  void raise_gpe(unsigned event);     // 0..15
+  void wake();                     // from suspend: wake status, by the power button
+  void raise_gpe(unsigned event);  // 0..15
   static constexpr unsigned kGpeBytes = 4;
 
  protected:
@@ -86,8 +87,8 @@ class Piix4Pm final : public bus::pci::PciFunction {
   void write_byte(unsigned offset, uint8_t value);
   void control_written();
   void apm_written(uint8_t command);
-  void catch_up();   // the timer's status bit
-  void update();     // SCI level and timer
+  void catch_up();  // the timer's status bit
+  void update();    // SCI level and timer
   void place(Window& window, std::optional<uint64_t> at);
 
   Wiring wiring_;

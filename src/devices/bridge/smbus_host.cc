@@ -7,7 +7,16 @@ namespace rhea::devices {
 namespace {
 
 // 7.3.1 .. 7.3.8.
-enum Register : uint64_t { kHostStatus, kSlaveStatus, kHostControl, kHostCommand, kHostAddress, kData0, kData1, kBlock };
+enum Register : uint64_t {
+  kHostStatus,
+  kSlaveStatus,
+  kHostControl,
+  kHostCommand,
+  kHostAddress,
+  kData0,
+  kData1,
+  kBlock
+};
 
 constexpr uint8_t kInterrupt = 0x02, kDeviceError = 0x04, kStatusBits = 0x1e;
 constexpr uint8_t kStart = 0x40, kKill = 0x02;

@@ -1,5 +1,5 @@
-// The SMBus host controller of PIIX4, polled only: quick, byte, byte data, word data and block commands to targets.
-// Handler offsets are those of the register block at SMBBA.
+// The SMBus host controller of PIIX4, polled only: quick, byte, byte data, word data and block commands to
+// targets. Handler offsets are those of the register block at SMBBA.
 //
 // Intel 290562-001, 7.3 (SMBus I/O registers). Missing: the slave side, interrupts at completion.
 // Caller holds the machine lock.

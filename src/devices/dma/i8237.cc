@@ -7,11 +7,20 @@ namespace rhea::devices {
 namespace {
 
 // Registers above the channels' address and count.
-enum Register : unsigned { kCommand = 8, kRequest, kSingleMask, kMode, kClearFlipFlop, kMasterClear, kClearMask,
-                           kAllMask };
+enum Register : unsigned {
+  kCommand = 8,
+  kRequest,
+  kSingleMask,
+  kMode,
+  kClearFlipFlop,
+  kMasterClear,
+  kClearMask,
+  kAllMask
+};
 
 constexpr uint8_t kDisabled = 0x04;  // command register
-constexpr uint8_t kAutoInitialize = 0x10, kDecrement = 0x20, kTypeMask = 0x0c, kTypeWrite = 0x04, kTypeRead = 0x08;
+constexpr uint8_t kAutoInitialize = 0x10, kDecrement = 0x20, kTypeMask = 0x0c, kTypeWrite = 0x04,
+                  kTypeRead = 0x08;
 
 // Which page register is which channel's.
 constexpr std::array<uint8_t, 8> kPageOf = {7, 3, 1, 2, 15, 11, 9, 10};
@@ -73,7 +82,9 @@ void I8237Pair::Controller::write(unsigned reg, uint8_t value) {
   }
   switch (reg) {
     case kCommand: command = value; break;
-    case kRequest: requests = static_cast<uint8_t>((value & 4) != 0 ? requests | bit : requests & ~bit); break;
+    case kRequest:
+      requests = static_cast<uint8_t>((value & 4) != 0 ? requests | bit : requests & ~bit);
+      break;
     case kSingleMask: mask = static_cast<uint8_t>((value & 4) != 0 ? mask | bit : mask & ~bit); break;
     case kMode: channels[value & 3].mode = value; break;
     case kClearFlipFlop: high_byte = false; break;
@@ -120,7 +131,8 @@ bool I8237Pair::terminal_count(unsigned channel) const {
   return (controllers_[(channel >> 2) & 1].status >> (channel & 3) & 1) != 0;
 }
 
-size_t I8237Pair::transfer(unsigned channel, size_t bytes, std::span<uint8_t> to, std::span<const uint8_t> from) {
+size_t I8237Pair::transfer(unsigned channel, size_t bytes, std::span<uint8_t> to,
+                           std::span<const uint8_t> from) {
   Controller& owner = controllers_[(channel >> 2) & 1];
   Channel& c = owner.channels[channel & 3];
   const unsigned bit = 1u << (channel & 3);
@@ -130,10 +142,12 @@ size_t I8237Pair::transfer(unsigned channel, size_t bytes, std::span<uint8_t> to
   while (bytes - done >= unit && (owner.mask & bit) == 0 && (owner.command & kDisabled) == 0) {
     // The page gives the address bits above the 16 (or, for words, 17) that the controller counts.
     const uint64_t page = uint64_t{pages_[kPageOf[channel & 7]]} << 16;
-    const uint64_t at = shift == 0 ? page | c.address : (page & ~uint64_t{0x1ffff}) | uint64_t{c.address} << 1;
+    const uint64_t at =
+        shift == 0 ? page | c.address : (page & ~uint64_t{0x1ffff}) | uint64_t{c.address} << 1;
     const uint8_t type = c.mode & kTypeMask;
     if (type == kTypeRead && !to.empty()) static_cast<void>(wiring_.memory.read(at, to.subspan(done, unit)));
-    if (type == kTypeWrite && !from.empty()) static_cast<void>(wiring_.memory.write(at, from.subspan(done, unit)));
+    if (type == kTypeWrite && !from.empty())
+      static_cast<void>(wiring_.memory.write(at, from.subspan(done, unit)));
     done += unit;
     c.address = static_cast<uint16_t>((c.mode & kDecrement) != 0 ? c.address - 1 : c.address + 1);
     if (c.count-- != 0) continue;

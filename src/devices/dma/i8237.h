@@ -1,9 +1,10 @@
-// The two 8237A DMA controllers of a PC with their page registers: channels 0..3 move bytes, 5..7 move words, 4 is
-// the cascade. Handler offsets: 0..15 the first controller (ports 0x00..0x0F), 16..47 the second (0xC0..0xDF), 48..63
-// the page registers (0x80..0x8F; the board may keep 0x80 for POST codes).
+// The two 8237A DMA controllers of a PC with their page registers: channels 0..3 move bytes, 5..7 move words,
+// 4 is the cascade. Handler offsets: 0..15 the first controller (ports 0x00..0x0F), 16..47 the second
+// (0xC0..0xDF), 48..63 the page registers (0x80..0x8F; the board may keep 0x80 for POST codes).
 //
-// Intel 231466-005 (8237A-5): registers, commands, modes; IBM PC AT Technical Reference: page registers. Missing:
-// memory-to-memory transfers, priority and timing modes, which nothing can observe here. Machine lock held.
+// Intel 231466-005 (8237A-5): registers, commands, modes; IBM PC AT Technical Reference: page registers.
+// Missing: memory-to-memory transfers, priority and timing modes, which nothing can observe here. Machine
+// lock held.
 #pragma once
 
 #include <array>
@@ -32,8 +33,8 @@ class I8237Pair final : public bus::Device, public memory::IoHandler {
   void io_write(uint64_t offset, unsigned size, uint64_t value) override;
   memory::IoTraits io_traits() const override { return {.min = 1, .max = 1}; }
 
-  // For devices: move what the channel allows and return the number of bytes; 0 while it is masked. A channel in
-  // verify mode counts without moving.
+  // For devices: move what the channel allows and return the number of bytes; 0 while it is masked. A channel
+  // in verify mode counts without moving.
   size_t from_memory(unsigned channel, std::span<uint8_t> to) { return transfer(channel, to.size(), to, {}); }
   size_t to_memory(unsigned channel, std::span<const uint8_t> from) {
     return transfer(channel, from.size(), {}, from);

@@ -5,9 +5,21 @@ namespace rhea::devices {
 namespace {
 
 enum Command : uint8_t {
-  kIndicators = 0xed, kEcho = 0xee, kScanSet = 0xf0, kIdentify = 0xf2, kTypematic = 0xf3, kEnable = 0xf4,
-  kDisable = 0xf5, kDefaults = 0xf6, kAllTypematic = 0xf7, kAllMakeBreak = 0xfa, kKeyTypematic = 0xfb,
-  kKeyMakeBreak = 0xfc, kKeyMake = 0xfd, kResendLast = 0xfe, kReset = 0xff,
+  kIndicators = 0xed,
+  kEcho = 0xee,
+  kScanSet = 0xf0,
+  kIdentify = 0xf2,
+  kTypematic = 0xf3,
+  kEnable = 0xf4,
+  kDisable = 0xf5,
+  kDefaults = 0xf6,
+  kAllTypematic = 0xf7,
+  kAllMakeBreak = 0xfa,
+  kKeyTypematic = 0xfb,
+  kKeyMakeBreak = 0xfc,
+  kKeyMake = 0xfd,
+  kResendLast = 0xfe,
+  kReset = 0xff,
 };
 
 }  // namespace

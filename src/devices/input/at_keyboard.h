@@ -1,8 +1,8 @@
 // The AT (MF2, 102 keys) keyboard: identification, scan sets, indicators, typematic settings, and keys.
 //
-// IBM PS/2 Hardware Interface Technical Reference, keyboard: commands and scan code sets 1, 2 and 3. Keys are given
-// as set 2 make codes (0xe0 prefixes included). Missing: typematic repeat (the host's keyboard repeats), set 3 keys
-// beyond those that equal set 2. Caller holds the machine lock.
+// IBM PS/2 Hardware Interface Technical Reference, keyboard: commands and scan code sets 1, 2 and 3. Keys are
+// given as set 2 make codes (0xe0 prefixes included). Missing: typematic repeat (the host's keyboard
+// repeats), set 3 keys beyond those that equal set 2. Caller holds the machine lock.
 #pragma once
 
 #include "devices/input/ps2_device.h"

@@ -1,10 +1,10 @@
-// The keyboard controller of a PC AT: a keyboard on its first port and a mouse on its second, with the output port
-// that holds the A20 gate and the processor's reset line. Handler offsets: 0 data (port 0x60), 1 command and status
-// (0x64).
+// The keyboard controller of a PC AT: a keyboard on its first port and a mouse on its second, with the output
+// port that holds the A20 gate and the processor's reset line. Handler offsets: 0 data (port 0x60), 1 command
+// and status (0x64).
 //
-// Intel 8042 as programmed in the IBM PC AT (Technical Reference 6280070, keyboard controller) and PS/2 (Hardware
-// Interface Technical Reference): commands, status, output port. Key codes are translated from set 2 to set 1.
-// Caller holds the machine lock.
+// Intel 8042 as programmed in the IBM PC AT (Technical Reference 6280070, keyboard controller) and PS/2
+// (Hardware Interface Technical Reference): commands, status, output port. Key codes are translated from set
+// 2 to set 1. Caller holds the machine lock.
 #pragma once
 
 #include <array>
@@ -58,7 +58,7 @@ class I8042 final : public bus::Device, public memory::IoHandler {
   std::array<uint8_t, 32> ram_{};  // byte 0 is the command byte
   Source full_ = Source::None;     // whose byte is in the output buffer
   uint8_t output_ = 0;
-  uint8_t waiting_ = 0;            // command that waits for its argument
+  uint8_t waiting_ = 0;  // command that waits for its argument
   uint8_t output_port_ = 0;
   bool last_was_command_ = false, break_next_ = false;
 };

@@ -1,6 +1,7 @@
 // What hangs on a port of the keyboard controller: a PS/2 device that is sent bytes and queues its answers.
 //
-// IBM PS/2 Hardware Interface Technical Reference (1988): keyboard and mouse commands. Caller holds the machine lock.
+// IBM PS/2 Hardware Interface Technical Reference (1988): keyboard and mouse commands. Caller holds the
+// machine lock.
 #pragma once
 
 #include <array>

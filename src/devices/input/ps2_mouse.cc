@@ -7,9 +7,21 @@ namespace rhea::devices {
 namespace {
 
 enum Command : uint8_t {
-  kScaling1 = 0xe6, kScaling2 = 0xe7, kResolution = 0xe8, kStatus = 0xe9, kStream = 0xea, kReadData = 0xeb,
-  kResetWrap = 0xec, kWrap = 0xee, kRemote = 0xf0, kIdentify = 0xf2, kRate = 0xf3, kEnable = 0xf4, kDisable = 0xf5,
-  kDefaults = 0xf6, kReset = 0xff,
+  kScaling1 = 0xe6,
+  kScaling2 = 0xe7,
+  kResolution = 0xe8,
+  kStatus = 0xe9,
+  kStream = 0xea,
+  kReadData = 0xeb,
+  kResetWrap = 0xec,
+  kWrap = 0xee,
+  kRemote = 0xf0,
+  kIdentify = 0xf2,
+  kRate = 0xf3,
+  kEnable = 0xf4,
+  kDisable = 0xf5,
+  kDefaults = 0xf6,
+  kReset = 0xff,
 };
 
 constexpr uint8_t kWheelId = 3, kFiveButtonId = 4;
@@ -78,7 +90,8 @@ void Ps2Mouse::argument(uint8_t byte) {
 
 void Ps2Mouse::report_status() {
   const unsigned buttons = (buttons_ & 1u) << 2 | (buttons_ & 4u) >> 1 | (buttons_ & 2u) >> 1;
-  answer(static_cast<uint8_t>((remote_ ? 0x40 : 0) | (reporting_ ? 0x20 : 0) | (scaling_ ? 0x10 : 0) | buttons));
+  answer(
+      static_cast<uint8_t>((remote_ ? 0x40 : 0) | (reporting_ ? 0x20 : 0) | (scaling_ ? 0x10 : 0) | buttons));
   answer(resolution_);
   answer(rate_);
 }

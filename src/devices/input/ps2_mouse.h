@@ -15,7 +15,8 @@ class Ps2Mouse final : public Ps2Device {
   void reset() override;
   void state(bus::StateVisitor& v) override;
 
-  // Motion in counts, right and up positive; wheel towards the user positive; buttons: 1 left, 2 right, 4 middle.
+  // Motion in counts, right and up positive; wheel towards the user positive; buttons: 1 left, 2 right, 4
+  // middle.
   void move(int dx, int dy, int dz, uint8_t buttons);
 
  private:

@@ -16,7 +16,9 @@ constexpr uint8_t kOcw3 = 0x08, kOcw3EnableSpecialMask = 0x40, kOcw3SpecialMask 
 // 290550 2.5.8: the timer, the keyboard, the cascade, the clock and the coprocessor are always edges.
 constexpr uint8_t kLevelBitsFirst = 0xf8, kLevelBitsSecond = 0xde;
 
-constexpr uint8_t bit(unsigned n) { return static_cast<uint8_t>(1u << n); }
+constexpr uint8_t bit(unsigned n) {
+  return static_cast<uint8_t>(1u << n);
+}
 
 }  // namespace
 
@@ -113,9 +115,9 @@ void I8259Pair::Chip::end(unsigned input, bool rotate) {
 void I8259Pair::Chip::operate2(uint8_t ocw2) {
   const unsigned level = ocw2 & 7;
   const bool rotate = (ocw2 & 0x80) != 0;
-  switch (ocw2 >> 5 & 3) {       // SL, EOI
+  switch (ocw2 >> 5 & 3) {  // SL, EOI
     case 0: rotate_auto = rotate; break;
-    case 1: {                    // non-specific
+    case 1: {  // non-specific
       unsigned in_service = isr;
       if (special_mask) in_service &= ~unsigned{imr};
       if (const auto input = highest(in_service)) end(*input, rotate);
@@ -175,7 +177,9 @@ uint8_t I8259Pair::Chip::read(bool data) {
   return read_isr ? isr : irr;
 }
 
-I8259Pair::I8259Pair(const Wiring& wiring) : wiring_(wiring) { first_.cascade = bit(kCascade); }
+I8259Pair::I8259Pair(const Wiring& wiring) : wiring_(wiring) {
+  first_.cascade = bit(kCascade);
+}
 
 void I8259Pair::reset(bus::ResetKind) {
   for (Chip* chip : {&first_, &second_}) {

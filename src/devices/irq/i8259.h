@@ -1,10 +1,11 @@
 // The two 8259A interrupt controllers of a PC, cascaded at input 2 of the first, with the edge/level control
-// registers that PCI south bridges add. Handler offsets: 0 and 1 the first chip (ports 0x20, 0x21), 2 and 3 the
-// second (0xA0, 0xA1), 4 and 5 the edge/level registers (0x4D0, 0x4D1).
+// registers that PCI south bridges add. Handler offsets: 0 and 1 the first chip (ports 0x20, 0x21), 2 and 3
+// the second (0xA0, 0xA1), 4 and 5 the edge/level registers (0x4D0, 0x4D1).
 //
-// Intel 231468-003 (8259A): initialization and operation command words, poll, rotation, special modes; 290550-002
-// (PIIX3) 2.5.8 for the edge/level registers. Missing: buffered and 8080 mode. Differs: an edge is remembered even
-// when its line falls before the acknowledge, since devices here pulse. Caller holds the machine lock.
+// Intel 231468-003 (8259A): initialization and operation command words, poll, rotation, special modes;
+// 290550-002 (PIIX3) 2.5.8 for the edge/level registers. Missing: buffered and 8080 mode. Differs: an edge is
+// remembered even when its line falls before the acknowledge, since devices here pulse. Caller holds the
+// machine lock.
 #pragma once
 
 #include <array>
@@ -18,7 +19,10 @@
 
 namespace rhea::devices {
 
-class I8259Pair final : public bus::Device, public memory::IoHandler, public bus::IrqSink, public bus::ExtIntSource {
+class I8259Pair final : public bus::Device,
+                        public memory::IoHandler,
+                        public bus::IrqSink,
+                        public bus::ExtIntSource {
  public:
   struct Wiring {
     bus::IrqLine intr;  // to the CPU (or LINT0 of its local APIC)
@@ -47,10 +51,10 @@ class I8259Pair final : public bus::Device, public memory::IoHandler, public bus
     uint8_t lowest = 7;      // the input with the lowest priority
     uint8_t base = 0;
     uint8_t icw3 = 0;
-    uint8_t init_step = 0;   // 0: operating, else the number of the ICW that comes next
+    uint8_t init_step = 0;  // 0: operating, else the number of the ICW that comes next
     bool wants_icw4 = false, single = false, auto_eoi = false, rotate_auto = false;
     bool special_mask = false, fully_nested = false, poll = false, read_isr = false;
-    uint8_t cascade = 0;     // mask of inputs that a second chip drives
+    uint8_t cascade = 0;  // mask of inputs that a second chip drives
 
     void visit(bus::StateVisitor& v, std::string_view name);
     std::optional<unsigned> highest(unsigned requests) const;

@@ -16,11 +16,15 @@ constexpr uint32_t kVersionValue = 0x20 | (IoApic::kPins - 1) << 16;
 constexpr uint64_t kLogical = 1 << 11, kRemoteIrr = 1 << 14, kLevel = 1 << 15, kMasked = 1 << 16;
 constexpr uint64_t kWritable = 0xff0000000001afff;
 
-constexpr bus::DeliveryMode mode_of(uint64_t entry) { return static_cast<bus::DeliveryMode>(entry >> 8 & 7); }
+constexpr bus::DeliveryMode mode_of(uint64_t entry) {
+  return static_cast<bus::DeliveryMode>(entry >> 8 & 7);
+}
 
 }  // namespace
 
-IoApic::IoApic(const Wiring& wiring) : wiring_(wiring) { entries_.fill(kMasked); }
+IoApic::IoApic(const Wiring& wiring) : wiring_(wiring) {
+  entries_.fill(kMasked);
+}
 
 void IoApic::reset(bus::ResetKind) {
   entries_.fill(kMasked);

@@ -1,9 +1,9 @@
-// The I/O APIC: 24 inputs, each with a redirection entry that turns its edges or levels into messages to local
-// APICs.
+// The I/O APIC: 24 inputs, each with a redirection entry that turns its edges or levels into messages to
+// local APICs.
 //
-// Intel 290566-001 (82093AA): 3.1 register access, 3.2 registers, and the EOI register at 0x40 that version 0x20
-// parts (ICH2 onwards, 290687-002, 13.5) add. Inputs are logical: the polarity bit is kept but not applied.
-// Missing: arbitration id changes nothing. Caller holds the machine lock.
+// Intel 290566-001 (82093AA): 3.1 register access, 3.2 registers, and the EOI register at 0x40 that version
+// 0x20 parts (ICH2 onwards, 290687-002, 13.5) add. Inputs are logical: the polarity bit is kept but not
+// applied. Missing: arbitration id changes nothing. Caller holds the machine lock.
 #pragma once
 
 #include <array>
@@ -16,7 +16,10 @@
 
 namespace rhea::devices {
 
-class IoApic final : public bus::Device, public memory::IoHandler, public bus::IrqSink, public bus::EoiListener {
+class IoApic final : public bus::Device,
+                     public memory::IoHandler,
+                     public bus::IrqSink,
+                     public bus::EoiListener {
  public:
   struct Wiring {
     bus::ApicBus& apics;

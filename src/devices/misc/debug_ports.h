@@ -1,8 +1,8 @@
-// Three ports for people: a console that takes bytes without any handshake, one that ends the emulator, and the
-// POST code port.
+// Three ports for people: a console that takes bytes without any handshake, one that ends the emulator, and
+// the POST code port.
 //
-// isa-debugcon and isa-debug-exit as QEMU's manual describes them (the former known from Bochs' port 0xE9). Port
-// 0x80: IBM PC AT Technical Reference, manufacturing checkpoint. Caller holds the machine lock.
+// isa-debugcon and isa-debug-exit as QEMU's manual describes them (the former known from Bochs' port 0xE9).
+// Port 0x80: IBM PC AT Technical Reference, manufacturing checkpoint. Caller holds the machine lock.
 #pragma once
 
 #include <array>

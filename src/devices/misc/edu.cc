@@ -9,9 +9,9 @@ namespace rhea::devices {
 namespace {
 
 constexpr uint64_t kBarSize = 0x100000, kBufferAt = 0x40000;
-constexpr uint64_t kIdentification = 0x00, kLiveness = 0x04, kFactorial = 0x08, kStatus = 0x20, kInterrupts = 0x24,
-                   kRaise = 0x60, kAcknowledge = 0x64, kSource = 0x80, kDestination = 0x88, kCount = 0x90,
-                   kCommand = 0x98;
+constexpr uint64_t kIdentification = 0x00, kLiveness = 0x04, kFactorial = 0x08, kStatus = 0x20,
+                   kInterrupts = 0x24, kRaise = 0x60, kAcknowledge = 0x64, kSource = 0x80,
+                   kDestination = 0x88, kCount = 0x90, kCommand = 0x98;
 constexpr uint32_t kId = 0x010000ed;
 constexpr uint32_t kRaiseWhenDone = 0x80, kFactorialDone = 0x001, kDmaDone = 0x100;
 constexpr uint64_t kStart = 1, kToMemory = 2, kRaiseAfterDma = 4;
@@ -20,7 +20,8 @@ constexpr int64_t kDmaNs = 100'000;
 }  // namespace
 
 Edu::Edu(const Wiring& wiring)
-    : PciFunction({.vendor = 0x1234, .device = 0x11e8, .revision = 0x10, .class_code = 0x00ff00, .interrupt_pin = 1}),
+    : PciFunction(
+          {.vendor = 0x1234, .device = 0x11e8, .revision = 0x10, .class_code = 0x00ff00, .interrupt_pin = 1}),
       wiring_(wiring),
       msi_(*this, 0x40, {.vectors = 1, .wide = true}) {
   add_bar(0, bus::pci::BarKind::Memory32, kBarSize, *this);

@@ -1,7 +1,8 @@
-// The educational PCI device: liveness check, factorial, interrupts by register, and DMA to and from its buffer.
+// The educational PCI device: liveness check, factorial, interrupts by register, and DMA to and from its
+// buffer.
 //
-// QEMU's docs/specs/edu.txt. A factorial takes no time; a DMA transfer takes 100 microseconds of virtual time.
-// Caller holds the machine lock.
+// QEMU's docs/specs/edu.txt. A factorial takes no time; a DMA transfer takes 100 microseconds of virtual
+// time. Caller holds the machine lock.
 #pragma once
 
 #include <array>
@@ -18,7 +19,7 @@ namespace rhea::devices {
 class Edu final : public bus::pci::PciFunction, public memory::IoHandler {
  public:
   struct Wiring {
-    async::Clock& clock;                        // virtual
+    async::Clock& clock;  // virtual
     uint64_t dma_mask = (uint64_t{1} << 28) - 1;
   };
   explicit Edu(const Wiring& wiring);

@@ -45,7 +45,8 @@ void FwCfg::set_item(uint16_t key, std::vector<uint8_t> data) {
   items_[key].data = std::move(data);
 }
 
-void FwCfg::set_file(std::string_view file_name, std::vector<uint8_t> data, bool writable, Callbacks callbacks) {
+void FwCfg::set_file(std::string_view file_name, std::vector<uint8_t> data, bool writable,
+                     Callbacks callbacks) {
   CHECK(!file_name.empty() && file_name.size() < kNameBytes && data.size() <= UINT32_MAX);
   auto found = std::find_if(files_.begin(), files_.end(), [&](const File& f) { return f.name == file_name; });
   if (found == files_.end()) {
@@ -118,7 +119,8 @@ bool FwCfg::copy_out(uint32_t length, uint64_t address) {
   const Item* item = current();
   const uint64_t size = item == nullptr ? 0 : item->data.size();
   const uint64_t there = std::min<uint64_t>(length, offset_ < size ? size - offset_ : 0);
-  if (there != 0 && !wiring_.memory.write(address, std::span(item->data).subspan(offset_, there))) return false;
+  if (there != 0 && !wiring_.memory.write(address, std::span(item->data).subspan(offset_, there)))
+    return false;
   offset_ += static_cast<uint32_t>(there);
   // What is beyond the item's end reads as zero.
   static constexpr std::array<uint8_t, 4096> kZeros{};
@@ -132,7 +134,8 @@ bool FwCfg::copy_out(uint32_t length, uint64_t address) {
 
 bool FwCfg::copy_in(uint32_t length, uint64_t address) {
   Item* item = current();
-  if (item == nullptr || !item->writable || offset_ > item->data.size() || length > item->data.size() - offset_)
+  if (item == nullptr || !item->writable || offset_ > item->data.size() ||
+      length > item->data.size() - offset_)
     return false;
   if (!wiring_.memory.read(address, std::span(item->data).subspan(offset_, length))) return false;
   const uint32_t start = offset_;

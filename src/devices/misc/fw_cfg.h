@@ -1,9 +1,9 @@
-// The firmware configuration device: numbered items and named files that the board leaves for its firmware, read
-// through a selector and a data port or by DMA. Handler offsets: 0 selector (port 0x510), 1 data (0x511), 4..11 the
-// DMA address (0x514).
+// The firmware configuration device: numbered items and named files that the board leaves for its firmware,
+// read through a selector and a data port or by DMA. Handler offsets: 0 selector (port 0x510), 1 data
+// (0x511), 4..11 the DMA address (0x514).
 //
-// QEMU's docs/specs/fw_cfg.rst. Writes go through DMA only, to items that were declared writable, and never resize.
-// Caller holds the machine lock.
+// QEMU's docs/specs/fw_cfg.rst. Writes go through DMA only, to items that were declared writable, and never
+// resize. Caller holds the machine lock.
 #pragma once
 
 #include <cstdint>
@@ -39,7 +39,8 @@ class FwCfg final : public bus::Device, public memory::IoHandler {
   // Key below 0x4000, or 0x8000..0xbfff for items of the architecture. An earlier item is replaced.
   void set_item(uint16_t key, std::vector<uint8_t> data);
   // At most 55 characters. An earlier file of that name keeps its key and is replaced.
-  void set_file(std::string_view file, std::vector<uint8_t> data, bool writable = false, Callbacks callbacks = {});
+  void set_file(std::string_view file, std::vector<uint8_t> data, bool writable = false,
+                Callbacks callbacks = {});
   const std::vector<uint8_t>* file(std::string_view file_name) const;
 
   std::string_view name() const override { return "fw_cfg"; }

@@ -41,7 +41,9 @@ TEST_F(FwCfgTest, signature_and_features) {
   EXPECT_EQ(cfg.io_read(8, 4), 0x47464320u);
 }
 
-TEST_F(FwCfgTest, absent_items_read_zero) { EXPECT_EQ(read(0x1234, 2), std::string("\0\0", 2)); }
+TEST_F(FwCfgTest, absent_items_read_zero) {
+  EXPECT_EQ(read(0x1234, 2), std::string("\0\0", 2));
+}
 
 TEST_F(FwCfgTest, directory_lists_files_by_name) {
   cfg.set_file("etc/b", {1, 2, 3});

@@ -16,7 +16,8 @@ uint64_t load(std::span<const uint8_t> from, uint64_t offset, unsigned size) {
 }
 
 void store(std::span<uint8_t> to, uint64_t offset, unsigned size, uint64_t value) {
-  for (unsigned i = 0; i < size && offset + i < to.size(); ++i) to[offset + i] = static_cast<uint8_t>(value >> (8 * i));
+  for (unsigned i = 0; i < size && offset + i < to.size(); ++i)
+    to[offset + i] = static_cast<uint8_t>(value >> (8 * i));
 }
 
 }  // namespace

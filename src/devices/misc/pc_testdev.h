@@ -1,10 +1,10 @@
-// The ISA device that guest test suites (kvm-unit-tests) drive a board's interrupts and the emulator's memory paths
-// with: scratch ports, a scratch memory window, a port that asks for a page to be mapped anew, and one port per
-// interrupt line.
+// The ISA device that guest test suites (kvm-unit-tests) drive a board's interrupts and the emulator's memory
+// paths with: scratch ports, a scratch memory window, a port that asks for a page to be mapped anew, and one
+// port per interrupt line.
 //
-// The interface is what the public kvm-unit-tests programs use: ports 0xE0..0xE3 hold what is written, a dword to
-// 0xE4 names a page, a byte to 0x2000 + n drives interrupt n, 0xFF000000..0xFF00FFFF is memory without RAM behind.
-// Caller holds the machine lock.
+// The interface is what the public kvm-unit-tests programs use: ports 0xE0..0xE3 hold what is written, a
+// dword to 0xE4 names a page, a byte to 0x2000 + n drives interrupt n, 0xFF000000..0xFF00FFFF is memory
+// without RAM behind. Caller holds the machine lock.
 #pragma once
 
 #include <array>
@@ -21,7 +21,7 @@ namespace rhea::devices {
 class PcTestDevice final : public bus::Device, public memory::IoHandler {
  public:
   struct Wiring {
-    bus::IrqSink* gsi = nullptr;                   // 24 lines
+    bus::IrqSink* gsi = nullptr;                  // 24 lines
     std::function<void(uint64_t address)> flush;  // drop what is derived from this page of guest memory
   };
   explicit PcTestDevice(Wiring wiring);

@@ -21,11 +21,14 @@ constexpr std::array<std::string_view, 3> kPortNames = {"portio-no-eventfd", "po
                                                         "portio-datamatch-eventfd"};
 constexpr uint8_t kDataMatch = 2;
 
-uint8_t byte_of(uint32_t value, uint64_t n) { return static_cast<uint8_t>(value >> (8 * n)); }
+uint8_t byte_of(uint32_t value, uint64_t n) {
+  return static_cast<uint8_t>(value >> (8 * n));
+}
 
 }  // namespace
 
-PciTestDevice::PciTestDevice(uint64_t membar) : PciFunction({.vendor = 0x1b36, .device = 0x0005, .class_code = 0x00ff00}) {
+PciTestDevice::PciTestDevice(uint64_t membar)
+    : PciFunction({.vendor = 0x1b36, .device = 0x0005, .class_code = 0x00ff00}) {
   using bus::pci::BarKind;
   add_bar(0, BarKind::Memory32, kMemorySize, memory_);
   add_bar(1, BarKind::Io, kPortsSize, ports_);

@@ -1,8 +1,8 @@
-// A PCI device for testing low-level I/O: the guest picks a test, writes as its header says, and reads how many
-// writes arrived. BAR 0 is memory, BAR 1 ports; BAR 2, if asked for, is memory that answers nothing.
+// A PCI device for testing low-level I/O: the guest picks a test, writes as its header says, and reads how
+// many writes arrived. BAR 0 is memory, BAR 1 ports; BAR 2, if asked for, is memory that answers nothing.
 //
-// QEMU's docs/specs/pci-testdev.txt. Three tests a BAR: any write, the same again for hosts that would short-cut it,
-// and writes that must carry the right data. Caller holds the machine lock.
+// QEMU's docs/specs/pci-testdev.txt. Three tests a BAR: any write, the same again for hosts that would
+// short-cut it, and writes that must carry the right data. Caller holds the machine lock.
 #pragma once
 
 #include <cstdint>

@@ -4,8 +4,16 @@ namespace rhea::devices {
 
 namespace {
 
-enum Register : uint64_t { kData, kInterruptEnable, kIdentification, kLineControl, kModemControl, kLineStatus,
-                           kModemStatus, kScratch };
+enum Register : uint64_t {
+  kData,
+  kInterruptEnable,
+  kIdentification,
+  kLineControl,
+  kModemControl,
+  kLineStatus,
+  kModemStatus,
+  kScratch
+};
 
 // 8.5 interrupt identification, by priority; 8.6 interrupt enable.
 constexpr uint8_t kIidLine = 0x06, kIidData = 0x04, kIidTimeout = 0x0c, kIidThr = 0x02, kIidModem = 0x00,
@@ -17,8 +25,8 @@ constexpr uint8_t kFcrEnable = 0x01, kFcrClearRx = 0x02, kFcrClearTx = 0x04, kFc
 constexpr uint8_t kDivisorLatch = 0x80;
 constexpr uint8_t kDtr = 0x01, kRts = 0x02, kOut1 = 0x04, kOut2 = 0x08, kLoop = 0x10;
 // 8.3 line status.
-constexpr uint8_t kDataReady = 0x01, kOverrun = 0x02, kBreak = 0x10, kThrEmpty = 0x20, kTransmitterEmpty = 0x40,
-                  kFifoError = 0x80, kErrors = 0x1e;
+constexpr uint8_t kDataReady = 0x01, kOverrun = 0x02, kBreak = 0x10, kThrEmpty = 0x20,
+                  kTransmitterEmpty = 0x40, kFifoError = 0x80, kErrors = 0x1e;
 // 8.8 modem status.
 constexpr uint8_t kDeltas = 0x0b, kTrailingRing = 0x04, kCts = 0x10, kDsr = 0x20, kRi = 0x40, kDcd = 0x80;
 constexpr uint8_t kConnected = kCts | kDsr | kDcd;
@@ -102,7 +110,9 @@ void Uart16550::state(bus::StateVisitor& v) {
   update();
 }
 
-bool Uart16550::fifos() const { return (fcr_ & kFcrEnable) != 0; }
+bool Uart16550::fifos() const {
+  return (fcr_ & kFcrEnable) != 0;
+}
 
 unsigned Uart16550::trigger() const {
   static constexpr std::array<uint8_t, 4> kLevels = {1, 4, 8, 14};
@@ -140,7 +150,9 @@ uint8_t Uart16550::identify() {
   return id | fifo_bits;
 }
 
-void Uart16550::update() { wiring_.irq.set((identify() & kIidNone) == 0); }
+void Uart16550::update() {
+  wiring_.irq.set((identify() & kIidNone) == 0);
+}
 
 void Uart16550::room_made() {
   if (wiring_.backend != nullptr && can_receive() != 0) wiring_.backend->resume_input();

@@ -1,8 +1,8 @@
 // A 16550A serial port: 16-byte FIFOs, all interrupt sources, modem lines, loopback and break reception.
 //
-// National Semiconductor PC16550D (June 1995), section 8. Sending takes no time as long as the back end takes the
-// bytes. The interrupt is not gated by OUT2: boards differ there. Missing: sending breaks, parity and framing errors
-// (no back end has them). Caller holds the machine lock.
+// National Semiconductor PC16550D (June 1995), section 8. Sending takes no time as long as the back end takes
+// the bytes. The interrupt is not gated by OUT2: boards differ there. Missing: sending breaks, parity and
+// framing errors (no back end has them). Caller holds the machine lock.
 #pragma once
 
 #include <array>

@@ -78,8 +78,12 @@ void Hpet::state(bus::StateVisitor& v) {
   }
 }
 
-bool Hpet::legacy() const { return (config_ & kLegacy) != 0; }
-bool Hpet::narrow(unsigned n) const { return (timers_[n].config & k32Bit) != 0; }
+bool Hpet::legacy() const {
+  return (config_ & kLegacy) != 0;
+}
+bool Hpet::narrow(unsigned n) const {
+  return (timers_[n].config & k32Bit) != 0;
+}
 
 uint64_t Hpet::counter() const {
   if ((config_ & kEnable) == 0) return held_;
@@ -120,8 +124,8 @@ void Hpet::arm(unsigned n) {
   set_timer(n);
 }
 
-// Wakes for an armed comparator whether or not its interrupt is enabled, since level status is set all the same.
-// Only a periodic one without its interrupt is left alone; skip_past() makes up for that.
+// Wakes for an armed comparator whether or not its interrupt is enabled, since level status is set all the
+// same. Only a periodic one without its interrupt is left alone; skip_past() makes up for that.
 void Hpet::set_timer(unsigned n) {
   Comparator& t = timers_[n];
   t.timer->cancel();
@@ -146,8 +150,8 @@ void Hpet::fire(unsigned n) {
   Comparator& t = timers_[n];
   const bool periodic = (t.config & kPeriodic) != 0 && t.period != 0;
   if (periodic) {
-    // Each period is an interrupt of its own, but not closer than a host can make them, and a host that fell far
-    // behind goes on from now.
+    // Each period is an interrupt of its own, but not closer than a host can make them, and a host that fell
+    // far behind goes on from now.
     const uint64_t now = counter();
     const uint64_t merge = static_cast<uint64_t>(kMinIntervalNs / kTickNs);
     uint64_t next = t.due + t.period;
@@ -175,8 +179,7 @@ void Hpet::fire(unsigned n) {
 
 uint64_t Hpet::read_register(uint64_t at) const {
   switch (at) {
-    case kCapabilities:
-      return kPeriodFs << 32 | kBlockId;
+    case kCapabilities: return kPeriodFs << 32 | kBlockId;
     case kConfig: return config_;
     case kStatus: return status_;
     case kCounter: return counter();
@@ -187,7 +190,8 @@ uint64_t Hpet::read_register(uint64_t at) const {
   const Comparator& t = timers_[n];
   switch ((at - kTimer0) % kTimerStride) {
     case kTimerConfig:
-      return (t.config & ~kSetValue) | kPeriodicCapable | kWide | kFsbCapable | uint64_t{wiring_.routes} << 32;
+      return (t.config & ~kSetValue) | kPeriodicCapable | kWide | kFsbCapable |
+             uint64_t{wiring_.routes} << 32;
     case kTimerComparator: return t.compare;
     case kTimerFsb: return t.fsb;
     default: return 0;
@@ -288,8 +292,8 @@ void Hpet::write_timer(unsigned n, uint64_t reg, uint64_t value, uint64_t mask) 
     set_timer(n);
 }
 
-// 2.4.2, periodic mode: a write sets the period, and with the set-value bit, which then clears itself, also the
-// comparator.
+// 2.4.2, periodic mode: a write sets the period, and with the set-value bit, which then clears itself, also
+// the comparator.
 void Hpet::write_comparator(unsigned n, uint64_t value, uint64_t mask) {
   Comparator& t = timers_[n];
   const uint64_t wide = narrow(n) ? 0xffffffff : ~uint64_t{0};

@@ -1,9 +1,9 @@
-// The high precision event timer: a 64-bit counter at 100 MHz and three comparators, all periodic capable, with
-// legacy replacement routing.
+// The high precision event timer: a 64-bit counter at 100 MHz and three comparators, all periodic capable,
+// with legacy replacement routing.
 //
-// IA-PC HPET Specification 1.0a: 2.3 registers, 2.4 operation. FSB delivery is offered. As an IrqSink it stands
-// between the 8254 and the clock and their interrupts: pins kFromPit and kFromRtc are passed on unless legacy
-// replacement has taken their place. Caller holds the machine lock.
+// IA-PC HPET Specification 1.0a: 2.3 registers, 2.4 operation. FSB delivery is offered. As an IrqSink it
+// stands between the 8254 and the clock and their interrupts: pins kFromPit and kFromRtc are passed on unless
+// legacy replacement has taken their place. Caller holds the machine lock.
 #pragma once
 
 #include <array>
@@ -21,11 +21,11 @@ namespace rhea::devices {
 class Hpet final : public bus::Device, public memory::IoHandler, public bus::IrqSink {
  public:
   struct Wiring {
-    async::Clock& clock;                 // virtual
-    bus::IrqSink* gsi = nullptr;         // I/O APIC inputs 0..23; 2 and 8 are also those of the legacy interrupts
-    bus::IrqLine irq0, irq8;             // the legacy interrupts, for the 8259s and the I/O APIC
+    async::Clock& clock;          // virtual
+    bus::IrqSink* gsi = nullptr;  // I/O APIC inputs 0..23; 2 and 8 are also those of the legacy interrupts
+    bus::IrqLine irq0, irq8;      // the legacy interrupts, for the 8259s and the I/O APIC
     std::function<void(uint64_t address, uint32_t data)> message;  // front-side-bus delivery
-    uint32_t routes = 0x00ff0104;        // I/O APIC inputs that timers may be routed to: 2, 8, 16..23
+    uint32_t routes = 0x00ff0104;  // I/O APIC inputs that timers may be routed to: 2, 8, 16..23
   };
   explicit Hpet(Wiring wiring);
 
@@ -70,7 +70,7 @@ class Hpet final : public bus::Device, public memory::IoHandler, public bus::Irq
   Wiring wiring_;
   std::array<Comparator, kTimers> timers_;
   uint64_t config_ = 0, status_ = 0;
-  uint64_t held_ = 0;      // the counter while it is stopped
+  uint64_t held_ = 0;       // the counter while it is stopped
   int64_t started_ns_ = 0;  // the time at which a running counter was zero, less held_
   bool pit_ = false, rtc_ = false;
 };

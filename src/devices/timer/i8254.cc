@@ -9,8 +9,8 @@ namespace {
 constexpr uint8_t kGate2 = 0x01, kRefresh = 0x10, kOut2 = 0x20, kPortBWritable = 0x0f;
 constexpr int64_t kRefreshNs = 15085;  // counter 1 of a PC: 18 ticks
 
-// A guest may ask for more interrupts than a host thread can make: closer ones than this merge, and a host that
-// fell further behind than kMaxLate ticks does not catch up.
+// A guest may ask for more interrupts than a host thread can make: closer ones than this merge, and a host
+// that fell further behind than kMaxLate ticks does not catch up.
 constexpr int64_t kMinIntervalNs = 20'000;
 constexpr uint64_t kMaxLate = I8254::kHz / 5;
 
@@ -31,7 +31,9 @@ I8254::I8254(const Wiring& wiring) : wiring_(wiring) {
   counters_[2].set_gate(false, now());
 }
 
-uint64_t I8254::now() const { return ticks_at(wiring_.clock.now_ns()); }
+uint64_t I8254::now() const {
+  return ticks_at(wiring_.clock.now_ns());
+}
 
 void I8254::reset(bus::ResetKind) {
   counters_ = {};

@@ -1,8 +1,8 @@
 // The 8254 interval timer of a PC and the port beside it that opens counter 2's gate and the speaker. Handler
 // offsets: 0..3 the timer (ports 0x40..0x43), 4 the system control port B (0x61).
 //
-// Intel 231164-005 (8254); 290550-002 (PIIX3) 2.5.5.1 for port 0x61. Missing: sound (the speaker bit is kept),
-// parity and channel check. Caller holds the machine lock.
+// Intel 231164-005 (8254); 290550-002 (PIIX3) 2.5.5.1 for port 0x61. Missing: sound (the speaker bit is
+// kept), parity and channel check. Caller holds the machine lock.
 #pragma once
 
 #include <array>

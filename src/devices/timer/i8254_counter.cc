@@ -8,7 +8,9 @@ uint64_t from_bcd(uint64_t v) {
   return (v & 15) + (v >> 4 & 15) * 10 + (v >> 8 & 15) * 100 + (v >> 12 & 15) * 1000;
 }
 
-uint64_t to_bcd(uint64_t v) { return v % 10 | (v / 10 % 10) << 4 | (v / 100 % 10) << 8 | (v / 1000 % 10) << 12; }
+uint64_t to_bcd(uint64_t v) {
+  return v % 10 | (v / 10 % 10) << 4 | (v / 100 % 10) << 8 | (v / 1000 % 10) << 12;
+}
 
 }  // namespace
 
@@ -175,8 +177,8 @@ void I8254Counter::latch_count(uint64_t now) {
 
 void I8254Counter::latch_status(uint64_t now) {
   if (status_latched_) return;
-  status_ = static_cast<uint8_t>((output(now) ? 0x80 : 0) | (null_count_ ? 0x40 : 0) | access_ << 4 | mode_ << 1 |
-                                 (bcd_ ? 1 : 0));
+  status_ = static_cast<uint8_t>((output(now) ? 0x80 : 0) | (null_count_ ? 0x40 : 0) | access_ << 4 |
+                                 mode_ << 1 | (bcd_ ? 1 : 0));
   status_latched_ = true;
 }
 

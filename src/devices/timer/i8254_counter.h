@@ -1,7 +1,7 @@
 // One of the three counters of an 8254, computed from the time on demand: nothing happens between accesses.
 //
-// Intel 231164-005: mode definitions, read operations. Time is in ticks of the counter's clock. Differs: a count
-// written to a running mode 3 counter is loaded at the end of the whole period, not of the half.
+// Intel 231164-005: mode definitions, read operations. Time is in ticks of the counter's clock. Differs: a
+// count written to a running mode 3 counter is loaded at the end of the whole period, not of the half.
 #pragma once
 
 #include <cstdint>
@@ -40,8 +40,8 @@ class I8254Counter {
   void count_written(uint64_t now);
   uint16_t value(uint64_t now);
 
-  uint64_t start_ = 0;     // tick at which counting began
-  uint64_t frozen_ = 0;    // ticks counted so far while the gate holds counting
+  uint64_t start_ = 0;   // tick at which counting began
+  uint64_t frozen_ = 0;  // ticks counted so far while the gate holds counting
   uint64_t count_ = 0x10000;
   uint64_t next_count_ = 0x10000;
   uint16_t latched_ = 0;

@@ -11,30 +11,46 @@ namespace rhea::devices {
 namespace {
 
 enum Register : uint8_t {
-  kSeconds = 0, kSecondsAlarm, kMinutes, kMinutesAlarm, kHours, kHoursAlarm, kWeekday, kDay, kMonth, kYear,
-  kA, kB, kC, kD, kCentury = 0x32,
+  kSeconds = 0,
+  kSecondsAlarm,
+  kMinutes,
+  kMinutesAlarm,
+  kHours,
+  kHoursAlarm,
+  kWeekday,
+  kDay,
+  kMonth,
+  kYear,
+  kA,
+  kB,
+  kC,
+  kD,
+  kCentury = 0x32,
 };
 
 // Register A.
 constexpr uint8_t kUpdateInProgress = 0x80, kDivider = 0x70, kDividerRun = 0x20, kRate = 0x0f;
 // Register B.
-constexpr uint8_t kSet = 0x80, kPeriodicEnable = 0x40, kAlarmEnable = 0x20, kUpdateEnable = 0x10, kBinary = 0x04,
-                  k24Hour = 0x02;
+constexpr uint8_t kSet = 0x80, kPeriodicEnable = 0x40, kAlarmEnable = 0x20, kUpdateEnable = 0x10,
+                  kBinary = 0x04, k24Hour = 0x02;
 // Register C; the sources stand where B enables them.
 constexpr uint8_t kRequest = 0x80, kPeriodic = 0x40, kAlarm = 0x20, kUpdate = 0x10;
 constexpr uint8_t kValid = 0x80;  // register D
 
 constexpr int64_t kSecond = 1'000'000'000;
-constexpr int64_t kBusyNs = 244'000 + 1984'000;  // the flag, then the update itself, at the end of each second
+constexpr int64_t kBusyNs =
+    244'000 + 1984'000;  // the flag, then the update itself, at the end of each second
 constexpr int64_t kCrystal = 32768;
-constexpr uint8_t kDontCare = 0xc0;  // alarm bytes from here on match anything
+constexpr uint8_t kDontCare = 0xc0;               // alarm bytes from here on match anything
 constexpr int64_t kMaxSeconds = 253'402'300'799;  // the last of the year 9999
 constexpr int64_t kLatestSecond = 9'000'000'000;  // nanoseconds in 64 bits reach the year 2262
-constexpr int64_t kLatestSet = 8'000'000'000;     // the latest that can be set, so that time can pass after it
+constexpr int64_t kLatestSet = 8'000'000'000;  // the latest that can be set, so that time can pass after it
 constexpr int64_t kLatestNs = kLatestSecond * kSecond;
 constexpr int64_t kMaxLatePeriods = 16;
 
-int64_t floor_div(int64_t a, int64_t b) { return a / b - (a % b < 0 ? 1 : 0); }
+int64_t floor_div(int64_t a, int64_t b) {
+  return a / b - (a % b < 0 ? 1 : 0);
+}
 
 struct Calendar {
   unsigned second, minute, hour, weekday, day, month, year;
@@ -58,7 +74,8 @@ Calendar split(int64_t seconds) {
 int64_t join(const Calendar& c) {
   using namespace std::chrono;
   const year_month_day first{year{static_cast<int>(c.year)}, month{std::clamp(c.month, 1u, 12u)}, day{1}};
-  const auto days = sys_days{first}.time_since_epoch().count() + static_cast<int64_t>(std::clamp(c.day, 1u, 31u)) - 1;
+  const auto days =
+      sys_days{first}.time_since_epoch().count() + static_cast<int64_t>(std::clamp(c.day, 1u, 31u)) - 1;
   return days * int64_t{86400} + int64_t{c.hour % 24} * 3600 + int64_t{c.minute % 60} * 60 + c.second % 60;
 }
 
@@ -112,12 +129,18 @@ bool Mc146818::running() const {
   return (ram_[kB] & kSet) == 0 && (ram_[kA] & kDivider) == kDividerRun;
 }
 
-int64_t Mc146818::shown_ns() const { return running() ? wiring_.clock.now_ns() + offset_ns_ : frozen_ns_; }
+int64_t Mc146818::shown_ns() const {
+  return running() ? wiring_.clock.now_ns() + offset_ns_ : frozen_ns_;
+}
 
-int64_t Mc146818::seconds() const { return std::min(floor_div(shown_ns(), kSecond), kMaxSeconds); }
+int64_t Mc146818::seconds() const {
+  return std::min(floor_div(shown_ns(), kSecond), kMaxSeconds);
+}
 
 // Called before running() turns false, and after it turns true.
-void Mc146818::freeze() { frozen_ns_ = wiring_.clock.now_ns() + offset_ns_; }
+void Mc146818::freeze() {
+  frozen_ns_ = wiring_.clock.now_ns() + offset_ns_;
+}
 
 void Mc146818::thaw() {
   // The first update is half a second after the divider is let go.
@@ -156,7 +179,8 @@ void Mc146818::catch_up() {
     if (second > seen_second_) {
       ram_[kC] |= kUpdate;
       // An alarm matches at least once a day: looking further back finds nothing new.
-      for (int64_t at = std::max(seen_second_ + 1, second - 86400); at <= second && (ram_[kC] & kAlarm) == 0; ++at) {
+      for (int64_t at = std::max(seen_second_ + 1, second - 86400); at <= second && (ram_[kC] & kAlarm) == 0;
+           ++at) {
         if (alarm_matches(at)) ram_[kC] |= kAlarm;
       }
     }
@@ -231,9 +255,16 @@ uint8_t Mc146818::time_byte(uint8_t index) const {
 
 uint8_t Mc146818::read(uint8_t index) {
   switch (index) {
-    case kSeconds: case kMinutes: case kHours: case kWeekday: case kDay: case kMonth: case kYear: case kCentury:
-      return time_byte(index);
-    case kA: return static_cast<uint8_t>((ram_[kA] & ~kUpdateInProgress) | (updating() ? kUpdateInProgress : 0));
+    case kSeconds:
+    case kMinutes:
+    case kHours:
+    case kWeekday:
+    case kDay:
+    case kMonth:
+    case kYear:
+    case kCentury: return time_byte(index);
+    case kA:
+      return static_cast<uint8_t>((ram_[kA] & ~kUpdateInProgress) | (updating() ? kUpdateInProgress : 0));
     case kC: {
       catch_up();
       const uint8_t flags = ram_[kC];
@@ -300,16 +331,24 @@ void Mc146818::write_b(uint8_t value) {
 
 void Mc146818::write(uint8_t index, uint8_t value) {
   switch (index) {
-    case kSeconds: case kMinutes: case kHours: case kWeekday: case kDay: case kMonth: case kYear: case kCentury:
-      write_time(index, value);
-      break;
-    case kSecondsAlarm: case kMinutesAlarm: case kHoursAlarm:
+    case kSeconds:
+    case kMinutes:
+    case kHours:
+    case kWeekday:
+    case kDay:
+    case kMonth:
+    case kYear:
+    case kCentury: write_time(index, value); break;
+    case kSecondsAlarm:
+    case kMinutesAlarm:
+    case kHoursAlarm:
       catch_up();
       ram_[index] = value;
       break;
     case kA: write_a(value); break;
     case kB: write_b(value); break;
-    case kC: case kD: guest_error("mc146818rtc: write of {:#x} to read-only register {:#x}", value, index); break;
+    case kC:
+    case kD: guest_error("mc146818rtc: write of {:#x} to read-only register {:#x}", value, index); break;
     default: ram_[index] = value; break;
   }
 }

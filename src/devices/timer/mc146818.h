@@ -1,9 +1,9 @@
 // The real-time clock and CMOS memory of a PC: an MC146818 with 256 bytes. Handler offsets 0..3 are ports
 // 0x70..0x73: index and data of the first 128 bytes, then of all 256. Bit 7 of port 0x70 masks NMIs.
 //
-// Motorola MC146818 data sheet (1984): registers A..D, update cycle, periodic and alarm interrupts; 290550-002
-// (PIIX3) 2.5.4 for the ports. The century byte is at 0x32, as PC firmware has it.
-// Missing: daylight saving, square wave output. Caller holds the machine lock.
+// Motorola MC146818 data sheet (1984): registers A..D, update cycle, periodic and alarm interrupts;
+// 290550-002 (PIIX3) 2.5.4 for the ports. The century byte is at 0x32, as PC firmware has it. Missing:
+// daylight saving, square wave output. Caller holds the machine lock.
 #pragma once
 
 #include <array>
@@ -21,9 +21,9 @@ namespace rhea::devices {
 class Mc146818 final : public bus::Device, public memory::IoHandler {
  public:
   struct Wiring {
-    async::Clock& clock;         // time runs with it: the host's or the virtual machine's
+    async::Clock& clock;  // time runs with it: the host's or the virtual machine's
     bus::IrqLine irq8;
-    int64_t base_seconds = 0;    // what the clock shows at power-on, in seconds since 1970
+    int64_t base_seconds = 0;  // what the clock shows at power-on, in seconds since 1970
     std::function<void(bool masked)> nmi_mask;
   };
   explicit Mc146818(Wiring wiring);
@@ -66,10 +66,10 @@ class Mc146818 final : public bus::Device, public memory::IoHandler {
   Wiring wiring_;
   std::unique_ptr<async::Timer> timer_;
   std::array<uint8_t, 256> ram_{};
-  int64_t offset_ns_ = 0;      // shown time minus the clock's
-  int64_t seen_second_ = 0;    // updates accounted for
-  int64_t seen_period_ = 0;    // periodic ticks accounted for
-  int64_t frozen_ns_ = 0;      // shown time while the clock is set or held
+  int64_t offset_ns_ = 0;    // shown time minus the clock's
+  int64_t seen_second_ = 0;  // updates accounted for
+  int64_t seen_period_ = 0;  // periodic ticks accounted for
+  int64_t frozen_ns_ = 0;    // shown time while the clock is set or held
   uint8_t index_ = 0, index_high_ = 0;
 };
 
