@@ -36,9 +36,7 @@ void patch(const Core& c, uint32_t leaf, uint32_t subleaf, CpuidRegs& r) {
     case 7:
       if (subleaf == 0 && (s.cr4 & cr4::PKE) != 0) r.ecx |= 1u << 4;
       break;
-    case 0xb:
-      r.edx = c.apic_id;
-      break;
+    case 0xb: r.edx = c.apic_id; break;
     case 0xd:
       if (subleaf == 0 && r.ecx != 0) r.ebx = xsave_bytes(s.xcr0, false);
       if (subleaf == 1 && (r.eax & 0xa) != 0) r.ebx = xsave_bytes(s.xcr0 | s.xss, true);
@@ -61,11 +59,11 @@ void patch(const Core& c, uint32_t leaf, uint32_t subleaf, CpuidRegs& r) {
 // SDM vol. 1 13.4 and table 13-1; the offsets are those of Intel processors.
 XsaveComponent xsave_component(unsigned index) {
   switch (index) {
-    case 2: return {256, 576};     // AVX
-    case 5: return {64, 1088};     // opmask
-    case 6: return {512, 1152};    // ZMM_Hi256
-    case 7: return {1024, 1664};   // Hi16_ZMM
-    case 9: return {8, 2688};      // PKRU
+    case 2: return {256, 576};    // AVX
+    case 5: return {64, 1088};    // opmask
+    case 6: return {512, 1152};   // ZMM_Hi256
+    case 7: return {1024, 1664};  // Hi16_ZMM
+    case 9: return {8, 2688};     // PKRU
     default: return {0, 0};
   }
 }

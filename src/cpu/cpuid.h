@@ -1,5 +1,5 @@
-// What the guest may see and use: a CPU model with the user's +feat/-feat applied and what the host and the engine
-// cannot do masked out. Models are made in cpu/models; this is the part that runs with the guest.
+// What the guest may see and use: a CPU model with the user's +feat/-feat applied and what the host and the
+// engine cannot do masked out. Models are made in cpu/models; this is the part that runs with the guest.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +16,8 @@ struct CpuidRegs {
 enum class Vendor : uint8_t { Intel, Amd, Other, Inherit };  // Inherit: only in the model table
 
 struct CpuidTable {
-  // Precomputed at start-up; entries sorted by (leaf, subleaf). Values that depend on state (OSXSAVE, OSPKE, APIC id
-  // and enable bit, XSAVE sizes) are patched at query time.
+  // Precomputed at start-up; entries sorted by (leaf, subleaf). Values that depend on state (OSXSAVE, OSPKE,
+  // APIC id and enable bit, XSAVE sizes) are patched at query time.
   struct Entry {
     uint32_t leaf, subleaf;
     bool any_subleaf;

@@ -1,9 +1,9 @@
 // Model-specific registers: RDMSR, WRMSR and the TSC. SDM vol. 4 (Intel), APM vol. 2 appendix A (AMD).
 //
-// One table: a register is plain state with a mask of writable bits, a constant, a register whose writes have no
-// effect here and which reads 0, or a pair of functions. Changing a bit outside the mask is #GP(0), and so is a register that is not in the
-// table or not in the CPU model. Missing: performance monitoring, last-branch records, power management beyond what
-// makes guests boot. General registers only.
+// One table: a register is plain state with a mask of writable bits, a constant, a register whose writes have
+// no effect here and which reads 0, or a pair of functions. Changing a bit outside the mask is #GP(0), and so
+// is a register that is not in the table or not in the CPU model. Missing: performance monitoring,
+// last-branch records, power management beyond what makes guests boot. General registers only.
 #include <cstddef>
 
 #include "cpu/cpuid.h"
@@ -35,14 +35,22 @@ struct Msr {
   WriteFn write;
 };
 
-bool model_has(const Core& c, Feature f) { return f == kAlways || c.cpuid == nullptr || c.cpuid->has(f); }
-bool amd(const Core& c) { return c.cpuid != nullptr && c.cpuid->vendor == Vendor::Amd; }
+bool model_has(const Core& c, Feature f) {
+  return f == kAlways || c.cpuid == nullptr || c.cpuid->has(f);
+}
+bool amd(const Core& c) {
+  return c.cpuid != nullptr && c.cpuid->vendor == Vendor::Amd;
+}
 
-uint64_t physical_mask(const Core& c) { return (uint64_t{1} << c.phys_bits) - 1; }
+uint64_t physical_mask(const Core& c) {
+  return (uint64_t{1} << c.phys_bits) - 1;
+}
 
 // ---- time ----
 
-uint64_t host_tsc() { return __builtin_ia32_rdtsc(); }
+uint64_t host_tsc() {
+  return __builtin_ia32_rdtsc();
+}
 
 void move_tsc(Core& c, uint64_t by) {
   c.s.tsc_offset = static_cast<int64_t>(static_cast<uint64_t>(c.s.tsc_offset) + by);
@@ -101,7 +109,9 @@ bool write_apic(Core& c, uint32_t index, uint64_t value) {
 // ---- memory types ----
 
 // 12.11.1: UC, WC, WT, WP, WB; the PAT also knows UC-.
-bool memory_type(uint64_t t, bool pat) { return t <= 7 && ((pat ? 0xf3 : 0x73) >> t & 1) != 0; }
+bool memory_type(uint64_t t, bool pat) {
+  return t <= 7 && ((pat ? 0xf3 : 0x73) >> t & 1) != 0;
+}
 
 bool memory_types(uint64_t value, bool pat) {
   for (unsigned i = 0; i < 8; ++i) {
@@ -148,7 +158,9 @@ bool write_mtrr_variable(Core& c, uint32_t index, uint64_t value) {
 }
 
 // 250H, 258H, 259H, 268H-26FH are entries 0 to 10.
-unsigned fixed_mtrr(uint32_t index) { return index == 0x250 ? 0 : index < 0x260 ? index - 0x257 : index - 0x265; }
+unsigned fixed_mtrr(uint32_t index) {
+  return index == 0x250 ? 0 : index < 0x260 ? index - 0x257 : index - 0x265;
+}
 
 bool read_mtrr_fixed(Core& c, uint32_t index, uint64_t& value) {
   value = c.s.mtrr.fixed[fixed_mtrr(index)];
@@ -194,7 +206,9 @@ bool read_efer(Core& c, uint32_t, uint64_t& value) {
   return true;
 }
 
-bool write_efer_msr(Core& c, uint32_t, uint64_t value) { return write_efer(c, value); }
+bool write_efer_msr(Core& c, uint32_t, uint64_t value) {
+  return write_efer(c, value);
+}
 
 bool read_tsc_aux(Core& c, uint32_t, uint64_t& value) {
   value = c.s.tsc_aux;
@@ -240,7 +254,9 @@ bool write_spec_ctrl(Core& c, uint32_t, uint64_t value) {
   return true;
 }
 
-bool write_only(Core&, uint32_t, uint64_t&) { return false; }
+bool write_only(Core&, uint32_t, uint64_t&) {
+  return false;
+}
 
 // IBPB: every switch of the guest's already is one for our own tables.
 bool write_pred_cmd(Core& c, uint32_t, uint64_t value) {
@@ -252,7 +268,9 @@ bool read_arch_capabilities(Core& c, uint32_t, uint64_t& value) {
   return true;
 }
 
-bool read_only(Core&, uint32_t, uint64_t) { return false; }
+bool read_only(Core&, uint32_t, uint64_t) {
+  return false;
+}
 
 // The revision in bits 63:32 on Intel after writing 0 and CPUID; AMD's own number in the low half.
 bool read_microcode(Core& c, uint32_t, uint64_t& value) {
@@ -260,7 +278,9 @@ bool read_microcode(Core& c, uint32_t, uint64_t& value) {
   return true;
 }
 
-bool drop(Core&, uint32_t, uint64_t) { return true; }
+bool drop(Core&, uint32_t, uint64_t) {
+  return true;
+}
 
 bool read_smbase(Core& c, uint32_t, uint64_t& value) {
   value = c.s.smbase;
@@ -283,43 +303,48 @@ bool write_misc_enable(Core& c, uint32_t, uint64_t value) {
 // ---- the table, sorted by index ----
 
 #define AT(field) static_cast<uint16_t>(offsetof(CpuState, field))
-#define PLAIN(index, who, needs, field, mask) {index, index, Rule::Plain, Who::who, needs, AT(field), mask, nullptr, nullptr}
-#define CANONICAL(index, needs, field) {index, index, Rule::Canonical, Who::All, needs, AT(field), 0, nullptr, nullptr}
-#define CONSTANT(index, who, value) {index, index, Rule::Constant, Who::who, kAlways, 0, value, nullptr, nullptr}
-#define IGNORED(first, last, who) {first, last, Rule::Ignored, Who::who, kAlways, 0, 0, nullptr, nullptr}
-#define CALL(first, last, who, needs, read, write) {first, last, Rule::Function, Who::who, needs, 0, 0, read, write}
+#define PLAIN(index, who, needs, field, mask) \
+  { index, index, Rule::Plain, Who::who, needs, AT(field), mask, nullptr, nullptr }
+#define CANONICAL(index, needs, field) \
+  { index, index, Rule::Canonical, Who::All, needs, AT(field), 0, nullptr, nullptr }
+#define CONSTANT(index, who, value) \
+  { index, index, Rule::Constant, Who::who, kAlways, 0, value, nullptr, nullptr }
+#define IGNORED(first, last, who) \
+  { first, last, Rule::Ignored, Who::who, kAlways, 0, 0, nullptr, nullptr }
+#define CALL(first, last, who, needs, read, write) \
+  { first, last, Rule::Function, Who::who, needs, 0, 0, read, write }
 
 constexpr Msr kMsrs[] = {
-    IGNORED(0x0, 0x1, All),                                                // P5_MC_ADDR, P5_MC_TYPE
-    CALL(0x10, 0x10, All, kAlways, read_tsc, write_tsc),                   // TSC
-    CONSTANT(0x17, Intel, 0),                                              // PLATFORM_ID
-    CALL(0x1b, 0x1b, All, Feature::apic, read_apic, write_apic),           // APIC_BASE
-    IGNORED(0x2a, 0x2a, Intel),                                            // EBL_CR_POWERON
-    CONSTANT(0x34, Intel, 0),                                              // SMI_COUNT
-    CONSTANT(0x3a, Intel, 1),                                              // FEATURE_CONTROL: locked, nothing on
+    IGNORED(0x0, 0x1, All),                                       // P5_MC_ADDR, P5_MC_TYPE
+    CALL(0x10, 0x10, All, kAlways, read_tsc, write_tsc),          // TSC
+    CONSTANT(0x17, Intel, 0),                                     // PLATFORM_ID
+    CALL(0x1b, 0x1b, All, Feature::apic, read_apic, write_apic),  // APIC_BASE
+    IGNORED(0x2a, 0x2a, Intel),                                   // EBL_CR_POWERON
+    CONSTANT(0x34, Intel, 0),                                     // SMI_COUNT
+    CONSTANT(0x3a, Intel, 1),                                     // FEATURE_CONTROL: locked, nothing on
     CALL(0x3b, 0x3b, All, Feature::tsc_adjust, read_tsc_adjust, write_tsc_adjust),
-    CALL(0x48, 0x48, All, kAlways, read_spec_ctrl, write_spec_ctrl),       // SPEC_CTRL
-    CALL(0x49, 0x49, All, kAlways, write_only, write_pred_cmd),            // PRED_CMD
-    CALL(0x79, 0x79, Intel, kAlways, write_only, drop),                    // BIOS_UPDT_TRIG
-    CALL(0x8b, 0x8b, All, kAlways, read_microcode, drop),                  // BIOS_SIGN_ID, PATCH_LEVEL
-    CALL(0x9e, 0x9e, Intel, kAlways, read_smbase, read_only),              // SMBASE
-    IGNORED(0xc1, 0xc2, Intel),                                            // PMC0, PMC1
-    CONSTANT(0xce, Intel, 0),                                              // PLATFORM_INFO
-    CONSTANT(0xfe, All, 0x508),                                            // MTRRCAP: WC, fixed, 8 variable
+    CALL(0x48, 0x48, All, kAlways, read_spec_ctrl, write_spec_ctrl),  // SPEC_CTRL
+    CALL(0x49, 0x49, All, kAlways, write_only, write_pred_cmd),       // PRED_CMD
+    CALL(0x79, 0x79, Intel, kAlways, write_only, drop),               // BIOS_UPDT_TRIG
+    CALL(0x8b, 0x8b, All, kAlways, read_microcode, drop),             // BIOS_SIGN_ID, PATCH_LEVEL
+    CALL(0x9e, 0x9e, Intel, kAlways, read_smbase, read_only),         // SMBASE
+    IGNORED(0xc1, 0xc2, Intel),                                       // PMC0, PMC1
+    CONSTANT(0xce, Intel, 0),                                         // PLATFORM_INFO
+    CONSTANT(0xfe, All, 0x508),                                       // MTRRCAP: WC, fixed, 8 variable
     CALL(0x10a, 0x10a, All, Feature::arch_capabilities, read_arch_capabilities, read_only),
-    CONSTANT(0x11e, Intel, 0xbe702111),                                    // BBL_CR_CTL3: L2 present and on
+    CONSTANT(0x11e, Intel, 0xbe702111),  // BBL_CR_CTL3: L2 present and on
     PLAIN(0x174, All, Feature::sep, sysenter_cs, 0xffffffff),
     CANONICAL(0x175, Feature::sep, sysenter_esp),
     CANONICAL(0x176, Feature::sep, sysenter_eip),
-    CONSTANT(0x179, All, 0x10a),                                           // MCG_CAP: 10 banks, MCG_CTL
+    CONSTANT(0x179, All, 0x10a),  // MCG_CAP: 10 banks, MCG_CTL
     PLAIN(0x17a, All, Feature::mca, mcg_status, 7),
     PLAIN(0x17b, All, Feature::mca, mcg_ctl, kAll),
-    IGNORED(0x186, 0x187, Intel),                                          // PERFEVTSEL0-1
-    CONSTANT(0x198, Intel, uint64_t{4} << 40 | 1000),                      // PERF_STATUS
-    IGNORED(0x19a, 0x19c, All),                                            // CLOCK_MODULATION, THERM_*
+    IGNORED(0x186, 0x187, Intel),                      // PERFEVTSEL0-1
+    CONSTANT(0x198, Intel, uint64_t{4} << 40 | 1000),  // PERF_STATUS
+    IGNORED(0x19a, 0x19c, All),                        // CLOCK_MODULATION, THERM_*
     CALL(0x1a0, 0x1a0, Intel, kAlways, read_misc_enable, write_misc_enable),
-    PLAIN(0x1d9, All, kAlways, debugctl, 3),                               // DEBUGCTL: LBR, BTF
-    CONSTANT(0x1db, All, 0),                                               // last branch and exception records
+    PLAIN(0x1d9, All, kAlways, debugctl, 3),  // DEBUGCTL: LBR, BTF
+    CONSTANT(0x1db, All, 0),                  // last branch and exception records
     CONSTANT(0x1dc, All, 0),
     CONSTANT(0x1dd, All, 0),
     CONSTANT(0x1de, All, 0),
@@ -329,7 +354,7 @@ constexpr Msr kMsrs[] = {
     CALL(0x268, 0x26f, All, Feature::mtrr, read_mtrr_fixed, write_mtrr_fixed),
     CALL(0x277, 0x277, All, Feature::pat, read_pat, write_pat),
     CALL(0x2ff, 0x2ff, All, Feature::mtrr, read_mtrr_def, write_mtrr_def),
-    CALL(0x400, 0x427, All, Feature::mca, read_bank, write_bank),          // MC0_CTL to MC9_MISC
+    CALL(0x400, 0x427, All, Feature::mca, read_bank, write_bank),  // MC0_CTL to MC9_MISC
     CALL(0x6e0, 0x6e0, All, Feature::tsc_deadline, read_tsc_deadline, write_tsc_deadline),
     CALL(0x800, 0x8ff, All, Feature::x2apic, read_apic, write_apic),
     CALL(0xda0, 0xda0, All, Feature::xsaves, read_xss, write_xss),
@@ -341,21 +366,34 @@ constexpr Msr kMsrs[] = {
     CALL(0xc0000100, 0xc0000101, All, Feature::lm, read_base, write_base),
     CANONICAL(0xc0000102, Feature::lm, kernel_gs_base),
     CALL(0xc0000103, 0xc0000103, All, kAlways, read_tsc_aux, write_tsc_aux),
-    IGNORED(0xc0010000, 0xc0010007, Amd),                                  // PERF_CTL, PERF_CTR
-    IGNORED(0xc0010010, 0xc0010010, Amd),                                  // SYSCFG
-    CALL(0xc0010015, 0xc0010015, Amd, kAlways, [](Core&, uint32_t, uint64_t& v) { v = 1 << 24; return true; }, drop),  // HWCR
-    IGNORED(0xc001001a, 0xc001001a, Amd),                                  // TOP_MEM
-    IGNORED(0xc001001d, 0xc001001d, Amd),                                  // TOP_MEM2
-    IGNORED(0xc001001f, 0xc0010020, Amd),                                  // NB_CFG, PATCH_LOADER
-    IGNORED(0xc0010044, 0xc001004f, Amd),                                  // MCi_CTL_MASK
-    IGNORED(0xc0010055, 0xc0010055, Amd),                                  // INT_PENDING_MSG
-    IGNORED(0xc0010058, 0xc0010058, Amd),                                  // MMIO_CONF_BASE
-    IGNORED(0xc0010112, 0xc0010114, Amd),                                  // SMM_ADDR, SMM_MASK, VM_CR
+    IGNORED(0xc0010000, 0xc0010007, Amd),  // PERF_CTL, PERF_CTR
+    IGNORED(0xc0010010, 0xc0010010, Amd),  // SYSCFG
+    CALL(
+        0xc0010015, 0xc0010015, Amd, kAlways,
+        [](Core&, uint32_t, uint64_t& v) {
+          v = 1 << 24;
+          return true;
+        },
+        drop),                             // HWCR
+    IGNORED(0xc001001a, 0xc001001a, Amd),  // TOP_MEM
+    IGNORED(0xc001001d, 0xc001001d, Amd),  // TOP_MEM2
+    IGNORED(0xc001001f, 0xc0010020, Amd),  // NB_CFG, PATCH_LOADER
+    IGNORED(0xc0010044, 0xc001004f, Amd),  // MCi_CTL_MASK
+    IGNORED(0xc0010055, 0xc0010055, Amd),  // INT_PENDING_MSG
+    IGNORED(0xc0010058, 0xc0010058, Amd),  // MMIO_CONF_BASE
+    IGNORED(0xc0010112, 0xc0010114, Amd),  // SMM_ADDR, SMM_MASK, VM_CR
     PLAIN(0xc001011f, Amd, Feature::virt_ssbd, virt_ssbd, 4),
-    {0xc0010140, 0xc0010141, Rule::Ignored, Who::Amd, Feature::osvw, 0, 0, nullptr, nullptr},  // OSVW: no errata
-    IGNORED(0xc0011020, 0xc0011023, Amd),                                  // LS_CFG, IC_CFG, DC_CFG, BU_CFG
-    CALL(0xc0011029, 0xc0011029, Amd, kAlways, [](Core&, uint32_t, uint64_t& v) { v = 2; return true; }, drop),  // DE_CFG: LFENCE waits
-    IGNORED(0xc001102a, 0xc001102a, Amd),                                  // BU_CFG2
+    {0xc0010140, 0xc0010141, Rule::Ignored, Who::Amd, Feature::osvw, 0, 0, nullptr,
+     nullptr},                             // OSVW: no errata
+    IGNORED(0xc0011020, 0xc0011023, Amd),  // LS_CFG, IC_CFG, DC_CFG, BU_CFG
+    CALL(
+        0xc0011029, 0xc0011029, Amd, kAlways,
+        [](Core&, uint32_t, uint64_t& v) {
+          v = 2;
+          return true;
+        },
+        drop),                             // DE_CFG: LFENCE waits
+    IGNORED(0xc001102a, 0xc001102a, Amd),  // BU_CFG2
 };
 #undef AT
 #undef PLAIN
@@ -383,7 +421,8 @@ const Msr* find_msr(const Core& c, uint32_t index) {
     } else if (index > m.last) {
       low = middle + 1;
     } else {
-      if ((m.who == Who::Amd && !amd(c)) || (m.who == Who::Intel && amd(c)) || !model_has(c, m.needs)) return nullptr;
+      if ((m.who == Who::Amd && !amd(c)) || (m.who == Who::Intel && amd(c)) || !model_has(c, m.needs))
+        return nullptr;
       return &m;
     }
   }
@@ -429,19 +468,25 @@ bool refuse(Core& c, uint32_t index, bool write, bool unknown, uint64_t value) {
 
 }  // namespace
 
-uint64_t guest_tsc(const Core& c) { return host_tsc() + static_cast<uint64_t>(c.s.tsc_offset); }
+uint64_t guest_tsc(const Core& c) {
+  return host_tsc() + static_cast<uint64_t>(c.s.tsc_offset);
+}
 
 bool read_msr(Core& c, uint32_t index, uint64_t& value) {
   const Msr* m = find_msr(c, index);
-  if (m == nullptr) [[unlikely]] return refuse(c, index, false, true, 0);
-  if (!read_row(c, *m, index, value)) [[unlikely]] return refuse(c, index, false, false, 0);
+  if (m == nullptr) [[unlikely]]
+    return refuse(c, index, false, true, 0);
+  if (!read_row(c, *m, index, value)) [[unlikely]]
+    return refuse(c, index, false, false, 0);
   return true;
 }
 
 bool write_msr(Core& c, uint32_t index, uint64_t value) {
   const Msr* m = find_msr(c, index);
-  if (m == nullptr) [[unlikely]] return refuse(c, index, true, true, value);
-  if (!write_row(c, *m, index, value)) [[unlikely]] return refuse(c, index, true, false, value);
+  if (m == nullptr) [[unlikely]]
+    return refuse(c, index, true, true, value);
+  if (!write_row(c, *m, index, value)) [[unlikely]]
+    return refuse(c, index, true, false, value);
   return true;
 }
 

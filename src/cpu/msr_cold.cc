@@ -7,7 +7,8 @@ namespace rhea::cpu::msr_cold {
 void report(void* arg) {
   const auto& a = *static_cast<const ReportArg*>(arg);
   if (!a.unknown) {
-    guest_error("CPU {}: {} MSR {:#x} refused, value {:#x}", a.vcpu, a.write ? "write to" : "read of", a.index, a.value);
+    guest_error("CPU {}: {} MSR {:#x} refused, value {:#x}", a.vcpu, a.write ? "write to" : "read of",
+                a.index, a.value);
   } else if (a.write) {
     log_to(LogItem::Unimp, "CPU {}: write of {:#x} to unknown MSR {:#x}", a.vcpu, a.value, a.index);
   } else {

@@ -1,8 +1,8 @@
-// Page walks and the tagged TLB. SDM vol. 3A chapter 4: 4.3 32-bit paging, 4.4 PAE, 4.5 4-level and 5-level, 4.6
-// access rights, 4.7 page-fault exceptions, 4.8 accessed and dirty flags, 4.10 caching.
+// Page walks and the tagged TLB. SDM vol. 3A chapter 4: 4.3 32-bit paging, 4.4 PAE, 4.5 4-level and
+// 5-level, 4.6 access rights, 4.7 page-fault exceptions, 4.8 accessed and dirty flags, 4.10 caching.
 //
-// Missing: paging-structure caches (a walk reads every level) and memory types (PAT, PCD, PWT are ignored: all guest
-// memory is write-back on the host). General registers only; see core.h.
+// Missing: paging-structure caches (a walk reads every level) and memory types (PAT, PCD, PWT are ignored:
+// all guest memory is write-back on the host). General registers only; see core.h.
 #include "cpu/paging.h"
 
 #include "cpu/paging_cold.h"
@@ -26,7 +26,9 @@ struct Request {
   Privilege privilege;
 };
 
-constexpr unsigned page_shift(unsigned level) { return 12 + 9 * (level - 1); }
+constexpr unsigned page_shift(unsigned level) {
+  return 12 + 9 * (level - 1);
+}
 
 bool page_fault(Core& c, const Request& q, uint32_t code) {
   if (q.access == Access::Write) code |= kPfWrite;
@@ -46,47 +48,79 @@ bool key_denies(const Core& c, uint32_t rights, Access access, Privilege privile
   uint32_t key = rights >> right::kKeyShift & right::kKeyMask;
   uint32_t deny = c.s.pkru >> (2 * key);
   if ((deny & 1) != 0) return true;
-  return (deny & 2) != 0 && access == Access::Write && (privilege == Privilege::User || (c.s.cr0 & cr0::WP) != 0);
+  return (deny & 2) != 0 && access == Access::Write &&
+         (privilege == Privilege::User || (c.s.cr0 & cr0::WP) != 0);
+}
+
+// The control bits of 4.6.1 in one word: they do not overlap. EFLAGS.AC is apart, it changes too often.
+constexpr uint32_t kWp = cr0::WP, kSmep = cr4::SMEP, kSmap = cr4::SMAP;
+static_assert((cr0::WP & (cr4::SMEP | cr4::SMAP)) == 0);
+uint32_t rules_of(const CpuState& s) {
+  return static_cast<uint32_t>((s.cr0 & cr0::WP) | (s.cr4 & (cr4::SMEP | cr4::SMAP)));
 }
 
 // 4.6.1, without keys.
-bool rights_deny(const Core& c, uint32_t rights, Access access, Privilege privilege) {
+bool rights_deny(uint32_t rules, bool ac, uint32_t rights, Access access, Privilege privilege) {
   bool user_page = (rights & right::kUser) != 0;
   if (access == Access::Fetch) {
     if ((rights & right::kNoExec) != 0) return true;
     if (privilege == Privilege::User) return !user_page;
-    return user_page && (c.s.cr4 & cr4::SMEP) != 0;
+    return user_page && (rules & kSmep) != 0;
   }
   if (privilege == Privilege::User) {
     return !user_page || (access == Access::Write && (rights & right::kWrite) == 0);
   }
-  if (user_page && (c.s.cr4 & cr4::SMAP) != 0 &&
-      (privilege == Privilege::Implicit || (c.s.system_flags & rflags::AC) == 0)) {
-    return true;
+  if (user_page && (rules & kSmap) != 0 && (privilege == Privilege::Implicit || !ac)) return true;
+  return access == Access::Write && (rights & right::kWrite) == 0 && (rules & kWp) != 0;
+}
+
+void make_rules(PagingTlb& t, uint32_t rules) {
+  for (unsigned ac = 0; ac < 2; ++ac) {
+    for (unsigned p = 0; p < 3; ++p) {
+      for (uint32_t rights = 0; rights < 8; ++rights) {
+        auto privilege = static_cast<Privilege>(p);
+        unsigned m = 0;
+        if (!rights_deny(rules, ac != 0, rights, Access::Read, privilege)) m |= may::kRead;
+        if (!rights_deny(rules, ac != 0, rights, Access::Write, privilege)) m |= may::kWrite;
+        if (!rights_deny(rules, ac != 0, rights, Access::Fetch, privilege)) m |= may::kFetch;
+        t.allowed[ac][p][rights] = static_cast<uint8_t>(m);
+      }
+    }
   }
-  return access == Access::Write && (rights & right::kWrite) == 0 && (c.s.cr0 & cr0::WP) != 0;
+  t.rules_seen = rules;
 }
 
-// 0, or the error code bits of the violation.
-uint32_t violation(const Core& c, uint32_t rights, Access access, Privilege privilege) {
-  bool key = key_denies(c, rights, access, privilege);
-  if (!key && !rights_deny(c, rights, access, privilege)) return 0;
-  return kPfPresent | (key ? kPfKey : 0);
+// may::*, keys included.
+unsigned allowed(const Core& c, const PagingTlb& t, uint32_t rights, Privilege privilege) {
+  unsigned ac = c.s.system_flags >> 18 & 1;
+  unsigned m = t.allowed[ac][static_cast<unsigned>(privilege)][rights & 7];
+  if ((c.s.cr4 & cr4::PKE) == 0 || c.s.pkru == 0) [[likely]]
+    return m;
+  if (key_denies(c, rights, Access::Read, privilege)) m &= ~unsigned{may::kRead};
+  if (key_denies(c, rights, Access::Write, privilege)) m &= ~unsigned{may::kWrite};
+  return m;
 }
 
-void fill(const Core& c, const Request& q, uint64_t gpa, uint64_t page_bytes, uint32_t rights, Translation& out) {
+constexpr unsigned need(Access access) {
+  return 1u << static_cast<unsigned>(access);
+}
+static_assert(need(Access::Read) == may::kRead && need(Access::Write) == may::kWrite &&
+              need(Access::Fetch) == may::kFetch);
+
+void fill(const Core& c, uint64_t gpa, uint64_t page_bytes, uint32_t rights, unsigned m, Translation& out) {
   out.gpa = mask_a20(c, gpa);
   out.page_bytes = page_bytes;
-  out.write_ok = (rights & right::kDirty) != 0 && violation(c, rights, Access::Write, q.privilege) == 0;
+  out.write_ok = (rights & right::kDirty) != 0 && (m & may::kWrite) != 0;
   out.global = (rights & right::kGlobal) != 0;
   out.user_page = (rights & right::kUser) != 0;
-  out.exec_ok = !rights_deny(c, rights, Access::Fetch, q.privilege);
+  out.exec_ok = (m & may::kFetch) != 0;
 }
 
 // ---- the TLB ----
 
 PagingTlb& tlb(Core& c) {
-  if (c.tlb == nullptr) [[unlikely]] c.cold(paging_cold::create, &c);
+  if (c.tlb == nullptr) [[unlikely]]
+    c.cold(paging_cold::create, &c);
   return *c.tlb;
 }
 
@@ -97,16 +131,22 @@ TlbEntry* find_in(TlbEntry* set, unsigned ways, uint64_t page, uint64_t stamp, u
   return nullptr;
 }
 
-TlbEntry* small_set(PagingTlb& t, uint64_t page) { return t.small[page % PagingTlb::kSmallSets]; }
-TlbEntry* large_set(PagingTlb& t, uint64_t page) { return t.large[page % PagingTlb::kLargeSets]; }
+TlbEntry* small_set(PagingTlb& t, uint64_t page) {
+  return t.small[page % PagingTlb::kSmallSets];
+}
+TlbEntry* large_set(PagingTlb& t, uint64_t page) {
+  return t.large[page % PagingTlb::kLargeSets];
+}
 
-bool hit(Core& c, const Request& q, const TlbEntry* e, unsigned shift, Translation& out) {
+inline bool hit(Core& c, const Request& q, const TlbEntry* e, unsigned shift, Translation& out) {
   if (q.access == Access::Write && (e->rights & right::kDirty) == 0) return false;
   // A violation is not believed: the tables may have been relaxed since, which needs no invalidation.
-  if (violation(c, e->rights, q.access, q.privilege) != 0) return false;
+  unsigned m = allowed(c, *c.tlb, e->rights, q.privilege);
+  if ((m & need(q.access)) == 0) [[unlikely]]
+    return false;
   uint64_t bytes = uint64_t{1} << shift;
   uint64_t gpa = e->gpa + (q.linear & (bytes - 1));
-  fill(c, q, gpa, (e->rights & right::k4M) != 0 ? 2 * bytes : bytes, e->rights, out);
+  fill(c, gpa, (e->rights & right::k4M) != 0 ? 2 * bytes : bytes, e->rights, m, out);
   return true;
 }
 
@@ -122,7 +162,8 @@ bool lookup(Core& c, PagingTlb& t, const Request& q, Translation& out) {
   }
   if (t.huge_used != 0) {
     page = q.linear >> 30;
-    if (const TlbEntry* e = find_in(t.huge, PagingTlb::kHuge, page, stamp, t.global_stamp)) return hit(c, q, e, 30, out);
+    if (const TlbEntry* e = find_in(t.huge, PagingTlb::kHuge, page, stamp, t.global_stamp))
+      return hit(c, q, e, 30, out);
   }
   return false;
 }
@@ -174,7 +215,8 @@ template <class T>
 T read_entry(Core& c, uint64_t gpa, Slot& slot) {
   slot.gpa = mask_a20(c, gpa);
   slot.host = host_pointer(c, slot.gpa, sizeof(T), slot.range);
-  if (slot.host == nullptr) [[unlikely]] return static_cast<T>(read_physical(c, slot.gpa, sizeof(T)));
+  if (slot.host == nullptr) [[unlikely]]
+    return static_cast<T>(read_physical(c, slot.gpa, sizeof(T)));
   // SAFETY: naturally aligned in guest-physical and host memory alike; guest memory has no type.
   return __atomic_load_n(reinterpret_cast<T*>(slot.host), __ATOMIC_RELAXED);
 }
@@ -182,7 +224,8 @@ T read_entry(Core& c, uint64_t gpa, Slot& slot) {
 // False: the entry is not what it was any more, walk again.
 template <class T>
 bool set_bits(Core& c, const Slot& slot, T old, T bits) {
-  if ((old & bits) == bits) [[likely]] return true;
+  if ((old & bits) == bits) [[likely]]
+    return true;
   if (slot.host == nullptr) {
     write_physical(c, slot.gpa, sizeof(T), old | bits);
     return true;
@@ -199,14 +242,15 @@ bool set_bits(Core& c, const Slot& slot, T old, T bits) {
 
 enum class Step : uint8_t { Done, Faulted, Again };
 
-// The leaf has been found: check, set A and D, remember. `page_gpa` and `shift` describe the page (or the 2 MiB half
-// of a 4 MiB one).
+// The leaf has been found: check, set A and D, remember. `page_gpa` and `shift` describe the page (or the 2
+// MiB half of a 4 MiB one).
 template <class T>
-Step finish(Core& c, const Request& q, const Slot& slot, T entry, uint64_t page_gpa, unsigned shift, uint32_t rights,
-            Translation& out) {
+Step finish(Core& c, const Request& q, const Slot& slot, T entry, uint64_t page_gpa, unsigned shift,
+            uint32_t rights, Translation& out) {
   if ((entry & kG) != 0 && (c.s.cr4 & cr4::PGE) != 0) rights |= right::kGlobal;
-  if (uint32_t code = violation(c, rights, q.access, q.privilege)) {
-    page_fault(c, q, code);
+  unsigned m = allowed(c, *c.tlb, rights, q.privilege);
+  if ((m & need(q.access)) == 0) {
+    page_fault(c, q, kPfPresent | (key_denies(c, rights, q.access, q.privilege) ? kPfKey : 0));
     return Step::Faulted;
   }
   T set = static_cast<T>(kAccessed | (q.access == Access::Write ? kDirty : 0));
@@ -214,7 +258,8 @@ Step finish(Core& c, const Request& q, const Slot& slot, T entry, uint64_t page_
   if (((entry | set) & kDirty) != 0) rights |= right::kDirty;
   insert(c, q.linear, page_gpa, shift, rights);
   uint64_t bytes = uint64_t{1} << shift;
-  fill(c, q, page_gpa + (q.linear & (bytes - 1)), (rights & right::k4M) != 0 ? 2 * bytes : bytes, rights, out);
+  fill(c, page_gpa + (q.linear & (bytes - 1)), (rights & right::k4M) != 0 ? 2 * bytes : bytes, rights, m,
+       out);
   return Step::Done;
 }
 
@@ -235,7 +280,8 @@ Step walk64(Core& c, const Request& q, uint64_t table, unsigned level, Translati
     }
     bool leaf = level == 1 || (entry & kPs) != 0;
     uint64_t reserved = reserved_always;
-    if (level >= 2 && leaf) reserved |= ((uint64_t{1} << shift) - 1) & kAddress & ~uint64_t{0x1000};  // bit 12 is PAT
+    if (level >= 2 && leaf)
+      reserved |= ((uint64_t{1} << shift) - 1) & kAddress & ~uint64_t{0x1000};  // bit 12 is PAT
     if (level >= 4 || (level == 3 && !c.gigabyte_pages)) reserved |= kPs;
     if ((entry & reserved) != 0) [[unlikely]] {
       page_fault(c, q, kPfPresent | kPfReserved);
@@ -314,7 +360,11 @@ bool translate(Core& c, uint64_t linear, Access access, Privilege privilege, Tra
   if (!s.long_mode()) {
     linear &= 0xffffffff;
     if ((s.cr0 & cr0::PG) == 0) {
-      out = {.gpa = mask_a20(c, linear), .page_bytes = 4096, .write_ok = true, .global = false, .user_page = true,
+      out = {.gpa = mask_a20(c, linear),
+             .page_bytes = 4096,
+             .write_ok = true,
+             .global = false,
+             .user_page = true,
              .exec_ok = true};
       return true;
     }
@@ -323,8 +373,11 @@ bool translate(Core& c, uint64_t linear, Access access, Privilege privilege, Tra
   }
   PagingTlb& t = tlb(c);
   check_mode(t, s);
+  if (uint32_t rules = rules_of(s); rules != t.rules_seen) [[unlikely]]
+    make_rules(t, rules);
   Request q{linear, access, privilege};
-  if (lookup(c, t, q, out)) [[likely]] return true;
+  if (lookup(c, t, q, out)) [[likely]]
+    return true;
   Step step;
   do step = walk(c, q, out);
   while (step == Step::Again);

@@ -1,6 +1,8 @@
-// The parts of paging that allocate or take references; never called with guest vector state in host registers.
-#include "cpu/paging.h"
+// The parts of paging that allocate or take references; never called with guest vector state in host
+// registers.
 #include "cpu/paging_cold.h"
+
+#include "cpu/paging.h"
 #include "cpu/paging_tlb.h"
 
 namespace rhea::cpu {
@@ -11,6 +13,7 @@ void paging_create(Core& c) {
   c.tlb->counter = 2;
   c.tlb->global_stamp = 1;
   c.tlb->floor = 2;
+  c.tlb->rules_seen = ~uint32_t{0};
 }
 
 void paging_destroy(Core& c) {
@@ -20,7 +23,9 @@ void paging_destroy(Core& c) {
 
 namespace paging_cold {
 
-void create(void* core) { paging_create(*static_cast<Core*>(core)); }
+void create(void* core) {
+  paging_create(*static_cast<Core*>(core));
+}
 
 void refresh_view(void* arg) {
   auto* a = static_cast<RefreshArg*>(arg);

@@ -19,7 +19,9 @@ constexpr uint64_t P = 1, W = 2, U = 4, A = 0x20, D = 0x40, PS = 0x80, G = 0x100
 struct DeafHandler : memory::IoHandler {
   std::vector<uint64_t> writes;
   uint64_t io_read(uint64_t offset, unsigned) override { return 0x11 * (offset + 1); }
-  void io_write(uint64_t offset, unsigned, uint64_t value) override { writes.push_back(offset << 32 | value); }
+  void io_write(uint64_t offset, unsigned, uint64_t value) override {
+    writes.push_back(offset << 32 | value);
+  }
 };
 
 struct PagingTest : ::testing::Test {
@@ -60,8 +62,8 @@ struct PagingTest : ::testing::Test {
     s.efer = efer::LME | efer::LMA | efer::NXE;
   }
   // Tables at 0x1000 (top), 0x2000, …, one a level; `linear` is mapped to `gpa` with `leaf` at `leaf_level`.
-  void map64(uint64_t linear, uint64_t gpa, uint64_t leaf, unsigned leaf_level = 1, uint64_t upper = P | W | U,
-             unsigned levels = 4, uint64_t tables = 0x1000) {
+  void map64(uint64_t linear, uint64_t gpa, uint64_t leaf, unsigned leaf_level = 1,
+             uint64_t upper = P | W | U, unsigned levels = 4, uint64_t tables = 0x1000) {
     uint64_t table = tables;
     s.cr3 = (s.cr3 & 0xfff) | tables;
     for (unsigned level = levels; level > leaf_level; --level) {
@@ -76,7 +78,8 @@ struct PagingTest : ::testing::Test {
     core.fault = {};
     return translate(core, linear, access, privilege, t);
   }
-  uint32_t fault_of(uint64_t linear, Access access = Access::Read, Privilege privilege = Privilege::Supervisor) {
+  uint32_t fault_of(uint64_t linear, Access access = Access::Read,
+                    Privilege privilege = Privilege::Supervisor) {
     EXPECT_FALSE(go(linear, access, privilege));
     EXPECT_EQ(core.fault.vector, vec::PF);
     EXPECT_EQ(core.fault.address, linear);
@@ -87,7 +90,7 @@ struct PagingTest : ::testing::Test {
 // ---- rights: every combination against the rules of SDM vol. 3A 4.6 written down once more ----
 
 enum class Shape { Legacy4K, Legacy4M, Pae4K, Pae2M, Long4K, Long2M, Long1G, La57 };
-constexpr Shape kShapes[] = {Shape::Legacy4K, Shape::Legacy4M, Shape::Pae4K, Shape::Pae2M,
+constexpr Shape kShapes[] = {Shape::Legacy4K, Shape::Legacy4M, Shape::Pae4K,  Shape::Pae2M,
                              Shape::Long4K,   Shape::Long2M,   Shape::Long1G, Shape::La57};
 constexpr uint64_t kLinear = 0x40201000;
 
@@ -171,14 +174,15 @@ struct RightsTest : PagingTest, ::testing::WithParamInterface<int> {
 
 std::string describe(Shape shape, const Case& k, Access a, Privilege p) {
   std::string out = "shape " + std::to_string(static_cast<int>(shape));
-  const char* names[] = {"upper_user", "upper_write", "upper_nx", "user", "write", "nx", "wp", "smep", "smap", "ac",
-                         "nxe", "ad", "wd"};
-  const bool bits[] = {k.upper_user, k.upper_write, k.upper_nx, k.user, k.write, k.nx, k.wp, k.smep, k.smap, k.ac,
-                       k.nxe, k.key_ad, k.key_wd};
+  const char* names[] = {"upper_user", "upper_write", "upper_nx", "user", "write", "nx", "wp",
+                         "smep",       "smap",        "ac",       "nxe",  "ad",    "wd"};
+  const bool bits[] = {k.upper_user, k.upper_write, k.upper_nx, k.user, k.write,  k.nx,    k.wp,
+                       k.smep,       k.smap,        k.ac,       k.nxe,  k.key_ad, k.key_wd};
   for (int i = 0; i < 13; ++i) {
     if (bits[i]) out += std::string(" ") + names[i];
   }
-  return out + " access " + std::to_string(static_cast<int>(a)) + " privilege " + std::to_string(static_cast<int>(p));
+  return out + " access " + std::to_string(static_cast<int>(a)) + " privilege " +
+         std::to_string(static_cast<int>(p));
 }
 
 TEST_P(RightsTest, walk_and_hit_follow_the_rules) {
@@ -186,7 +190,8 @@ TEST_P(RightsTest, walk_and_hit_follow_the_rules) {
   unsigned failures = 0;
   for (unsigned n = 0; n < 1u << 13 && failures < 5; ++n) {
     auto bit = [n](unsigned i) { return (n >> i & 1) != 0; };
-    Case k{bit(0), bit(1), bit(2), bit(3), bit(4), bit(5), bit(6), bit(7), bit(8), bit(9), bit(10), bit(11), bit(12)};
+    Case k{bit(0), bit(1), bit(2), bit(3),  bit(4),  bit(5), bit(6),
+           bit(7), bit(8), bit(9), bit(10), bit(11), bit(12)};
     build(shape, k);
     paging_flush_all(core);
     for (Access a : {Access::Read, Access::Write, Access::Fetch}) {

@@ -28,6 +28,10 @@ inline constexpr uint32_t kUser = 1,  // U/S of the whole path
     kKeyShift = 8, kKeyMask = 0xf;   // protection key
 }
 
+namespace may {
+inline constexpr uint8_t kRead = 1, kWrite = 2, kFetch = 4;
+}
+
 struct TlbEntry {  // invalid when stamp is 0
   uint64_t stamp;
   uint64_t page;  // linear >> shift of its array
@@ -57,6 +61,8 @@ struct PagingTlb {
   static constexpr unsigned kWays = 4, kSmallSets = 512, kLargeSets = 64, kHuge = 8, kSystemSlots = 64;
 
   uint64_t cr0_seen, cr4_seen, efer_seen;  // the mode bits the entries were made under
+  uint32_t rules_seen;                     // the mode bits that `allowed` was made for, ~0: none
+  uint8_t allowed[2][3][8];                // by EFLAGS.AC, privilege and right::kUser|kWrite|kNoExec: may::*
   uint64_t counter;                        // last stamp given out
   uint64_t global_stamp, floor;
   uint32_t victim;

@@ -16,23 +16,40 @@ namespace {
 
 // The first does not work without the second: SDM vol. 1 chapters 13-15, APM vol. 4.
 constexpr std::pair<Feature, Feature> kNeeds[] = {
-    {Feature::xsaveopt, Feature::xsave},       {Feature::xsavec, Feature::xsave},
-    {Feature::xgetbv1, Feature::xsave},        {Feature::xsaves, Feature::xsavec},
-    {Feature::pku, Feature::xsave},            {Feature::avx, Feature::xsave},
-    {Feature::avx2, Feature::avx},             {Feature::fma, Feature::avx},
-    {Feature::f16c, Feature::avx},             {Feature::vaes, Feature::avx},
-    {Feature::vpclmulqdq, Feature::avx},       {Feature::xop, Feature::avx},
-    {Feature::fma4, Feature::avx},             {Feature::avx_vnni, Feature::avx2},
-    {Feature::avx512f, Feature::avx2},         {Feature::avx512dq, Feature::avx512f},
-    {Feature::avx512cd, Feature::avx512f},     {Feature::avx512bw, Feature::avx512f},
-    {Feature::avx512vl, Feature::avx512f},     {Feature::avx512ifma, Feature::avx512f},
-    {Feature::avx512vbmi, Feature::avx512bw},  {Feature::avx512vbmi2, Feature::avx512bw},
-    {Feature::avx512vnni, Feature::avx512f},   {Feature::avx512bitalg, Feature::avx512bw},
-    {Feature::avx512_vpopcntdq, Feature::avx512f},    {Feature::avx512_bf16, Feature::avx512bw},
-    {Feature::avx512_fp16, Feature::avx512bw},        {Feature::avx512_vp2intersect, Feature::avx512f},
-    {Feature::la57, Feature::lm},              {Feature::pcid, Feature::lm},
-    {Feature::pdpe1gb, Feature::lm},           {Feature::x2apic, Feature::apic},
-    {Feature::tsc_deadline, Feature::apic},    {Feature::fsgsbase, Feature::lm},
+    {Feature::xsaveopt, Feature::xsave},
+    {Feature::xsavec, Feature::xsave},
+    {Feature::xgetbv1, Feature::xsave},
+    {Feature::xsaves, Feature::xsavec},
+    {Feature::pku, Feature::xsave},
+    {Feature::avx, Feature::xsave},
+    {Feature::avx2, Feature::avx},
+    {Feature::fma, Feature::avx},
+    {Feature::f16c, Feature::avx},
+    {Feature::vaes, Feature::avx},
+    {Feature::vpclmulqdq, Feature::avx},
+    {Feature::xop, Feature::avx},
+    {Feature::fma4, Feature::avx},
+    {Feature::avx_vnni, Feature::avx2},
+    {Feature::avx512f, Feature::avx2},
+    {Feature::avx512dq, Feature::avx512f},
+    {Feature::avx512cd, Feature::avx512f},
+    {Feature::avx512bw, Feature::avx512f},
+    {Feature::avx512vl, Feature::avx512f},
+    {Feature::avx512ifma, Feature::avx512f},
+    {Feature::avx512vbmi, Feature::avx512bw},
+    {Feature::avx512vbmi2, Feature::avx512bw},
+    {Feature::avx512vnni, Feature::avx512f},
+    {Feature::avx512bitalg, Feature::avx512bw},
+    {Feature::avx512_vpopcntdq, Feature::avx512f},
+    {Feature::avx512_bf16, Feature::avx512bw},
+    {Feature::avx512_fp16, Feature::avx512bw},
+    {Feature::avx512_vp2intersect, Feature::avx512f},
+    {Feature::la57, Feature::lm},
+    {Feature::pcid, Feature::lm},
+    {Feature::pdpe1gb, Feature::lm},
+    {Feature::x2apic, Feature::apic},
+    {Feature::tsc_deadline, Feature::apic},
+    {Feature::fsgsbase, Feature::lm},
 };
 
 void drop_unsupported_dependents(FeatureSet& set) {
@@ -47,7 +64,8 @@ void drop_unsupported_dependents(FeatureSet& set) {
   }
 }
 
-// Parts of models that mean nested virtualization or a performance monitor: gone without a word unless the user asked.
+// Parts of models that mean nested virtualization or a performance monitor: gone without a word unless the
+// user asked.
 bool quietly_dropped(Feature f) {
   const FeatureInfo& i = feature_info(f);
   return f == Feature::svm || f == Feature::vmx || i.leaf == 0x8000000a || f == Feature::perfctr_core ||
@@ -61,7 +79,8 @@ Result<> mask(const ModelRequest& request, ModelSpec& spec, std::vector<std::str
     if (!missing.has(f)) continue;
     if (quietly_dropped(f) && !spec.explicitly_on.has(f)) continue;
     if (!spec.check && !spec.enforce) continue;
-    warnings.push_back(fmt::format("{} doesn't support requested feature: {}", request.engine, feature_place(f)));
+    warnings.push_back(
+        fmt::format("{} doesn't support requested feature: {}", request.engine, feature_place(f)));
   }
   if (spec.enforce && !warnings.empty()) {
     return failf(ErrorKind::Unsupported, "CPU model '{}' with enforce=on: {}", spec.name, warnings.front());
@@ -137,7 +156,8 @@ Result<std::unique_ptr<CpuModel>> CpuModel::create(const ModelRequest& request) 
   ModelSpec spec = TRY(parse_model(request));
   std::vector<std::string> warnings;
   spec.features.set(Feature::ht, request.topology.per_socket() > 1);
-  if (vendor_of(spec) == Vendor::Amd && spec.features.has(Feature::ht)) spec.features.set(Feature::cmp_legacy);
+  if (vendor_of(spec) == Vendor::Amd && spec.features.has(Feature::ht))
+    spec.features.set(Feature::cmp_legacy);
   TRY(mask(request, spec, warnings));
   raise_levels(spec);
   auto model = ModelBuilder::assemble(spec, request);
@@ -157,7 +177,9 @@ void CpuModel::attach(Core& c, unsigned index) const {
 
 std::string cpu_help() {
   std::string out = "Available CPUs:\n";
-  auto line = [&](std::string_view name, std::string_view text) { out += fmt::format("x86 {:<22}  {}\n", name, text); };
+  auto line = [&](std::string_view name, std::string_view text) {
+    out += fmt::format("x86 {:<22}  {}\n", name, text);
+  };
   for (const ModelRow& row : model_rows()) {
     std::string_view aliases = row.aliases;
     while (!aliases.empty()) {

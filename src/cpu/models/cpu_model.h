@@ -1,7 +1,7 @@
 // `-cpu MODEL,+feat,-feat,property=value`: from the text to the CPUID table of a machine's vCPUs.
 //
-//   request → parse → the model's row, its features and the user's changes → mask by what the engine can give, with a
-//   warning for each feature that cannot be had → CpuidTable.
+//   request → parse → the model's row, its features and the user's changes → mask by what the engine can
+//   give, with a warning for each feature that cannot be had → CpuidTable.
 //
 // Missing: Hyper-V enlightenments (hv-*), tsc-frequency=. Used at start-up only; immutable afterwards.
 #pragma once
@@ -20,9 +20,9 @@ namespace rhea::cpu {
 struct ModelRequest {
   std::string text = "qemu64";  // the argument of -cpu
   Topology topology;
-  FeatureSet supported;         // translator_features(), or what KVM says
-  std::string engine = "TCG";   // for warnings: "TCG doesn't support requested feature"
-  bool translator = true;       // false: hardware virtualization, whose mitigation bits are worth passing on
+  FeatureSet supported;        // translator_features(), or what KVM says
+  std::string engine = "TCG";  // for warnings: "TCG doesn't support requested feature"
+  bool translator = true;      // false: hardware virtualization, whose mitigation bits are worth passing on
   std::string_view hypervisor_signature = "RheaRheaRhea";  // of leaf 40000000H, 12 characters
   uint32_t hypervisor_features = 0;                        // EAX of leaf 40000001H
 };

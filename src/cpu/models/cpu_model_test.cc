@@ -63,10 +63,29 @@ TEST(CpuModel, every_row_names_only_known_features) {
 
 TEST(CpuModel, every_model_builds_alone_and_by_alias) {
   for (const ModelRow& row : model_rows()) EXPECT_NE(make(request(row.name)), nullptr);
-  for (const char* name : {"qemu64", "qemu32", "kvm64", "kvm32", "Nehalem", "Westmere", "SandyBridge", "IvyBridge",
-                           "Haswell", "Haswell-noTSX-IBRS", "Broadwell-noTSX", "Skylake-Client-IBRS",
-                           "Skylake-Server-noTSX-IBRS", "Cascadelake-Server-noTSX", "Icelake-Server", "Opteron_G1",
-                           "Opteron_G5", "EPYC-IBPB", "EPYC-Rome", "EPYC-Milan", "max", "host", "base"}) {
+  for (const char* name : {"qemu64",
+                           "qemu32",
+                           "kvm64",
+                           "kvm32",
+                           "Nehalem",
+                           "Westmere",
+                           "SandyBridge",
+                           "IvyBridge",
+                           "Haswell",
+                           "Haswell-noTSX-IBRS",
+                           "Broadwell-noTSX",
+                           "Skylake-Client-IBRS",
+                           "Skylake-Server-noTSX-IBRS",
+                           "Cascadelake-Server-noTSX",
+                           "Icelake-Server",
+                           "Opteron_G1",
+                           "Opteron_G5",
+                           "EPYC-IBPB",
+                           "EPYC-Rome",
+                           "EPYC-Milan",
+                           "max",
+                           "host",
+                           "base"}) {
     EXPECT_NE(make(request(name)), nullptr) << name;
   }
 }

@@ -32,7 +32,11 @@ CpuidRegs cache_regs(const Cache& c) {
 class Builder {
  public:
   Builder(const ModelSpec& spec, const ModelRequest& request, uint64_t xcr0)
-      : spec_(spec), request_(request), topology_(request.topology), xcr0_(xcr0), amd_(vendor_of(spec) == Vendor::Amd) {
+      : spec_(spec),
+        request_(request),
+        topology_(request.topology),
+        xcr0_(xcr0),
+        amd_(vendor_of(spec) == Vendor::Amd) {
     thread_ids_ = 1u << topology_.thread_bits();
     socket_ids_ = thread_ids_ << topology_.core_bits();
   }
@@ -110,7 +114,8 @@ class Builder {
 
   std::vector<Cache> caches() const {
     unsigned core = thread_ids_;
-    std::vector<Cache> list = {{1, 1, 32, 8, core}, {2, 1, 32, 8, core}, {3, 2, amd_ ? 512u : 1024u, 8, core}};
+    std::vector<Cache> list = {
+        {1, 1, 32, 8, core}, {2, 1, 32, 8, core}, {3, 2, amd_ ? 512u : 1024u, 8, core}};
     if (spec_.l3_cache) list.push_back({3, 3, 16384, 16, socket_ids_});
     return list;
   }
@@ -134,7 +139,8 @@ class Builder {
 
   void xsave_leaves() {
     if (!spec_.features.has(Feature::xsave)) return;
-    add(0xd, 0, {static_cast<uint32_t>(xcr0_), 0, xsave_bytes(xcr0_, false), static_cast<uint32_t>(xcr0_ >> 32)});
+    add(0xd, 0,
+        {static_cast<uint32_t>(xcr0_), 0, xsave_bytes(xcr0_, false), static_cast<uint32_t>(xcr0_ >> 32)});
     add(0xd, 1, bits(0xd, 1));
     for (unsigned i = 2; i < 32; ++i) {
       XsaveComponent x = xsave_component(i);
@@ -181,7 +187,8 @@ class Builder {
 
   void amd_leaves() {
     if (!amd_) return;
-    add(0x80000005, {0x01ff01ff, 0x01ff01ff, 32u << 24 | 8 << 16 | 1 << 8 | 64, 32u << 24 | 8 << 16 | 1 << 8 | 64});
+    add(0x80000005,
+        {0x01ff01ff, 0x01ff01ff, 32u << 24 | 8 << 16 | 1 << 8 | 64, 32u << 24 | 8 << 16 | 1 << 8 | 64});
     if (!spec_.features.has(Feature::topoext)) return;
     uint32_t index = 0;
     for (const Cache& c : caches()) add(0x8000001d, index++, cache_regs(c));
@@ -199,7 +206,8 @@ class Builder {
 
 }  // namespace
 
-std::vector<CpuidTable::Entry> build_leaves(const ModelSpec& spec, const ModelRequest& request, uint64_t xcr0) {
+std::vector<CpuidTable::Entry> build_leaves(const ModelSpec& spec, const ModelRequest& request,
+                                            uint64_t xcr0) {
   return Builder(spec, request, xcr0).build();
 }
 

@@ -29,10 +29,18 @@ constexpr std::string_view kNames[] = {
 
 // Second names; underscores have become dashes already.
 constexpr std::pair<std::string_view, std::string_view> kAliases[] = {
-    {"sse3", "pni"},           {"pclmuldq", "pclmulqdq"}, {"sse4-1", "sse4.1"}, {"sse4-2", "sse4.2"},
-    {"xd", "nx"},              {"ffxsr", "fxsr-opt"},     {"i64", "lm"},
-    {"lzcnt", "abm"},       {"avx512vpopcntdq", "avx512-vpopcntdq"},
-    {"avx512-vnni", "avx512vnni"}, {"avx512-bitalg", "avx512bitalg"}, {"sha", "sha-ni"},
+    {"sse3", "pni"},
+    {"pclmuldq", "pclmulqdq"},
+    {"sse4-1", "sse4.1"},
+    {"sse4-2", "sse4.2"},
+    {"xd", "nx"},
+    {"ffxsr", "fxsr-opt"},
+    {"i64", "lm"},
+    {"lzcnt", "abm"},
+    {"avx512vpopcntdq", "avx512-vpopcntdq"},
+    {"avx512-vnni", "avx512vnni"},
+    {"avx512-bitalg", "avx512bitalg"},
+    {"sha", "sha-ni"},
 };
 
 uint64_t host_xcr0() {
@@ -44,7 +52,9 @@ uint64_t host_xcr0() {
   return low | uint64_t{high} << 32;
 }
 
-bool starts(std::string_view name, std::string_view prefix) { return name.substr(0, prefix.size()) == prefix; }
+bool starts(std::string_view name, std::string_view prefix) {
+  return name.substr(0, prefix.size()) == prefix;
+}
 
 // The part of the XSAVE state that instructions of this feature use.
 uint64_t needs_xcr0(std::string_view name) {
@@ -64,9 +74,13 @@ const FeatureInfo& feature_info(Feature f) {
   return kInfo[n];
 }
 
-std::span<const std::string_view> feature_names() { return kNames; }
+std::span<const std::string_view> feature_names() {
+  return kNames;
+}
 
-std::string_view feature_name(Feature f) { return feature_info(f).name; }
+std::string_view feature_name(Feature f) {
+  return feature_info(f).name;
+}
 
 std::optional<Feature> find_feature(std::string_view given) {
   std::string name(given);
@@ -96,7 +110,8 @@ std::string feature_place(Feature f) {
   const FeatureInfo& i = feature_info(f);
   if (i.leaf == kMsrArchCapabilities) return fmt::format("MSR(10AH).{} [bit {}]", i.name, i.bit);
   constexpr const char* kRegs[] = {"EAX", "EBX", "ECX", "EDX"};
-  return fmt::format("CPUID.{:02X}H:{}.{} [bit {}]", i.leaf, kRegs[static_cast<unsigned>(i.reg)], i.name, i.bit);
+  return fmt::format("CPUID.{:02X}H:{}.{} [bit {}]", i.leaf, kRegs[static_cast<unsigned>(i.reg)], i.name,
+                     i.bit);
 }
 
 FeatureSet features_of(const CpuidReader& reader) {

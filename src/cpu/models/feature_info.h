@@ -38,7 +38,8 @@ FeatureSet features_of(const CpuidReader& reader);
 
 // CPUID of the machine we run on.
 CpuidRegs host_cpuid(uint32_t leaf, uint32_t subleaf);
-// What the translator can give on this host: its own, and the host's instructions whose state the host OS enables.
+// What the translator can give on this host: its own, and the host's instructions whose state the host OS
+// enables.
 FeatureSet translator_features();
 
 }  // namespace rhea::cpu

@@ -1,5 +1,5 @@
-// Reads `-cpu`'s argument. Names and syntax are QEMU's: "+feat" and "-feat" win over "feat=on|off" wherever they
-// stand, and "-" over "+".
+// Reads `-cpu`'s argument. Names and syntax are QEMU's: "+feat" and "-feat" win over "feat=on|off" wherever
+// they stand, and "-" over "+".
 #include "cpu/models/model_spec.h"
 
 #include <fmt/core.h>
@@ -27,7 +27,9 @@ std::vector<std::string_view> split(std::string_view text, char by) {
   }
 }
 
-const char* vendor_id(Vendor v) { return v == Vendor::Amd ? "AuthenticAMD" : "GenuineIntel"; }
+const char* vendor_id(Vendor v) {
+  return v == Vendor::Amd ? "AuthenticAMD" : "GenuineIntel";
+}
 
 // "pni ssse3" or "+hle -rtm"; the table names only features that exist (a unit test sees to it).
 void apply_list(std::string_view list, FeatureSet& set) {
@@ -93,8 +95,9 @@ std::string host_vendor() {
   return id;
 }
 
-// `max` and `host`: the host's identity and all that the engine can give. Bits that only tell about speculation are
-// left to the user under the translator, which neither knows the host's answer nor changes it.
+// `max` and `host`: the host's identity and all that the engine can give. Bits that only tell about
+// speculation are left to the user under the translator, which neither knows the host's answer nor changes
+// it.
 void take_host(const ModelRequest& request, ModelSpec& spec) {
   spec.vendor_id = host_vendor();
   spec.brand = host_brand();
@@ -106,8 +109,10 @@ void take_host(const ModelRequest& request, ModelSpec& spec) {
   spec.features = request.supported;
   FeatureSet off;
   if (request.translator) {
-    apply_list("spec-ctrl stibp ssbd ibpb ibrs amd-stibp amd-ssbd virt-ssbd amd-no-ssb md-clear arch-capabilities "
-               "rdctl-no ibrs-all rsba skip-l1dfl-vmentry ssb-no mds-no pschange-mc-no taa-no", off);
+    apply_list(
+        "spec-ctrl stibp ssbd ibpb ibrs amd-stibp amd-ssbd virt-ssbd amd-no-ssb md-clear arch-capabilities "
+        "rdctl-no ibrs-all rsba skip-l1dfl-vmentry ssb-no mds-no pschange-mc-no taa-no",
+        off);
   }
   if (spec.vendor_id != "AuthenticAMD") apply_list("cmp-legacy cr8legacy topoext osvw fxsr-opt", off);
   if ((host_cpuid(0x80000007, 0).edx >> 8 & 1) == 0) off.set(Feature::invtsc);
@@ -131,8 +136,8 @@ Result<uint32_t> parse_number(std::string_view key, std::string_view value, uint
   uint64_t n = 0;
   auto [end, ec] = std::from_chars(digits.data(), digits.data() + digits.size(), n, base);
   if (ec != std::errc() || end != digits.data() + digits.size() || digits.empty() || n < low || n > high) {
-    return failf(ErrorKind::Invalid, "CPU property '{}' expects a number from {} to {}, not '{}'", key, low, high,
-                 value);
+    return failf(ErrorKind::Invalid, "CPU property '{}' expects a number from {} to {}, not '{}'", key, low,
+                 high, value);
   }
   return static_cast<uint32_t>(n);
 }
@@ -150,7 +155,8 @@ Result<bool> set_property(std::string_view key, std::string_view value, ModelSpe
   if (key == "vendor") {
     TRY(set_vendor(value, spec));
   } else if (key == "model-id") {
-    if (value.size() > 48) return failf(ErrorKind::Invalid, "CPU property 'model-id' takes at most 48 characters");
+    if (value.size() > 48)
+      return failf(ErrorKind::Invalid, "CPU property 'model-id' takes at most 48 characters");
     spec.brand = value;
   } else if (key == "family") {
     spec.family = TRY(parse_number(key, value, 0, 0xff + 0xf));
@@ -165,7 +171,8 @@ Result<bool> set_property(std::string_view key, std::string_view value, ModelSpe
   } else if (key == "phys-bits") {
     spec.phys_bits = TRY(parse_number(key, value, 32, 52));
   } else if (key == "host-phys-bits") {
-    if (TRY(parse_bool(key, value))) spec.phys_bits = std::clamp(host_cpuid(0x80000008, 0).eax & 0xff, 32u, 52u);
+    if (TRY(parse_bool(key, value)))
+      spec.phys_bits = std::clamp(host_cpuid(0x80000008, 0).eax & 0xff, 32u, 52u);
   } else if (key == "l3-cache") {
     spec.l3_cache = TRY(parse_bool(key, value));
   } else if (key == "kvm") {
@@ -177,7 +184,8 @@ Result<bool> set_property(std::string_view key, std::string_view value, ModelSpe
   } else if (key == "migratable") {
     if (TRY(parse_bool(key, value))) spec.features.set(Feature::invtsc, false);
   } else if (key == "pmu") {
-    if (TRY(parse_bool(key, value))) return failf(ErrorKind::Unsupported, "CPU property 'pmu=on' is not supported");
+    if (TRY(parse_bool(key, value)))
+      return failf(ErrorKind::Unsupported, "CPU property 'pmu=on' is not supported");
   } else {
     return false;
   }
@@ -185,11 +193,13 @@ Result<bool> set_property(std::string_view key, std::string_view value, ModelSpe
 }
 
 std::unexpected<Error> unknown_property(std::string_view key) {
-  static constexpr std::string_view kProperties[] = {"vendor", "model-id", "family", "model", "stepping", "level",
-      "xlevel", "phys-bits", "host-phys-bits", "l3-cache", "kvm", "check", "enforce", "migratable", "pmu"};
+  static constexpr std::string_view kProperties[] = {
+      "vendor",         "model-id", "family", "model", "stepping", "level",      "xlevel", "phys-bits",
+      "host-phys-bits", "l3-cache", "kvm",    "check", "enforce",  "migratable", "pmu"};
   std::vector<std::string_view> names(feature_names().begin(), feature_names().end());
   names.insert(names.end(), std::begin(kProperties), std::end(kProperties));
-  return failf(ErrorKind::NotFound, "unknown CPU feature or property '{}'{}", key, config::did_you_mean(key, names));
+  return failf(ErrorKind::NotFound, "unknown CPU feature or property '{}'{}", key,
+               config::did_you_mean(key, names));
 }
 
 std::unexpected<Error> unknown_model(std::string_view name) {

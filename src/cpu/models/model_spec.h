@@ -30,6 +30,7 @@ Result<ModelSpec> parse_model(const ModelRequest& request);
 
 Vendor vendor_of(const ModelSpec& spec);
 // The CPUID leaves of `spec`, whose features are final.
-std::vector<CpuidTable::Entry> build_leaves(const ModelSpec& spec, const ModelRequest& request, uint64_t xcr0);
+std::vector<CpuidTable::Entry> build_leaves(const ModelSpec& spec, const ModelRequest& request,
+                                            uint64_t xcr0);
 
 }  // namespace rhea::cpu

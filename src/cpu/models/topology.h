@@ -1,5 +1,5 @@
-// Sockets, cores and threads, and the APIC ids that follow from them: each level gets a field of the id wide enough
-// for its count. SDM vol. 3A 9.9.1.
+// Sockets, cores and threads, and the APIC ids that follow from them: each level gets a field of the id wide
+// enough for its count. SDM vol. 3A 9.9.1.
 #pragma once
 
 #include <bit>

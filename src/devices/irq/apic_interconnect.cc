@@ -7,7 +7,9 @@
 namespace rhea::devices {
 
 namespace {
-void kick(void* apic) { static_cast<LocalApic*>(apic)->kick(); }
+void kick(void* apic) {
+  static_cast<LocalApic*>(apic)->kick();
+}
 }  // namespace
 
 // 11.6.2.4: one of those that match, with the lowest priority; which among equals is ours to choose.
@@ -39,7 +41,8 @@ void ApicInterconnect::deliver(const bus::ApicMessage& m) {
   }
 }
 
-void ApicInterconnect::send(const bus::ApicMessage& m, cpu::Core& from, bool everyone, const LocalApic* skip) {
+void ApicInterconnect::send(const bus::ApicMessage& m, cpu::Core& from, bool everyone,
+                            const LocalApic* skip) {
   auto give = [&](LocalApic* a, bus::DeliveryMode mode) {
     if (!a->accept(mode, m.vector, m.level_triggered)) return;
     if (&a->core() != &from) from.cold(kick, a);

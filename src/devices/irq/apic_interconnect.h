@@ -1,5 +1,5 @@
-// Carries messages between I/O APICs, MSI senders and local APICs: the system bus of SDM vol. 3A 11.6 and 11.11.
-// Local APICs are added while nothing runs; deliver() from any thread.
+// Carries messages between I/O APICs, MSI senders and local APICs: the system bus of SDM vol. 3A 11.6
+// and 11.11. Local APICs are added while nothing runs; deliver() from any thread.
 #pragma once
 
 #include <atomic>
@@ -22,8 +22,8 @@ class ApicInterconnect final : public bus::ApicBus {
   void add_eoi_listener(bus::EoiListener& listener) { eoi_.push_back(&listener); }
 
   void deliver(const bus::ApicMessage& message) override;
-  // The same from a vCPU's own code (an IPI): general registers only. With `everyone` the destination is not looked
-  // at; `skip` does not get it.
+  // The same from a vCPU's own code (an IPI): general registers only. With `everyone` the destination is not
+  // looked at; `skip` does not get it.
   void send(const bus::ApicMessage& message, cpu::Core& from, bool everyone, const LocalApic* skip);
   void broadcast_eoi(uint8_t vector);  // machine lock held
 

@@ -47,8 +47,8 @@ int64_t ApicTimer::period_ns() const {
   return mode_ == Mode::Periodic ? std::max(period, kShortestPeriod) : period;
 }
 
-// A host timer that comes too early costs a wake-up; moving it costs a system call each time: leave it when the new
-// time is later.
+// A host timer that comes too early costs a wake-up; moving it costs a system call each time: leave it when
+// the new time is later.
 void ApicTimer::aim_locked(int64_t at_ns) {
   due_ns_ = at_ns;
   if (at_ns == kNever || aimed_ns_ <= at_ns) return;

@@ -1,5 +1,5 @@
-// What a vCPU does with its local APIC while it runs: acknowledge, EOI, TPR, registers, IPIs; and what any thread does
-// to deliver. General registers only: no calls but to Core::cold() and the like of this file.
+// What a vCPU does with its local APIC while it runs: acknowledge, EOI, TPR, registers, IPIs; and what any
+// thread does to deliver. General registers only: no calls but to Core::cold() and the like of this file.
 #include "devices/irq/local_apic.h"
 
 #include "cpu/cpuid.h"
@@ -18,7 +18,9 @@ namespace {
 // LVT entries by their order: timer, thermal, performance monitor, LINT0, LINT1, error.
 enum Entry : unsigned { kTimer, kThermal, kPmc, kEntryLint0, kEntryLint1, kError };
 
-DeliveryMode lvt_mode(uint32_t lvt) { return static_cast<DeliveryMode>(lvt >> 8 & 7); }
+DeliveryMode lvt_mode(uint32_t lvt) {
+  return static_cast<DeliveryMode>(lvt >> 8 & 7);
+}
 }  // namespace
 
 int LocalApic::highest(const Bits& bits) {
@@ -42,8 +44,12 @@ bool LocalApic::get_bit(const Bits& bits, unsigned vector) {
   return (bits[vector / 32].load(memory_order_relaxed) >> (vector % 32) & 1) != 0;
 }
 
-bool LocalApic::software_enabled() const { return (svr_.load(memory_order_relaxed) & kSvrEnable) != 0; }
-bool LocalApic::takes_fixed() const { return mode() != Mode::Disabled && software_enabled(); }
+bool LocalApic::software_enabled() const {
+  return (svr_.load(memory_order_relaxed) & kSvrEnable) != 0;
+}
+bool LocalApic::takes_fixed() const {
+  return mode() != Mode::Disabled && software_enabled();
+}
 
 // 11.8.3.1
 unsigned LocalApic::ppr() const {
@@ -53,7 +59,9 @@ unsigned LocalApic::ppr() const {
   return (task & 0xf0) >= (service & 0xf0) ? task : service & 0xf0;
 }
 
-unsigned LocalApic::arbitration_priority() const { return ppr(); }
+unsigned LocalApic::arbitration_priority() const {
+  return ppr();
+}
 
 // ---- delivery ----
 
@@ -120,7 +128,8 @@ void LocalApic::note_error(uint32_t bit) {
   if ((before & bit) == 0 && (lvt & 0xff) >= 16) fire_lvt(kError);
 }
 
-// 11.5.1, figure 11-2: the 8259 reaches the CPU through LINT0 as ExtINT, or directly while the APIC is disabled.
+// 11.5.1, figure 11-2: the 8259 reaches the CPU through LINT0 as ExtINT, or directly while the APIC is
+// disabled.
 bool LocalApic::takes_extint() const {
   if (mode() == Mode::Disabled) return true;
   uint32_t lvt = lvt_[kEntryLint0].load(memory_order_relaxed);
@@ -196,8 +205,11 @@ void LocalApic::send_icr(uint64_t icr) {
     return;
   }
   // The trigger mode of IPIs other than INIT de-assert is ignored: they are edges.
-  bus::ApicMessage m{.destination = static_cast<uint32_t>(icr >> 32), .logical = (low & kIcrLogical) != 0,
-                     .mode = delivery, .vector = vector, .level_triggered = false};
+  bus::ApicMessage m{.destination = static_cast<uint32_t>(icr >> 32),
+                     .logical = (low & kIcrLogical) != 0,
+                     .mode = delivery,
+                     .vector = vector,
+                     .level_triggered = false};
   cpu::Core& core = wiring_.core;
   switch (low >> 18 & 3) {
     case 0: wiring_.interconnect.send(m, core, false, nullptr); break;
@@ -237,7 +249,8 @@ uint32_t LocalApic::read_register(uint32_t reg) {
     case kTdcr: return tdcr_;
     case kTmict:
     case kTmcct: {
-      apic_cold::TimerCall call{&timer_, reg == kTmict ? apic_cold::TimerOp::Initial : apic_cold::TimerOp::Current, 0};
+      apic_cold::TimerCall call{&timer_,
+                                reg == kTmict ? apic_cold::TimerOp::Initial : apic_cold::TimerOp::Current, 0};
       wiring_.core.cold(apic_cold::timer, &call);
       return static_cast<uint32_t>(call.value);
     }
@@ -298,7 +311,8 @@ void LocalApic::write_register(uint32_t reg, uint32_t value) {
 // 11.4.1: aligned 32-bit accesses; what else does is not defined.
 bool LocalApic::load(uint64_t offset, unsigned size, uint64_t& value) {
   if (mode() != Mode::X1) return false;
-  uint32_t v = (offset & 0xf) < 4 ? read_register(static_cast<uint32_t>(offset >> 4)) >> (8 * (offset & 3)) : 0;
+  uint32_t v =
+      (offset & 0xf) < 4 ? read_register(static_cast<uint32_t>(offset >> 4)) >> (8 * (offset & 3)) : 0;
   value = size < 4 ? v & ((1u << (8 * size)) - 1) : v;
   return true;
 }
@@ -328,8 +342,16 @@ bool LocalApic::write_msr(uint32_t index, uint64_t value) {
 bool LocalApic::read_x2(uint32_t reg, uint64_t& value) {
   switch (reg) {
     case kIcrLow: value = icr_; return true;
-    case kId: case kVersion: case kTpr: case kPpr: case kLdr: case kSvr: case kEsr: case kTmict: case kTmcct: case kTdcr:
-      break;
+    case kId:
+    case kVersion:
+    case kTpr:
+    case kPpr:
+    case kLdr:
+    case kSvr:
+    case kEsr:
+    case kTmict:
+    case kTmcct:
+    case kTdcr: break;
     default:
       if ((reg >= kIsr && reg < kIrr + 8) || (reg >= kLvtTimer && reg <= kLvtError)) break;
       return false;
@@ -348,14 +370,16 @@ bool LocalApic::write_x2(uint32_t reg, uint64_t value) {
   uint64_t writable;
   switch (reg) {
     case kTpr: writable = 0xff; break;
-    case kEoi: case kEsr: writable = 0; break;
+    case kEoi:
+    case kEsr: writable = 0; break;
     case kSvr: writable = kSvrWritable; break;
     case kTmict: writable = 0xffffffff; break;
     case kTdcr: writable = 0xb; break;
     case kSelfIpi: writable = 0xff; break;
     default:
       if (reg < kLvtTimer || reg > kLvtError) return false;
-      writable = kLvtWritable[reg - kLvtTimer] | 0x5000;  // delivery status and remote IRR: read-only, not reserved
+      writable =
+          kLvtWritable[reg - kLvtTimer] | 0x5000;  // delivery status and remote IRR: read-only, not reserved
       break;
   }
   if ((value & ~writable) != 0) return false;
@@ -388,8 +412,8 @@ bool LocalApic::write_base(uint64_t value) {
   return true;
 }
 
-// The state after power-up, reset or INIT (11.4.7.1, 11.4.7.3). Differs on the boot processor: LINT0 is open for the
-// 8259 from the start, as firmware that never touches the local APIC expects.
+// The state after power-up, reset or INIT (11.4.7.1, 11.4.7.3). Differs on the boot processor: LINT0 is open
+// for the 8259 from the start, as firmware that never touches the local APIC expects.
 void LocalApic::clear_registers() {
   tpr_.store(0, memory_order_relaxed);
   ldr_.store(mode() == Mode::X2 ? x2_ldr() : 0, memory_order_relaxed);
@@ -410,7 +434,9 @@ void LocalApic::clear_registers() {
   wiring_.core.cold(apic_cold::timer, &call);
 }
 
-void LocalApic::init() { clear_registers(); }
+void LocalApic::init() {
+  clear_registers();
+}
 
 void LocalApic::set_tsc_deadline(uint64_t guest_tsc) {
   apic_cold::TimerCall call{&timer_, apic_cold::TimerOp::SetDeadline, guest_tsc};

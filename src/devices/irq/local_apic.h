@@ -1,12 +1,13 @@
-// A vCPU's local APIC, as xAPIC (memory-mapped) and x2APIC (MSRs). SDM vol. 3A chapter 11 (10 in older editions).
+// A vCPU's local APIC, as xAPIC (memory-mapped) and x2APIC (MSRs). SDM vol. 3A chapter 11 (10 in older
+// editions).
 //
-// Threading. Registers belong to the vCPU's own thread. What others need — IRR, TMR, ids, the error status, modes —
-// is atomic: accept() and set_irq() may be called from any thread, set the request and a bit of Core::pending, and
-// ask for a kick. local_apic.cc is what translated code reaches: general registers only, everything else behind
-// Core::cold().
+// Threading. Registers belong to the vCPU's own thread. What others need — IRR, TMR, ids, the error status,
+// modes — is atomic: accept() and set_irq() may be called from any thread, set the request and a bit of
+// Core::pending, and ask for a kick. local_apic.cc is what translated code reaches: general registers only,
+// everything else behind Core::cold().
 //
-// Missing: CMCI, delivery status (always idle), remote IRR of LINT pins, EOI-broadcast suppression, an APIC page away
-// from FEE00000H for accesses that do not come through read_physical()/write_physical().
+// Missing: CMCI, delivery status (always idle), remote IRR of LINT pins, EOI-broadcast suppression, an APIC
+// page away from FEE00000H for accesses that do not come through read_physical()/write_physical().
 #pragma once
 
 #include <atomic>
@@ -27,8 +28,8 @@ class ApicInterconnect;
 class LocalApic final : public cpu::InterruptController, public bus::Device, public bus::IrqSink {
  public:
   struct Wiring {
-    cpu::Core& core;                     // apic_id is set; the board sets Core::apic to this
-    ApicInterconnect& interconnect;      // registers itself there
+    cpu::Core& core;                 // apic_id is set; the board sets Core::apic to this
+    ApicInterconnect& interconnect;  // registers itself there
     async::Clock& clock;
     uint64_t tsc_hz;                     // of the guest's TSC
     std::function<void()> kick;          // wakes the vCPU or makes it look at Core::pending; any thread
@@ -64,9 +65,9 @@ class LocalApic final : public cpu::InterruptController, public bus::Device, pub
   bool matches(uint32_t destination, bool logical) const;
   // True: kick() the vCPU. A message that the APIC's mode does not take is lost, as on the bus.
   bool accept(bus::DeliveryMode mode, uint8_t vector, bool level_triggered);
-  bool takes_fixed() const;            // enabled in hardware and software
+  bool takes_fixed() const;  // enabled in hardware and software
   unsigned arbitration_priority() const;
-  void kick() { wiring_.kick(); }      // not from hot code
+  void kick() { wiring_.kick(); }  // not from hot code
   cpu::Core& core() { return wiring_.core; }
 
  private:

@@ -52,8 +52,9 @@ using namespace apic;
 LocalApic::LocalApic(const Wiring& wiring)
     : wiring_(wiring),
       timer_({.clock = wiring.clock,
-              .guest_tsc = wiring.guest_tsc ? wiring.guest_tsc
-                                            : std::function<uint64_t()>([this] { return cpu::guest_tsc(wiring_.core); }),
+              .guest_tsc = wiring.guest_tsc ? wiring.guest_tsc : std::function<uint64_t()>([this] {
+                return cpu::guest_tsc(wiring_.core);
+              }),
               .tsc_hz = wiring.tsc_hz,
               .expired = [this] {
                 if (fire_lvt(0)) wiring_.kick();
@@ -62,7 +63,9 @@ LocalApic::LocalApic(const Wiring& wiring)
   clear_registers();
 }
 
-LocalApic::~LocalApic() { wiring_.interconnect.remove(*this); }
+LocalApic::~LocalApic() {
+  wiring_.interconnect.remove(*this);
+}
 
 void LocalApic::reset(bus::ResetKind) {
   mode_.store(Mode::X1);

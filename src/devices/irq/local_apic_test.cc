@@ -49,10 +49,15 @@ struct LocalApicTest : ::testing::Test {
       core->index = core->apic_id = i;
       core->s.apic_base = 0xfee00800 | (i == 0 ? 0x100u : 0u);
       cores.push_back(std::move(core));
-      apics.push_back(std::make_unique<LocalApic>(LocalApic::Wiring{
-          .core = *cores[i], .interconnect = bus, .clock = clock, .tsc_hz = kTscHz, .kick = [this, i] { ++kicks[i]; },
-          .machine_lock = lock, .extint = i == 0 ? &pic : nullptr,
-          .guest_tsc = [this] { return static_cast<uint64_t>(clock.now_ns()) * 2; }}));
+      apics.push_back(std::make_unique<LocalApic>(
+          LocalApic::Wiring{.core = *cores[i],
+                            .interconnect = bus,
+                            .clock = clock,
+                            .tsc_hz = kTscHz,
+                            .kick = [this, i] { ++kicks[i]; },
+                            .machine_lock = lock,
+                            .extint = i == 0 ? &pic : nullptr,
+                            .guest_tsc = [this] { return static_cast<uint64_t>(clock.now_ns()) * 2; }}));
       apics[i]->store(kSvr * 16, 4, 0x1ff);
     }
   }
@@ -64,7 +69,10 @@ struct LocalApicTest : ::testing::Test {
     return static_cast<uint32_t>(v);
   }
   void fixed(uint8_t vector, unsigned i = 0, bool level = false) {
-    bus.deliver({.destination = i, .logical = false, .mode = bus::DeliveryMode::Fixed, .vector = vector,
+    bus.deliver({.destination = i,
+                 .logical = false,
+                 .mode = bus::DeliveryMode::Fixed,
+                 .vector = vector,
                  .level_triggered = level});
   }
   void enter_x2(unsigned i = 0) { EXPECT_TRUE(apics[i]->write_msr(0x1b, cores[i]->s.apic_base | 0x400)); }
@@ -125,7 +133,11 @@ TEST_F(LocalApicTest, software_disable_refuses_fixed_and_masks_the_table) {
   EXPECT_EQ(read(kLvtError), 0x100feu);
   fixed(0x50);
   EXPECT_EQ(read(kIrr + 2), 0u);
-  bus.deliver({.destination = 0, .logical = false, .mode = bus::DeliveryMode::Nmi, .vector = 0, .level_triggered = false});
+  bus.deliver({.destination = 0,
+               .logical = false,
+               .mode = bus::DeliveryMode::Nmi,
+               .vector = 0,
+               .level_triggered = false});
   EXPECT_NE(cores[0]->pending & cpu::pending::kNmi, 0u);
 }
 
@@ -159,7 +171,11 @@ TEST_F(LocalApicTest, lint_pins_give_nmi_and_fixed) {
 TEST_F(LocalApicTest, logical_flat_and_cluster_destinations) {
   build(3);
   for (unsigned i = 0; i < 3; ++i) write(kLdr, 1u << (24 + i), i);
-  bus.deliver({.destination = 6, .logical = true, .mode = bus::DeliveryMode::Fixed, .vector = 0x40, .level_triggered = false});
+  bus.deliver({.destination = 6,
+               .logical = true,
+               .mode = bus::DeliveryMode::Fixed,
+               .vector = 0x40,
+               .level_triggered = false});
   EXPECT_FALSE(apic(0).deliverable());
   EXPECT_TRUE(apic(1).deliverable());
   EXPECT_TRUE(apic(2).deliverable());
@@ -167,7 +183,11 @@ TEST_F(LocalApicTest, logical_flat_and_cluster_destinations) {
   write(kLdr, 0x12000000, 0);
   write(kLdr, 0x21000000, 1);
   write(kLdr, 0x22000000, 2);
-  bus.deliver({.destination = 0x22, .logical = true, .mode = bus::DeliveryMode::Fixed, .vector = 0x71, .level_triggered = false});
+  bus.deliver({.destination = 0x22,
+               .logical = true,
+               .mode = bus::DeliveryMode::Fixed,
+               .vector = 0x71,
+               .level_triggered = false});
   EXPECT_EQ(read(kIrr + 3, 0), 0u);
   EXPECT_EQ(read(kIrr + 3, 1), 0u);
   EXPECT_EQ(read(kIrr + 3, 2), 1u << 17);
@@ -179,7 +199,11 @@ TEST_F(LocalApicTest, lowest_priority_goes_to_one_that_is_idle) {
   write(kLdr, 2u << 24, 1);
   write(kTpr, 0x20, 0);
   for (int i = 0; i < 2; ++i) {
-    bus.deliver({.destination = 3, .logical = true, .mode = bus::DeliveryMode::LowestPriority, .vector = 0x51, .level_triggered = false});
+    bus.deliver({.destination = 3,
+                 .logical = true,
+                 .mode = bus::DeliveryMode::LowestPriority,
+                 .vector = 0x51,
+                 .level_triggered = false});
   }
   EXPECT_EQ(read(kIrr + 2, 0), 0u);
   EXPECT_NE(read(kIrr + 2, 1), 0u);
