@@ -113,6 +113,23 @@ int8_t address_register(ZydisRegister r, uint16_t& read) {
   return static_cast<int8_t>(id);
 }
 
+// SDM vol. 2A 2.4 and 2.7: exception classes 1, 2 and 4 of legacy SSE with its exceptions, class 1 of VEX and EVEX.
+bool must_be_aligned(const ZydisDecodedInstruction& z, unsigned bytes) {
+  if (z.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX) return z.meta.exception_class == ZYDIS_EXCEPTION_CLASS_AVX1;
+  if (z.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX) return z.meta.exception_class == ZYDIS_EXCEPTION_CLASS_E1;
+  switch (z.mnemonic) {
+    case ZYDIS_MNEMONIC_MOVUPS:
+    case ZYDIS_MNEMONIC_MOVUPD:
+    case ZYDIS_MNEMONIC_MOVDQU:
+    case ZYDIS_MNEMONIC_LDDQU:
+    case ZYDIS_MNEMONIC_PCMPESTRI:
+    case ZYDIS_MNEMONIC_PCMPESTRM:
+    case ZYDIS_MNEMONIC_PCMPISTRI:
+    case ZYDIS_MNEMONIC_PCMPISTRM: return false;
+    default: return bytes == 16;
+  }
+}
+
 void take_memory(const ZydisDecodedOperand& op, const ZydisDecodedInstruction& z, Insn& out) {
   bool moffs = op.encoding >= ZYDIS_OPERAND_ENCODING_DISP8 && op.encoding <= ZYDIS_OPERAND_ENCODING_DISP16_32_32;
   if (op.encoding != ZYDIS_OPERAND_ENCODING_MODRM_RM && !moffs) return;
@@ -127,11 +144,17 @@ void take_memory(const ZydisDecodedOperand& op, const ZydisDecodedInstruction& z
   }
   m.scale = op.mem.scale == 8 ? 3 : op.mem.scale == 4 ? 2 : op.mem.scale == 2 ? 1 : 0;
   m.disp = op.mem.disp.value;
+  if (!moffs && z.raw.modrm.mod == 0 && out.has_sib && z.raw.sib.base == 5 && m.base != kNoReg) {
+    // No base but a displacement; Zydis 4.0 reports r13d under REX.B with 32-bit addresses.
+    m.base = kNoReg;
+    m.disp = z.raw.disp.value;
+  }
   if (m.base == kRip) m.disp += z.length;  // relative to the next instruction: now to this one's start
   m.seg = segment_index(op.mem.segment);
   if (out.code_bits == 64 && (m.seg == cpu::ES || m.seg == cpu::CS)) m.seg = cpu::DS;
   if (op.mem.type == ZYDIS_MEMOP_TYPE_AGEN) return;
   m.bytes = static_cast<uint16_t>(op.size / 8);
+  m.aligned = must_be_aligned(z, m.bytes);
   m.read = (op.actions & ZYDIS_OPERAND_ACTION_MASK_READ) != 0;
   m.write = (op.actions & ZYDIS_OPERAND_ACTION_MASK_WRITE) != 0;
 }
@@ -247,6 +270,19 @@ void take_fields(const ZydisDecodedInstruction& z, Insn& out) {
 
 }  // namespace
 
+namespace {
+
+// F3 … REX.B 90 is XCHG with r8, not PAUSE, which Zydis 4.0 takes it for. The F3 to leave out, or -1.
+int stray_repeat(const ZydisDecodedInstruction& z, const uint8_t* bytes) {
+  if (z.mnemonic != ZYDIS_MNEMONIC_PAUSE || z.raw.rex.B == 0) return -1;
+  for (int i = 0; i < z.length; ++i) {
+    if (bytes[i] == 0xf3) return i;
+  }
+  return -1;
+}
+
+}  // namespace
+
 DecodeStatus decode(const uint8_t* bytes, size_t available, unsigned code_bits, unsigned page_offset, Insn& out) {
   const ZydisDecoder& d = decoder_for(code_bits);
   ZydisDecodedInstruction z;
@@ -257,6 +293,16 @@ DecodeStatus decode(const uint8_t* bytes, size_t available, unsigned code_bits, 
   }
   if (status == ZYDIS_STATUS_INSTRUCTION_TOO_LONG) return DecodeStatus::TooLong;
   if (!ZYAN_SUCCESS(status)) return DecodeStatus::Invalid;
+  if (int stray = stray_repeat(z, bytes); stray >= 0) {
+    uint8_t without[16] = {};
+    std::copy_n(bytes, stray, without);
+    std::copy_n(bytes + stray + 1, z.length - stray - 1, without + stray);
+    DecodeStatus inner = decode(without, z.length - 1u, code_bits, page_offset, out);
+    if (inner != DecodeStatus::Ok) return inner;
+    std::copy_n(bytes, z.length, out.raw);
+    out.length = z.length;
+    return inner;
+  }
   ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
   if (!ZYAN_SUCCESS(ZydisDecoderDecodeOperands(&d, &ctx, &z, operands, z.operand_count))) return DecodeStatus::Invalid;
 

@@ -117,6 +117,7 @@ void Emitter::access(const Insn& i, const MemOperand& m, unsigned addr_bytes, un
   s.after = a_.here();
   uint8_t flags = static_cast<uint8_t>((write ? AccessSite::kWrite : 0) | (read ? AccessSite::kRead : 0) |
                                        (m.seg == cpu::SS ? AccessSite::kStack : 0) | (slow ? AccessSite::kNoFill : 0) |
+                                       (m.aligned ? AccessSite::kAligned : 0) |
                                        (op.kind != MemOp::Kind::Copy ? AccessSite::kUnfinished : 0));
   s.site = {i.page_offset, i.length, static_cast<uint8_t>(size), flags, 0, static_cast<uint16_t>(slot)};
   stubs_.push_back(s);

@@ -102,6 +102,11 @@ void Emitter::splice_legacy(const Insn& i, uint8_t reg, uint8_t rm, const HostMe
   bool opcode_gpr = (i.gpr_fields & gpr_field::kOpcode) != 0;
   unsigned r = reg_gpr ? reg : i.reg >= 0 && i.has_modrm ? static_cast<unsigned>(i.reg) : i.modrm >> 3 & 7u;
   unsigned m = rm_gpr || opcode_gpr ? rm : i.rm >= 0 ? static_cast<unsigned>(i.rm) : i.modrm & 7u;
+  if (i.high_byte) {  // the encodings 4-7 of a byte register without REX
+    if (reg_gpr && i.gpr_bytes_reg == 1 && (i.modrm >> 3 & 4) != 0) r |= 4;
+    if (rm_gpr && i.gpr_bytes_rm == 1 && (i.modrm & 4) != 0) m |= 4;
+    if (opcode_gpr && i.gpr_bytes_rm == 1 && (i.opcode & 4) != 0) m |= 4;
+  }
   unsigned opcode = i.opcode;
   bool moffs = i.map == 0 && opcode >= 0xa0 && opcode <= 0xa3;
   bool short_inc = i.code_bits != 64 && i.map == 0 && opcode >= 0x40 && opcode <= 0x4f;

@@ -25,6 +25,7 @@ struct MemOperand {
   bool read = false;
   bool write = false;
   bool vsib = false;
+  bool aligned = false;    // #GP unless aligned to its size, before any page fault
 };
 
 // Which encoding fields of the instruction name a general-purpose register (and so are re-spliced).

@@ -270,6 +270,9 @@ extern "C" const uint8_t* runtime_help_end(Context* context, const Insn* insn) {
   Context& c = *context;
   Outcome outcome = run_helper(c, *insn);
   if (outcome == Outcome::Continue) c.core.s.rip = mask_rip(c, c.rip_page + insn->page_offset + insn->length);
+  // Software interrupts clear TF before the trap after the instruction is looked for (SDM vol. 3A 6.12.1.4).
+  bool interrupts = insn->map == 0 && ((insn->opcode >= 0xcc && insn->opcode <= 0xce) || insn->opcode == 0xf1);
+  if (interrupts && outcome == Outcome::Jump) c.trap_after_single = 0;
   return after_helper(c, outcome);
 }
 

@@ -40,6 +40,13 @@ void fill_tlb(Context& c, bool write, uint64_t linear, const Slot& entry, bool g
 // Aligned to its size, as #AC demands (vector accesses are checked by their own #GP rules).
 bool misaligned(uint64_t linear, unsigned size) { return size <= 8 && (linear & (size - 1)) != 0; }
 
+// MXCSR.MM (APM vol. 2, 11.3.1) lifts the alignment rules of legacy SSE; the instruction itself then knows which.
+bool misalignment_allowed() {
+  uint32_t mxcsr;
+  asm volatile("stmxcsr %0" : "=m"(mxcsr));
+  return (mxcsr & 0x20000) != 0;
+}
+
 // Through a buffer: crossing accesses and devices. The buffer keeps the offset in the page, so alignment faults of the
 // instruction itself stay exact.
 Answer bounced(Context& c, uint64_t linear, const AccessSite& site) {
@@ -78,6 +85,10 @@ extern "C" Answer runtime_access(Context* context, uint64_t linear, const Access
   core.s.rip = mask_rip(c, c.rip_page + site.page_offset);
   if ((c.mode & mode::kAlignCheck) != 0 && misaligned(linear, site.size)) {
     static_cast<void>(core.raise(cpu::vec::AC, 0));
+    return fault(c);
+  }
+  if ((site.flags & AccessSite::kAligned) != 0 && (linear & (site.size - 1u)) != 0 && !misalignment_allowed()) {
+    static_cast<void>(core.raise(cpu::vec::GP, 0));
     return fault(c);
   }
   if (!inside) return bounced(c, linear, site);

@@ -18,7 +18,8 @@ struct __attribute__((packed)) AccessSite {
   uint8_t alt;           // distance from this struct to the alternative path (stores)
   uint16_t slot;
   // kUnfinished: the instruction has more to do behind the store (PUSH, CALL move the stack pointer).
-  static constexpr uint8_t kWrite = 1, kStack = 2, kRead = 4, kNoFill = 8, kUnfinished = 16;
+  static constexpr uint8_t kWrite = 1, kStack = 2, kRead = 4, kNoFill = 8, kUnfinished = 16,
+                           kAligned = 64;  // #GP unless aligned to its size, before any page fault
 };
 static_assert(sizeof(AccessSite) == 8);
 

@@ -10,14 +10,12 @@
 #include "engine/dbt/diagnose.h"
 #include "engine/dbt/emitter.h"
 #include "engine/dbt/forms.h"
+#include "engine/dbt/helpers/helpers.h"
 
 namespace rhea::dbt {
 
 namespace {
 
-Outcome raise_ud(cpu::Core& c, const Insn&) { return static_cast<void>(c.raise(cpu::vec::UD)), Outcome::Fault; }
-Outcome raise_nm(cpu::Core& c, const Insn&) { return static_cast<void>(c.raise(cpu::vec::NM)), Outcome::Fault; }
-Outcome raise_gp(cpu::Core& c, const Insn&) { return static_cast<void>(c.raise(cpu::vec::GP, 0)), Outcome::Fault; }
 
 constexpr Form raising(Helper helper) {
   Form f{};
@@ -26,7 +24,8 @@ constexpr Form raising(Helper helper) {
   f.helper = helper;
   return f;
 }
-const Form kRaiseUd = raising(raise_ud), kRaiseNm = raising(raise_nm), kRaiseGp = raising(raise_gp);
+const Form kRaiseUd = raising(helpers::raise_ud), kRaiseNm = raising(helpers::raise_nm),
+           kRaiseGp = raising(helpers::raise_gp);
 
 // #UD and #NM that follow from the mode and the CPU model alone.
 const Form* gate(const Insn& i, uint32_t m, const cpu::CpuidTable& cpuid) {

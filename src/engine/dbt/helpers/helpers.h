@@ -23,4 +23,9 @@ namespace rhea::dbt::helpers {
 RHEA_HELPERS(X)
 #undef X
 
+// For forms that the translator refuses.
+Outcome raise_ud(cpu::Core& c, const Insn& insn);
+Outcome raise_nm(cpu::Core& c, const Insn& insn);
+Outcome raise_gp(cpu::Core& c, const Insn& insn);
+
 }  // namespace rhea::dbt::helpers

@@ -113,6 +113,7 @@ uint64_t active_elements(const VectorOperands& v, uint64_t mask) {
     auto count = static_cast<unsigned>(std::popcount(mask));
     return count >= 64 ? ~uint64_t{0} : (uint64_t{1} << count) - 1;
   }
+  if (v.whole) return ~uint64_t{0};
   if (v.elements >= v.mask_bits) return mask;
   uint64_t active = 0;
   for (unsigned i = 0; i < v.mask_bits; ++i) active |= (mask >> i & 1) << (i % v.elements);
@@ -177,9 +178,10 @@ Outcome gather(Core& c, const Insn& insn) {
   uint8_t data[64] = {}, vex_mask[64] = {};
   read_vector(image, v.data_register, data, s.count * s.data_size);
   if (!evex) read_vector(image, v.second_register, vex_mask, 64);
-  bool ok = true;
+  bool ok = true, any = false;
   for (unsigned i = 0; i < s.count && ok; ++i) {
     if ((active >> i & 1) != 0) ok = load_elements(c, element_place(c, insn, s, i), 1, 1, s.data_size, data + i * s.data_size);
+    any = any || ok;
     if (ok) active &= ~(uint64_t{1} << i);
     if (ok) std::memset(vex_mask + i * s.data_size, 0, s.data_size);
   }
@@ -187,6 +189,7 @@ Outcome gather(Core& c, const Insn& insn) {
     active = 0;
     std::memset(vex_mask, 0, sizeof vex_mask);
   }
+  if (!any) return Outcome::Fault;
   write_vector(image, v.data_register, data, s.count * s.data_size);
   if (evex) {
     write_mask(image, v.mask_register, active);

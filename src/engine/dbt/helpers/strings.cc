@@ -271,14 +271,15 @@ Outcome cmps(Core& c, const Insn& insn) {
   for (uint64_t left = counter(c, op), n; left != 0; left -= n) {
     Run a, b;
     n = 1;
-    if (!find_run(c, op, op.source, cpu::RSI, false, left, a)) return fault_with(c, flags_before);
-    b.elements = 0;
-    if (a.elements != 0 && !find_run(c, op, cpu::ES, cpu::RDI, false, a.elements, b)) return fault_with(c, flags_before);
-    if (b.elements != 0) {
-      n = host_cmps(b.host, a.host, b.elements, op.size, while_equal, c.s.status_flags);
+    if (!find_run(c, op, cpu::ES, cpu::RDI, false, left, b)) return fault_with(c, flags_before);
+    a.elements = 0;
+    if (b.elements != 0 && !find_run(c, op, op.source, cpu::RSI, false, b.elements, a)) return fault_with(c, flags_before);
+    if (a.elements != 0) {
+      n = host_cmps(b.host, a.host, a.elements, op.size, while_equal, c.s.status_flags);
     } else {
       uint64_t x, y;
-      if (!read_element(c, op, op.source, cpu::RSI, x) || !read_element(c, op, cpu::ES, cpu::RDI, y)) {
+      // The second operand is looked at first, as its faults show.
+      if (!read_element(c, op, cpu::ES, cpu::RDI, y) || !read_element(c, op, op.source, cpu::RSI, x)) {
         return fault_with(c, flags_before);
       }
       c.s.status_flags = compare_flags(x, y, op.size);

@@ -29,25 +29,36 @@ bool compresses(ZydisMnemonic mnemonic) {
   }
 }
 
+// A shift count in memory is one operand for all elements.
+bool shift_count(const ZydisDecodedInstruction& decoded) {
+  if (decoded.opcode_map != ZYDIS_OPCODE_MAP_0F) return false;
+  unsigned low = decoded.opcode & 0xf;
+  switch (decoded.opcode >> 4) {
+    case 0xd: case 0xf: return low >= 1 && low <= 3;
+    case 0xe: return low == 1 || low == 2;
+    default: return false;
+  }
+}
+
 // How many elements the mask counts, and how many of them memory has (fewer when it is broadcast).
 void count_elements(const ZydisDecodedInstruction& decoded, const ZydisDecodedOperand& first,
                     const ZydisDecodedOperand& memory, VectorOperands& out) {
   unsigned mask_bits = std::max<unsigned>(memory.element_count, 1), elements = mask_bits;
-  if (!out.store && is_vector(first)) {
-    mask_bits = std::max<unsigned>(first.element_count, 1);
-    unsigned element_bytes = std::max<unsigned>(first.element_size / 8, 1);
-    // A conversion has one memory element for each of the destination's; otherwise they are of equal size and
-    // memory may hold fewer, which are repeated.
-    bool repeated = decoded.avx.broadcast.mode != ZYDIS_BROADCAST_MODE_INVALID;
-    elements = repeated ? std::max(out.memory_bytes / element_bytes, 1u) : mask_bits;
-    if (repeated && decoded.avx.broadcast.is_static == ZYAN_FALSE) elements = 1;
-  } else if (decoded.avx.broadcast.mode != ZYDIS_BROADCAST_MODE_INVALID) {
-    elements = 1;  // a comparison with one element
-    unsigned bytes = std::max<unsigned>(out.memory_bytes, 1);
-    mask_bits = out.vector_bytes / bytes;
+  bool repeated = decoded.avx.broadcast.mode != ZYDIS_BROADCAST_MODE_INVALID;
+  if (repeated && decoded.avx.broadcast.is_static == ZYAN_FALSE) {
+    mask_bits = out.vector_bytes / std::max<unsigned>(out.memory_bytes, 1);
+    elements = 1;
+  } else if (!out.store && is_vector(first) && first.element_count != 0) {
+    // Wider results of several memory elements (VPDPBUSD) count once; a broadcast repeats those that memory has.
+    mask_bits = repeated || first.element_count < memory.element_count ? first.element_count : memory.element_count;
+    elements = repeated ? std::max<unsigned>(memory.element_count, 1) : mask_bits;
+    if (repeated && memory.element_size != first.element_size) {
+      elements = std::max(out.memory_bytes / std::max(first.element_size / 8u, 1u), 1u);
+    }
   }
-  if (scalar_set(decoded)) mask_bits = elements = 1;
   out.scalar = scalar_set(decoded);
+  if (out.scalar) mask_bits = elements = 1;
+  out.whole = shift_count(decoded);
   out.elements = static_cast<uint8_t>(elements);
   out.mask_bits = static_cast<uint8_t>(mask_bits);
 }
