@@ -88,10 +88,12 @@ void take_register(const ZydisDecodedOperand& op, Insn& out) {
     case ZYDIS_OPERAND_ENCODING_MODRM_REG:
       out.reg = reg;
       if (n >= 0) out.gpr_fields |= gpr_field::kModrmReg, out.gpr_bytes_reg = static_cast<uint8_t>(bytes);
+      if (high) out.high_fields |= gpr_field::kModrmReg;
       break;
     case ZYDIS_OPERAND_ENCODING_MODRM_RM:
       out.rm = reg;
       if (n >= 0) out.gpr_fields |= gpr_field::kModrmRm, out.gpr_bytes_rm = static_cast<uint8_t>(bytes);
+      if (high) out.high_fields |= gpr_field::kModrmRm;
       break;
     case ZYDIS_OPERAND_ENCODING_NDSNDD:
       out.vvvv = reg;
@@ -100,6 +102,7 @@ void take_register(const ZydisDecodedOperand& op, Insn& out) {
     case ZYDIS_OPERAND_ENCODING_OPCODE:
       out.rm = reg;
       if (n >= 0) out.gpr_fields |= gpr_field::kOpcode, out.gpr_bytes_rm = static_cast<uint8_t>(bytes);
+      if (high) out.high_fields |= gpr_field::kOpcode;
       break;
     default: break;
   }

@@ -59,8 +59,11 @@ void Emitter::operation(const Insn& i, const HostMem* mem) {
   Scratch scratch(mem);
   Bindings bound;
   uint8_t reg = 0, rm = 0, vvvv = 0;
-  if ((i.gpr_fields & gpr_field::kModrmReg) != 0) reg = bind_gpr(bound, scratch, i.reg);
-  if ((i.gpr_fields & (gpr_field::kModrmRm | gpr_field::kOpcode)) != 0) rm = bind_gpr(bound, scratch, i.rm);
+  constexpr uint8_t kRm = gpr_field::kModrmRm | gpr_field::kOpcode;
+  if ((i.high_fields & gpr_field::kModrmReg) != 0) reg = static_cast<uint8_t>(i.reg + 4);
+  else if ((i.gpr_fields & gpr_field::kModrmReg) != 0) reg = bind_gpr(bound, scratch, i.reg);
+  if ((i.high_fields & kRm) != 0) rm = static_cast<uint8_t>(i.rm + 4);
+  else if ((i.gpr_fields & kRm) != 0) rm = bind_gpr(bound, scratch, i.rm);
   if ((i.gpr_fields & gpr_field::kVvvv) != 0) vvvv = bind_gpr(bound, scratch, i.vvvv);
   for (unsigned n = 0; n < bound.count; ++n) {
     if ((i.regs_read >> bound.guest[n] & 1) != 0) a_.load(static_cast<Host>(bound.host[n]), gpr_slot(bound.guest[n]));

@@ -54,6 +54,7 @@ struct Insn {
   bool has_rex;
   int8_t reg, rm, vvvv;             // full register numbers (rm only when mod = 3), or of the opcode's low bits in rm
   uint8_t gpr_fields;               // gpr_field::*
+  uint8_t high_fields;              // which of those are AH..BH (reg and rm hold 0..3 for them)
   uint8_t gpr_bytes_reg, gpr_bytes_rm;  // operand widths of those registers
   bool high_byte;                   // an explicit operand is AH, CH, DH or BH
   uint8_t imm_offset, imm_bytes;    // raw position of all immediates together (ENTER: 3 bytes)
