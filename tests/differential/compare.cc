@@ -80,8 +80,20 @@ uint32_t shown_code(const Event& e) {
   return e.vector == 14 && e.address >> 47 != 0 ? e.code | 1 : e.code;
 }
 
-void compare_event(const Result& n, const Result& t, std::string& out) {
-  bool same = n.event.vector == t.event.vector && n.event.address == t.event.address &&
+bool same_address(const Case& c, const Result& n, const Result& t) {
+  uint64_t ignored = c.page_exact ? layout::kPage - 1 : 0;
+  return ((n.event.address ^ t.event.address) & ~ignored) == 0;
+}
+
+// A near branch to a non-canonical address faults at the branch on this CPU, at its target in the translator: the
+// documented deviation.
+bool branch_to_nowhere(const Input& input, const Result& n, const Result& t) {
+  auto top = static_cast<int64_t>(t.registers.rip) >> 47;
+  return input.c.mode == Mode::Long64 && n.event.vector == 13 && t.event.vector == 13 && top != 0 && top != -1;
+}
+
+void compare_event(const Input& input, const Result& n, const Result& t, std::string& out) {
+  bool same = n.event.vector == t.event.vector && same_address(input.c, n, t) &&
               (n.event.vector == 3 || shown_code(n.event) == shown_code(t.event));
   if (same) return;
   out += fmt::format("  event native #{} code {:x} cr2 {:x}, translated #{} code {:x} cr2 {:x}\n", n.event.vector,
@@ -90,9 +102,10 @@ void compare_event(const Result& n, const Result& t, std::string& out) {
 
 }  // namespace
 
-std::string compare(const Input& input, const Result& n, const Result& t) {
+std::string compare(const Input& input, const Result& n, const Result& t, bool exact_flags) {
   std::string out;
-  compare_event(n, t, out);
+  if (branch_to_nowhere(input, n, t)) return out;
+  compare_event(input, n, t, out);
   bool narrow_stack = input.c.mode == Mode::Segmented16;
   for (unsigned i = 0; i < 16; ++i) {
     uint64_t mask = narrow_stack && i == 4 ? 0xffff : ~uint64_t{0};
@@ -103,7 +116,8 @@ std::string compare(const Input& input, const Result& n, const Result& t) {
   if (n.registers.rip != t.registers.rip) {
     out += fmt::format("  rip native {:x} translated {:x}\n", n.registers.rip, t.registers.rip);
   }
-  uint64_t x = n.registers.rflags & kComparedFlags, y = t.registers.rflags & kComparedFlags;
+  uint64_t compared = exact_flags || n.event.vector == 3 ? kComparedFlags : kComparedFlags & ~uint64_t{0x8d5};
+  uint64_t x = n.registers.rflags & compared, y = t.registers.rflags & compared;
   if (x != y) out += fmt::format("  flags native {:x} translated {:x} (differ in {:x})\n", x, y, x ^ y);
   compare_x87(n, t, out);
   unsigned count;

@@ -458,6 +458,7 @@ void fill_code(Random& r, const Generator& g, unsigned max_insns, Mode mode, con
     c.code.insert(c.code.end(), bytes.begin(), bytes.end());
     c.lengths.push_back(static_cast<uint8_t>(bytes.size()));
     c.templates.push_back(index);
+    if (all[index].form->action == Action::HelpFull) c.page_exact = true;
     if (relative) {
       c.code.push_back(0xb0);
       c.code.push_back(static_cast<uint8_t>(r.next()));
@@ -471,12 +472,27 @@ void fill_code(Random& r, const Generator& g, unsigned max_insns, Mode mode, con
 
 }  // namespace
 
-const char* excluded(const Template& t) {
+namespace {
+
+bool is_near_branch(uint16_t mnemonic) {
+  switch (mnemonic) {
+    case ZYDIS_MNEMONIC_PUSH: case ZYDIS_MNEMONIC_POP: case ZYDIS_MNEMONIC_LEA: case ZYDIS_MNEMONIC_LEAVE:
+    case ZYDIS_MNEMONIC_MOV:
+      return false;
+    default: return true;
+  }
+}
+
+}  // namespace
+
+const char* excluded(const Template& t, Mode mode) {
   if (t.form == nullptr || t.form->mnemonic != t.mnemonic) return "not in the table";
   if (differs_by_nature(t.mnemonic)) return "differs by nature";
   if (leaves_the_process(t.mnemonic)) return "enters the host's kernel or changes what its C library stands on";
   if (stores_x87_pointers(t.mnemonic)) return "stores host instruction pointers";
   bool far_return = t.mnemonic == ZYDIS_MNEMONIC_RET && (t.opcode == 0xca || t.opcode == 0xcb);
+  bool branch = t.form->action == Action::Rewrite && (t.mandatory == 0x66 || t.second_prefix == 0x66);
+  if (mode == Mode::Long64 && branch && is_near_branch(t.mnemonic)) return "depends on the vendor: operand size of near branches in 64-bit mode";
   if (t.form->pattern == dbt::Pattern::Far || far_return) return "changes the code segment";
   return nullptr;
 }
@@ -492,7 +508,7 @@ unsigned code_bits(Mode mode) {
 
 Generator::Generator(Mode mode, const std::string& filter) : mode_(mode) {
   for (const Template& t : make_catalogue(code_bits(mode))) {
-    if (excluded(t) != nullptr) continue;
+    if (excluded(t, mode) != nullptr) continue;
     if (!filter.empty() && t.name().find(filter) == std::string::npos) continue;
     templates_.push_back(t);
   }

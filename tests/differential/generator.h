@@ -46,6 +46,6 @@ class Generator {
 };
 
 // Why a form does not run natively in user mode here; null: it does.
-const char* excluded(const Template& t);
+const char* excluded(const Template& t, Mode mode);
 
 }  // namespace rhea::differential

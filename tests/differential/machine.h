@@ -58,6 +58,7 @@ struct Case {
   std::vector<uint32_t> templates;       // of the catalogue, one for each instruction or ~0
   uint64_t code_offset;                  // in the code page
   uint64_t seed;
+  bool page_exact = false;               // a form of several accesses: which byte of a page faults is not compared
 };
 
 struct Result {

@@ -88,7 +88,7 @@ class Rig {
   bool check(const Generator& g, Pair& p) {
     if (translated_ == nullptr) return true;
     translated_->run(p.input.c, p.input.registers, p.input.window, out_);
-    std::string difference = compare(p.input, p.native, out_);
+    std::string difference = compare(p.input, p.native, out_, !o_.engine.flag_liveness);
     if (difference.empty()) return true;
     Pair small = p;
     difference = minimise(small, difference);
@@ -105,7 +105,7 @@ class Rig {
     native_.run(p.input.c, p.input.registers, p.input.window, p.native);
     native_.detach();
     translated_->run(p.input.c, p.input.registers, p.input.window, out_);
-    return compare(p.input, p.native, out_);
+    return compare(p.input, p.native, out_, !o_.engine.flag_liveness);
   }
 
   // Leaves out one instruction after the other as long as something still differs.

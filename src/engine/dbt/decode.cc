@@ -119,7 +119,10 @@ int8_t address_register(ZydisRegister r, uint16_t& read) {
 // SDM vol. 2A 2.4 and 2.7: exception classes 1, 2 and 4 of legacy SSE with its exceptions, class 1 of VEX and EVEX.
 bool must_be_aligned(const ZydisDecodedInstruction& z, unsigned bytes) {
   if (z.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX) return z.meta.exception_class == ZYDIS_EXCEPTION_CLASS_AVX1;
-  if (z.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX) return z.meta.exception_class == ZYDIS_EXCEPTION_CLASS_E1;
+  if (z.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX) {
+    return z.meta.exception_class == ZYDIS_EXCEPTION_CLASS_E1 || z.meta.exception_class == ZYDIS_EXCEPTION_CLASS_E1NF;
+  }
+  if (z.meta.isa_set == ZYDIS_ISA_SET_SHA) return false;  // not on every CPU; only the priority depends on it
   switch (z.mnemonic) {
     case ZYDIS_MNEMONIC_MOVUPS:
     case ZYDIS_MNEMONIC_MOVUPD:

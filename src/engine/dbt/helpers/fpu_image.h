@@ -45,6 +45,9 @@ class FpuImage {
   }
   // Writes the initial configuration of components that are marked unused, so that all bytes may be looked at.
   void materialise();
+  // Sets TOP; the image keeps registers by their distance from it, so that they move.
+  void set_top(unsigned top);
+  unsigned top() const { return get<uint16_t>(2) >> 11 & 7; }
   uint32_t mxcsr() const { return get<uint32_t>(xstate::kMxcsr); }
   uint32_t mxcsr_mask() const;
 

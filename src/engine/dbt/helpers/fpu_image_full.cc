@@ -36,6 +36,14 @@ void FpuImage::materialise() {
   }
 }
 
+void FpuImage::set_top(unsigned top) {
+  uint8_t registers[8 * 16];
+  std::memcpy(registers, image_ + xstate::kSt, sizeof registers);
+  unsigned moved = (top - this->top()) & 7;
+  for (unsigned i = 0; i < 8; ++i) std::memcpy(image_ + xstate::kSt + 16 * i, registers + 16 * ((i + moved) & 7), 16);
+  set<uint16_t>(2, static_cast<uint16_t>((get<uint16_t>(2) & ~0x3800u) | top << 11));
+}
+
 uint32_t FpuImage::mxcsr_mask() const {
   static const uint32_t mask = [] {
     alignas(16) uint8_t area[512] = {};
@@ -70,7 +78,7 @@ bool for_pieces(Core& c, const Insn& insn, uint64_t add, unsigned size, bool wri
   for (unsigned done = 0; done < size;) {
     unsigned piece = size - done < kPiece ? size - done : kPiece;
     uint64_t linear;
-    if (!cpu::to_linear(c, segment, (base + done) & size_mask(insn.addr_bytes), piece, write, linear)) return false;
+    if (!cpu::to_linear(c, segment, base + done, piece, write, linear)) return false;
     if (!access(linear, done, piece)) return false;
     done += piece;
   }

@@ -24,7 +24,7 @@ bool load_elements(Core& c, const Place& p, uint64_t active, unsigned elements, 
   for (unsigned i = 0; i < elements; ++i) {
     if ((active >> i & 1) == 0) continue;
     uint64_t linear;
-    if (!cpu::to_linear(c, p.segment, (p.offset + uint64_t{i} * size) & p.mask, size, false, linear)) return false;
+    if (!cpu::to_linear(c, p.segment, p.offset + uint64_t{i} * size, size, false, linear)) return false;
     if (!cpu::read_linear(c, linear, to + i * size, size, cpu::current_privilege(c), p.segment == cpu::SS)) return false;
   }
   return true;
@@ -36,7 +36,7 @@ bool store_elements(Core& c, const Place& p, uint64_t active, unsigned elements,
     for (unsigned i = 0; i < elements; ++i) {
       if ((active >> i & 1) == 0) continue;
       uint64_t linear;
-      if (!cpu::to_linear(c, p.segment, (p.offset + uint64_t{i} * size) & p.mask, size, true, linear)) return false;
+      if (!cpu::to_linear(c, p.segment, p.offset + uint64_t{i} * size, size, true, linear)) return false;
       bool ok = writes ? cpu::write_linear(c, linear, from + i * size, size, cpu::current_privilege(c), stack)
                        : cpu::probe_write(c, linear, size, cpu::current_privilege(c), stack);
       if (!ok) return false;
@@ -64,8 +64,8 @@ Outcome maskmov(Core& c, const Insn& insn) {
   unsigned size = mmx ? 8 : 16;
   auto source = static_cast<unsigned>(insn.reg) & 15, selector = static_cast<unsigned>(insn.rm) & 15;
   if (mmx) {
-    std::memcpy(data, image.at(xstate::kSt + 16 * (source & 7)), 8);
-    std::memcpy(mask_bytes, image.at(xstate::kSt + 16 * (selector & 7)), 8);
+    std::memcpy(data, image.at(xstate::kSt + 16 * ((source - image.top()) & 7)), 8);
+    std::memcpy(mask_bytes, image.at(xstate::kSt + 16 * ((selector - image.top()) & 7)), 8);
   } else {
     read_vector(image, source, data, 16);
     read_vector(image, selector, mask_bytes, 16);
@@ -73,13 +73,12 @@ Outcome maskmov(Core& c, const Insn& insn) {
   uint64_t active = 0;
   for (unsigned i = 0; i < size; ++i) active |= static_cast<uint64_t>(mask_bytes[i] >> 7) << i;
   Place p{prefixed_segment(insn), c.s.gpr[cpu::RDI] & size_mask(insn.addr_bytes), size_mask(insn.addr_bytes)};
-  if (!store_elements(c, p, active, size, 1, data)) return Outcome::Fault;
-  if (mmx) {  // as every MMX instruction: TOP is 0 and all registers are valid
-    image.set<uint16_t>(2, static_cast<uint16_t>(image.get<uint16_t>(2) & ~0x3800u));
+  if (mmx) {  // as every MMX instruction, even when it faults: TOP is 0 and all registers are valid
+    image.set_top(0);
     image.set<uint8_t>(4, 0xff);
     image.mark(xstate::kX87Bit, true);
   }
-  return Outcome::Continue;
+  return done(store_elements(c, p, active, size, 1, data));
 }
 
 Outcome vmaskmov(Core& c, const Insn& insn) {
@@ -130,11 +129,13 @@ Outcome masked_memory(Core& c, const Insn& insn) {
   uint64_t active = active_elements(v, read_mask(image, v.mask_register));
   unsigned size = v.memory_bytes / v.elements;
   Place p = place_of(c, insn);
-  if (v.aligned && !require_alignment(c, insn, v.memory_bytes)) return Outcome::Fault;
+  if (v.aligned && active != 0 && !require_alignment(c, insn, v.memory_bytes)) return Outcome::Fault;
   alignas(64) uint8_t memory[64] = {};
   if (!v.store) {
     return done(load_elements(c, p, active, v.elements, size, memory) && run_natively(c, insn, memory));
   }
+  // Forms without fault suppression (class E6NF) need all of it to be writable.
+  if (!v.suppresses && !probe_block(c, insn, 0, v.memory_bytes)) return Outcome::Fault;
   return done(run_natively(c, insn, memory) && store_elements(c, p, active, v.elements, size, memory));
 }
 
@@ -144,6 +145,13 @@ struct Vsib {
   unsigned index_size, data_size, count;
   uint8_t indices[64];
 };
+
+void write_low(FpuImage& image, unsigned reg, const uint8_t* from, unsigned bytes) {
+  uint8_t whole[64];
+  read_vector(image, reg, whole, sizeof whole);
+  std::memcpy(whole, from, bytes);
+  write_vector(image, reg, whole, sizeof whole);
+}
 
 Vsib decode_vsib(const FpuImage& image, const Insn& insn, const VectorOperands& v) {
   Vsib s{};
@@ -190,13 +198,23 @@ Outcome gather(Core& c, const Insn& insn) {
     std::memset(vex_mask, 0, sizeof vex_mask);
   }
   if (!any) return Outcome::Fault;
+  if (!ok) {  // VEX forms have not cleared what is above the elements yet
+    if (evex) {
+      write_vector(image, v.data_register, data, s.count * s.data_size);
+      write_mask(image, v.mask_register, active);
+      return Outcome::Fault;
+    }
+    write_low(image, v.data_register, data, s.count * s.data_size);
+    write_low(image, v.second_register, vex_mask, s.count * s.data_size);
+    return Outcome::Fault;
+  }
   write_vector(image, v.data_register, data, s.count * s.data_size);
   if (evex) {
     write_mask(image, v.mask_register, active);
   } else {
     write_vector(image, v.second_register, vex_mask, v.vector_bytes);
   }
-  return done(ok);
+  return Outcome::Continue;
 }
 
 Outcome scatter(Core& c, const Insn& insn) {

@@ -83,7 +83,7 @@ bool write_at(Core& c, SegIndex segment, uint64_t offset, const void* from, unsi
 }
 
 bool read_mem(Core& c, const Insn& insn, uint64_t add, uint64_t& value, unsigned size) {
-  uint64_t offset = (effective_offset(c, insn) + add) & size_mask(insn.addr_bytes);
+  uint64_t offset = effective_offset(c, insn) + add;  // an operand does not wrap within itself
   uint64_t read = 0;
   if (!read_at(c, static_cast<SegIndex>(insn.mem.seg), offset, &read, size)) return false;
   value = read;
@@ -91,7 +91,7 @@ bool read_mem(Core& c, const Insn& insn, uint64_t add, uint64_t& value, unsigned
 }
 
 bool write_mem(Core& c, const Insn& insn, uint64_t add, uint64_t value, unsigned size) {
-  uint64_t offset = (effective_offset(c, insn) + add) & size_mask(insn.addr_bytes);
+  uint64_t offset = effective_offset(c, insn) + add;  // an operand does not wrap within itself
   return write_at(c, static_cast<SegIndex>(insn.mem.seg), offset, &value, size);
 }
 

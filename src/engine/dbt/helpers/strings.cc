@@ -252,10 +252,15 @@ Outcome lods(Core& c, const Insn& insn) {
 
 namespace {
 
-// A fault in a repeated comparison leaves the flags as they were before the instruction (SDM vol. 2, REP).
-Outcome fault_with(Core& c, uint16_t flags) {
-  c.s.status_flags = flags;
-  return Outcome::Fault;
+// The elements under both pointers. Addresses are checked before pages; which page faults first depends on REP, on the
+// CPUs measured. A fault in a repeated comparison leaves the flags of the last element (there; SDM vol. 2 has the
+// flags from before the instruction).
+bool read_both(Core& c, const StringOp& op, uint64_t& x, uint64_t& y) {
+  uint64_t linear;
+  if (!cpu::to_linear(c, op.source, c.s.gpr[cpu::RSI] & op.mask, op.size, false, linear)) return false;
+  if (!cpu::to_linear(c, cpu::ES, c.s.gpr[cpu::RDI] & op.mask, op.size, false, linear)) return false;
+  return op.rep ? read_element(c, op, op.source, cpu::RSI, x) && read_element(c, op, cpu::ES, cpu::RDI, y)
+                : read_element(c, op, cpu::ES, cpu::RDI, y) && read_element(c, op, op.source, cpu::RSI, x);
 }
 
 bool condition_holds(const Core& c, bool while_equal) {
@@ -267,21 +272,18 @@ bool condition_holds(const Core& c, bool while_equal) {
 Outcome cmps(Core& c, const Insn& insn) {
   StringOp op = decode(c, insn);
   bool while_equal = repeat_prefix(insn) != 0xf2;
-  const uint16_t flags_before = c.s.status_flags;
   for (uint64_t left = counter(c, op), n; left != 0; left -= n) {
     Run a, b;
     n = 1;
-    if (!find_run(c, op, cpu::ES, cpu::RDI, false, left, b)) return fault_with(c, flags_before);
-    a.elements = 0;
-    if (b.elements != 0 && !find_run(c, op, op.source, cpu::RSI, false, b.elements, a)) return fault_with(c, flags_before);
-    if (a.elements != 0) {
-      n = host_cmps(b.host, a.host, a.elements, op.size, while_equal, c.s.status_flags);
+    b.elements = 0;
+    // A fault of a run is found again, in the right order, by element.
+    bool ok = find_run(c, op, op.source, cpu::RSI, false, left, a);
+    if (ok && a.elements != 0) ok = find_run(c, op, cpu::ES, cpu::RDI, false, a.elements, b);
+    if (ok && b.elements != 0) {
+      n = host_cmps(b.host, a.host, b.elements, op.size, while_equal, c.s.status_flags);
     } else {
       uint64_t x, y;
-      // The second operand is looked at first, as its faults show.
-      if (!read_element(c, op, cpu::ES, cpu::RDI, y) || !read_element(c, op, op.source, cpu::RSI, x)) {
-        return fault_with(c, flags_before);
-      }
+      if (!read_both(c, op, x, y)) return Outcome::Fault;
       c.s.status_flags = compare_flags(x, y, op.size);
     }
     advance(c, op, cpu::RSI, n);
@@ -297,17 +299,16 @@ Outcome cmps(Core& c, const Insn& insn) {
 Outcome scas(Core& c, const Insn& insn) {
   StringOp op = decode(c, insn);
   bool while_equal = repeat_prefix(insn) != 0xf2;
-  const uint16_t flags_before = c.s.status_flags;
   uint64_t value = c.s.gpr[cpu::RAX];
   for (uint64_t left = counter(c, op), n; left != 0; left -= n) {
     Run run;
     n = 1;
-    if (!find_run(c, op, cpu::ES, cpu::RDI, false, left, run)) return fault_with(c, flags_before);
+    if (!find_run(c, op, cpu::ES, cpu::RDI, false, left, run)) return Outcome::Fault;
     if (run.elements != 0) {
       n = host_scas(run.host, value, run.elements, op.size, while_equal, c.s.status_flags);
     } else {
       uint64_t element;
-      if (!read_element(c, op, cpu::ES, cpu::RDI, element)) return fault_with(c, flags_before);
+      if (!read_element(c, op, cpu::ES, cpu::RDI, element)) return Outcome::Fault;
       c.s.status_flags = compare_flags(value & size_mask(op.size), element, op.size);
     }
     advance(c, op, cpu::RDI, n);

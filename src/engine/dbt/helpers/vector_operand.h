@@ -13,6 +13,7 @@ struct VectorOperands {
   bool store;              // the memory operand is the destination
   bool compresses;         // active elements are contiguous in memory
   bool scalar;
+  bool suppresses;         // what the mask leaves out cannot fault
   bool whole;              // memory is one operand whatever the mask
   bool aligned;            // #GP unless aligned to its size
   uint8_t memory_bytes;    // whole extent

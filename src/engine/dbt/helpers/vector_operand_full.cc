@@ -56,6 +56,9 @@ void count_elements(const ZydisDecodedInstruction& decoded, const ZydisDecodedOp
       elements = std::max(out.memory_bytes / std::max(first.element_size / 8u, 1u), 1u);
     }
   }
+  if (out.store && memory.element_size > 64) {  // VEXTRACT: by the elements of the source
+    mask_bits = elements = out.memory_bytes / (decoded.raw.evex.W != 0 ? 8u : 4u);
+  }
   out.scalar = scalar_set(decoded);
   if (out.scalar) mask_bits = elements = 1;
   out.whole = shift_count(decoded);
@@ -85,6 +88,7 @@ VectorOperands look(const Insn& insn) {
   out.store = (memory->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE) != 0;
   out.memory_bytes = static_cast<uint8_t>(std::min(memory->size / 8, 64));
   out.vector_bytes = static_cast<uint8_t>(decoded.avx.vector_length / 8);
+  out.suppresses = decoded.meta.exception_class != ZYDIS_EXCEPTION_CLASS_E6NF;
   out.compresses = compresses(decoded.mnemonic);
   out.aligned = decoded.meta.exception_class == ZYDIS_EXCEPTION_CLASS_E1;
   if (registers[0] != nullptr) out.data_register = static_cast<uint8_t>(ZydisRegisterGetId(registers[0]->reg.value));

@@ -74,6 +74,7 @@ void load_environment(Core& c, const Insn& insn, FpuImage& image, const uint8_t*
   uint32_t fields[7] = {};
   bool wide = insn.op_bytes != 2;
   for (unsigned i = 0; i < 7; ++i) std::memcpy(&fields[i], env + (wide ? 4 : 2) * i, wide ? 4 : 2);
+  image.set_top(fields[1] >> 11 & 7);
   set_status(image, static_cast<uint16_t>(fields[0]), static_cast<uint16_t>(fields[1]));
   image.set<uint8_t>(4, abridged_tags(static_cast<uint16_t>(fields[2])));
   uint64_t fip = fields[3], fdp = fields[5];
@@ -121,9 +122,9 @@ Outcome fnsave(Core& c, const Insn& insn) {
   make_environment(c, insn, image, area);
   for (unsigned i = 0; i < 8; ++i) std::memcpy(area + head + 10 * i, image.at(xstate::kSt + 16 * i), 10);
   if (!write_block(c, insn, 0, area, head + 80)) return Outcome::Fault;
+  image.set_top(0);  // FNINIT leaves the registers' contents
   std::memset(image.at(0), 0, xstate::kMxcsr);
   image.set<uint16_t>(0, 0x37f);
-  // FNINIT leaves the registers' contents, which move as TOP becomes 0.
   image.mark(xstate::kX87Bit, true);
   return Outcome::Continue;
 }
