@@ -106,7 +106,14 @@ void Vm::request_reset() { ask(Request::Reset); }
 void Vm::request_power_off() { ask(Request::PowerOff); }
 void Vm::request_suspend() { log_warn("the guest asks for suspend, which is not supported; it goes on"); }
 void Vm::request_pause() { ask(Request::Pause); }
-void Vm::request_resume() { ask(Request::Resume); }
+void Vm::request_resume() { request_resume({}); }
+void Vm::request_resume(std::vector<bool> only) {
+  {
+    std::scoped_lock hold(lock_);
+    resume_only_ = std::move(only);
+  }
+  ask(Request::Resume);
+}
 void Vm::request_exit(int status) {
   exit_status_ = status;
   ask(Request::Exit);
@@ -145,7 +152,14 @@ void Vm::resume_vcpus() {
   if (vcpus_run_) return;
   vcpus_run_ = true;
   loop_.virtual_clock().start();
-  for (auto& vcpu : vcpus_) vcpu->resume();
+  std::vector<bool> only;
+  {
+    std::scoped_lock hold(lock_);
+    only = resume_only_;
+  }
+  for (auto& vcpu : vcpus_) {
+    if (only.empty() || only[vcpu->index()]) vcpu->resume();
+  }
 }
 
 void Vm::enter_state(RunState state) {

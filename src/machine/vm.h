@@ -67,6 +67,8 @@ class Vm final : public MachineHost, private Vcpu::Listener {
   // For the user's side: a signal, Ctrl-A x, a debugger.
   void request_pause();
   void request_resume();
+  // A debugger: only these vCPUs, the others stand still.
+  void request_resume(std::vector<bool> only);
   // Main thread, machine lock held, while stopped; takes effect with the next resume.
   void set_debugger(Debugger* debugger) { debugger_ = debugger; }
   RunState state() const { return state_; }
@@ -100,6 +102,7 @@ class Vm final : public MachineHost, private Vcpu::Listener {
   bool vcpus_run_ = false;
 
   std::atomic<uint32_t> requests_{0};
+  std::vector<bool> resume_only_;     // machine lock; empty: all
   std::atomic<int> exit_status_{0};
   std::optional<int> ended_;
   std::mutex debug_mutex_;

@@ -17,6 +17,7 @@
 #include "machine/firmware/firmware_files.h"
 #include "machine/pc/pc_board.h"
 #include "machine/vm.h"
+#include "monitor/gdb/server.h"
 #include "tools/system/lines.h"
 #include "tools/system/rtc_base.h"
 #include "tools/system/topology.h"
@@ -224,6 +225,12 @@ Result<int> run_machine(const SystemOptions& options) {
                                                      .cores = cores}));
   accelerator->attach(board->memory());
   TRY(vm.start(*board));
+  std::unique_ptr<gdb::Server> debugger;
+  if (!options.gdb.empty()) {
+    // KVM watches with the four debug registers.
+    unsigned most_points = accelerator->is_translator() ? 0 : 4;
+    debugger = TRY_IN(gdb::Server::create(vm, options.gdb, most_points), "-gdb " + options.gdb);
+  }
   return vm.run();
 }
 

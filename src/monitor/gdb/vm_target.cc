@@ -1,0 +1,102 @@
+#include "monitor/gdb/vm_target.h"
+
+#include <algorithm>
+
+#include "cpu/paging.h"
+#include "memory/address_space.h"
+
+namespace rhea::gdb {
+
+VmTarget::VmTarget(machine::Vm& vm, unsigned most_points) : vm_(vm), most_points_(most_points), cpus_(vm.cpus()) {}
+
+void VmTarget::forget() {
+  for (Cpu& cpu : cpus_) cpu.fetched = cpu.changed = false;
+}
+
+const cpu::CpuState& VmTarget::state(unsigned cpu) {
+  if (!cpus_[cpu].fetched) {
+    cpus_[cpu].fetched = true;
+    vm_.vcpu(cpu).call([](cpu::Engine& engine) { engine.pull(); });
+  }
+  return vm_.core(cpu).s;
+}
+
+cpu::CpuState& VmTarget::change(unsigned cpu) {
+  state(cpu);
+  cpus_[cpu].changed = true;
+  return vm_.core(cpu).s;
+}
+
+// As the CPU itself would reach it: neither the privilege nor the write protection of the moment counts for a debugger.
+bool VmTarget::translate(unsigned cpu, uint64_t linear, uint64_t& physical) {
+  state(cpu);
+  cpu::Core& core = vm_.core(cpu);
+  cpu::Fault fault = core.fault;
+  cpu::Translation translation{};
+  bool ok = cpu::translate(core, linear, cpu::Access::Read, cpu::Privilege::Implicit, translation);
+  core.fault = fault;
+  physical = translation.gpa;
+  return ok;
+}
+
+size_t VmTarget::read_memory(unsigned cpu, uint64_t linear, std::span<uint8_t> to) {
+  size_t done = 0;
+  while (done < to.size()) {
+    uint64_t physical = 0;
+    size_t n = std::min<size_t>(to.size() - done, kPageSize - ((linear + done) & kPageMask));
+    if (!translate(cpu, linear + done, physical)) break;
+    if (!vm_.core(cpu).memory->read(physical, to.subspan(done, n))) break;
+    done += n;
+  }
+  return done;
+}
+
+size_t VmTarget::write_memory(unsigned cpu, uint64_t linear, std::span<const uint8_t> from) {
+  size_t done = 0;
+  while (done < from.size()) {
+    uint64_t physical = 0;
+    size_t n = std::min<size_t>(from.size() - done, kPageSize - ((linear + done) & kPageMask));
+    if (!translate(cpu, linear + done, physical)) break;
+    if (!vm_.core(cpu).memory->write(physical, from.subspan(done, n))) break;
+    done += n;
+  }
+  return done;
+}
+
+bool VmTarget::set_points(const std::vector<Point>& points) {
+  if (most_points_ != 0 && points.size() > most_points_) return false;
+  points_ = points;
+  return true;
+}
+
+void VmTarget::push_changes() {
+  for (unsigned i = 0; i < cpus_.size(); ++i) {
+    if (cpus_[i].changed) vm_.vcpu(i).call([](cpu::Engine& engine) { engine.push(); });
+  }
+  forget();
+}
+
+void VmTarget::resume(const std::vector<Action>& actions) {
+  push_changes();
+  std::vector<bool> run(cpus_.size());
+  for (unsigned i = 0; i < cpus_.size(); ++i) {
+    run[i] = actions[i] != Action::Stay;
+    cpu::DebugRequest& request = cpus_[i].request;
+    request = {.single_step = actions[i] == Action::Step,
+               .points = points_.data(),
+               .count = static_cast<unsigned>(points_.size())};
+    vm_.vcpu(i).call([&request](cpu::Engine& engine) { engine.set_debug(&request); });
+  }
+  vm_.request_resume(std::move(run));
+}
+
+void VmTarget::detach() {
+  points_.clear();
+  push_changes();
+  for (unsigned i = 0; i < cpus_.size(); ++i) {
+    vm_.vcpu(i).call([](cpu::Engine& engine) { engine.set_debug(nullptr); });
+  }
+  vm_.request_resume();
+}
+
+}  // namespace rhea::gdb

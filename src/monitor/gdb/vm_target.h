@@ -1,0 +1,45 @@
+// A debugging session's target: the running Vm. Keeps which vCPUs' states have been fetched and changed since the last
+// stop, and one DebugRequest a vCPU. Main thread, machine lock held.
+#pragma once
+
+#include <vector>
+
+#include "machine/vm.h"
+#include "monitor/gdb/target.h"
+
+namespace rhea::gdb {
+
+class VmTarget final : public Target {
+ public:
+  // most_points: how many the engine can watch; 0: any number.
+  VmTarget(machine::Vm& vm, unsigned most_points);
+
+  // The vCPUs have run: what was fetched is stale.
+  void forget();
+
+  unsigned cpus() const override { return vm_.cpus(); }
+  const cpu::CpuState& state(unsigned cpu) override;
+  cpu::CpuState& change(unsigned cpu) override;
+  size_t read_memory(unsigned cpu, uint64_t linear, std::span<uint8_t> to) override;
+  size_t write_memory(unsigned cpu, uint64_t linear, std::span<const uint8_t> from) override;
+  bool set_points(const std::vector<Point>& points) override;
+  void resume(const std::vector<Action>& actions) override;
+  void interrupt() override { vm_.request_pause(); }
+  void detach() override;
+  void kill() override { vm_.request_exit(0); }
+
+ private:
+  struct Cpu {
+    bool fetched = false, changed = false;
+    cpu::DebugRequest request;
+  };
+  bool translate(unsigned cpu, uint64_t linear, uint64_t& physical);
+  void push_changes();
+
+  machine::Vm& vm_;
+  unsigned most_points_;
+  std::vector<Cpu> cpus_;
+  std::vector<Point> points_;
+};
+
+}  // namespace rhea::gdb
