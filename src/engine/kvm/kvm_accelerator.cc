@@ -29,7 +29,10 @@ class KvmAccelerator final : public Accelerator {
       bool any = (e.flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX) == 0;
       if (e.function == leaf && (any || e.index == subleaf)) {
         cpu::CpuidRegs regs{e.eax, e.ebx, e.ecx, e.edx};
-        if (leaf == 1) regs.ecx = (regs.ecx & ~kvm::kWithoutKernelApic) | kvm::kAlwaysThere;
+        if (leaf == 1) {
+          regs.ecx = (regs.ecx & ~kvm::kWithoutKernelApic) | kvm::kAlwaysThere;
+          regs.edx |= kvm::kHyperThreading;
+        }
         return regs;
       }
     }

@@ -47,7 +47,7 @@ void mask_features(const std::vector<kvm_cpuid_entry2>& supported, kvm_cpuid_ent
   switch (e.function) {
     case 1:
       e.ecx &= known ? (host->ecx | kAlwaysThere) & ~kWithoutKernelApic : 0;
-      e.edx &= known ? host->edx : 0;
+      e.edx &= known ? host->edx | kHyperThreading : 0;
       break;
     case 7:
       e.ebx &= known ? host->ebx : 0;

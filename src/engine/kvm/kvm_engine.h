@@ -19,6 +19,8 @@ namespace rhea::kvm {
 // bit (31) are not KVM's to support.
 inline constexpr uint32_t kWithoutKernelApic = 1u << 21 | 1u << 24;
 inline constexpr uint32_t kAlwaysThere = 1u << 27 | 1u << 31;
+// CPUID.1:EDX.HTT says something of the topology, not of the host.
+inline constexpr uint32_t kHyperThreading = 1u << 28;
 
 class KvmEngine final : public cpu::Engine {
  public:
