@@ -89,9 +89,10 @@ bool push_values(Core& c, Stack& s, const uint64_t* values, unsigned count, unsi
     if (size == 8 && total <= kMaxAccess) [[likely]] {
       uint64_t frame[kMaxAccess / 8];
       for (unsigned i = 0; i < count; i++) frame[count - 1 - i] = values[i];
-      if (!write_linear(c, low, frame, total, s.privilege, true)) return false;
-      s.sp = low;
-      return true;
+      if (write_linear(c, low, frame, total, s.privilege, true)) [[likely]] {
+        s.sp = low;
+        return true;
+      }
     }
   }
   uint64_t low = (s.sp - total) & s.mask;
@@ -99,10 +100,12 @@ bool push_values(Core& c, Stack& s, const uint64_t* values, unsigned count, unsi
     if (!s.wide && !within(s, low, total)) return bad_stack(c, s);
     uint8_t frame[kMaxAccess];
     for (unsigned i = 0; i < count; i++) put(frame + (count - 1 - i) * size, values[i], size);
-    if (!write_linear(c, linear_of(s, low), frame, total, s.privilege, true)) return false;
-    s.sp = low;
-    return true;
+    if (write_linear(c, linear_of(s, low), frame, total, s.privilege, true)) {
+      s.sp = low;
+      return true;
+    }
   }
+  // A fault in the frame is met value by value from the top, which decides the address that it reports.
   uint64_t sp = s.sp;
   for (unsigned i = 0; i < count; i++) {
     sp = (sp - size) & s.mask;
