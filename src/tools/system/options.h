@@ -13,7 +13,7 @@
 namespace rhea::system {
 
 struct SmpOptions {
-  std::optional<uint64_t> cpus, sockets, cores, threads, maxcpus;
+  std::optional<uint64_t> cpus = {}, sockets = {}, cores = {}, threads = {}, maxcpus = {};
 };
 
 struct MemoryOptions {
