@@ -17,8 +17,13 @@ from pathlib import Path
 
 _FLAG = "-mgeneral-regs-only"
 _VECTOR = re.compile(r"%(?:[xyz]mm\d|st\b|st\(|mm\d|k[1-7]\b)|\bf(?:nsave|xsave|ldcw|nstcw)|\bxsave|\bxrstor|\bemms")
-# They do not come back; or (*_cold) are only called directly where no engine is there to save the state.
-_END = re.compile(r"check_failed|_cold|__stack_chk_fail|^abort@plt|__glibcxx_assert_fail|__ubsan|_Unwind_Resume")
+# These do not come back.
+_NO_RETURN = re.compile(r"check_failed|__throw_|__stack_chk_fail|^abort@plt|__glibcxx_assert_fail|__ubsan|_Unwind_Resume")
+# Core::cold()'s callees: void f(void*), or anything in a namespace named *_cold. Called directly only where no engine is
+# there whose state could be lost.
+_COLD = re.compile(r"EPv(?:\.\w+)*$|^_ZL?\d+\w+Pv$|_cold\d")
+# Run when the machine is made and taken apart.
+_SET_UP = re.compile(r"(?:C[12]E.*|D[012]Ev)$")
 _FUNCTION = re.compile(r"^[0-9a-f]+ <(.+)>:$")
 _CALL = re.compile(r"\b(?:call|jmp|j[a-z]+)\s+[0-9a-f]+ <([^>+]+)(\+0x[0-9a-f]+)?>")
 
@@ -31,14 +36,14 @@ def hot_objects(build):
 
 
 def functions_of(objects):
-    """Names of the functions that the objects define, and of those that any unit may define."""
+    """Names of the functions that the objects define and that translated code may reach."""
     names = set()
     out = subprocess.run(["nm", "--defined-only", *map(str, objects)], check=True, capture_output=True, text=True)
     for line in out.stdout.splitlines():
         parts = line.split()
         if len(parts) == 3 and parts[1] in "tTwWV":
             names.add(parts[2])
-    return names
+    return {name for name in names if not _COLD.search(name) and not _SET_UP.search(name)}
 
 
 def parse(lines):
@@ -79,7 +84,7 @@ def violations(graph, roots):
             found.append(f"uses `{vector}`: {story}")
             continue
         for callee in sorted(calls):
-            if callee not in came_from and not _END.search(callee):
+            if callee not in came_from and not _NO_RETURN.search(callee) and not _COLD.search(callee):
                 came_from[callee] = name
                 queue.append(callee)
     return found

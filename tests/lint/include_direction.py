@@ -24,9 +24,9 @@ _ALLOWED = {
 }
 _ALLOWED["devices"] = _CORE | {"cpu", "block", "bus", "chardev", "net", "display", "audio"}
 _ALLOWED["machine"] = _ALLOWED["devices"] | {"devices", "engine"}
-_ALLOWED["monitor"] = _ALLOWED["machine"]
-_ALLOWED["migration"] = _ALLOWED["machine"]
-_ALLOWED["tools"] = _ALLOWED["machine"] | {"machine", "monitor", "migration"}
+_ALLOWED["monitor"] = _ALLOWED["machine"] | {"machine"}
+_ALLOWED["migration"] = _ALLOWED["machine"] | {"machine"}
+_ALLOWED["tools"] = _ALLOWED["monitor"] | {"monitor", "migration"}
 
 _INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*"([^"]+)"', re.MULTILINE)
 

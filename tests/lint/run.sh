@@ -25,8 +25,8 @@ hardened() {
     for want in 'DYN \(Position-Independent' GNU_RELRO 'NOW' 'GNU_STACK.* RW '; do
       grep -qE "$want" <<<"$headers" || { echo "$program lacks: $want"; bad=1; }
     done
-    readelf -Ws "$program" | grep -q __stack_chk_fail || { echo "$program lacks stack protectors"; bad=1; }
-    objdump -d --disassemble=main "$program" 2>/dev/null | grep -q endbr64 || { echo "$program lacks CET landing pads"; bad=1; }
+    grep -q __stack_chk_fail <<<"$(readelf -Ws "$program")" || { echo "$program lacks stack protectors"; bad=1; }
+    grep -q endbr64 <<<"$(objdump -d --disassemble=main "$program" 2>/dev/null)" || { echo "$program lacks CET landing pads"; bad=1; }
   done
   return $bad
 }
