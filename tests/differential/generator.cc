@@ -493,6 +493,8 @@ const char* excluded(const Template& t, Mode mode) {
   bool far_return = t.mnemonic == ZYDIS_MNEMONIC_RET && (t.opcode == 0xca || t.opcode == 0xcb);
   bool branch = t.form->action == Action::Rewrite && (t.mandatory == 0x66 || t.second_prefix == 0x66);
   if (mode == Mode::Long64 && branch && is_near_branch(t.mnemonic)) return "depends on the vendor: operand size of near branches in 64-bit mode";
+  bool loop = t.map == 0 && (t.opcode == 0xe0 || t.opcode == 0xe1) && t.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY;
+  if (loop && t.mandatory >= 0xf2) return "F2 and F3 change LOOPcc's condition on some CPUs, undocumented";
   if (t.form->pattern == dbt::Pattern::Far || far_return) return "changes the code segment";
   return nullptr;
 }

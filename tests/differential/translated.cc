@@ -24,7 +24,7 @@ constexpr uint64_t kNoExec = uint64_t{1} << 63;
 constexpr uint64_t kTables = 0x1000;      // PML4, PDPT, PD, three page tables
 constexpr uint64_t kCodePhysical = 0x100000, kWindowPhysical = 0x110000, kSystemPhysical = 0x200000;
 // Supervisor-only, linear.
-constexpr uint64_t kSystem = 0x30000000;
+constexpr uint64_t kSystem = 0xffff800030000000;  // where the host has its kernel
 constexpr unsigned kSystemPages = 4;
 constexpr uint64_t kIdt = kSystem, kGdt = kSystem + 0x1000, kLdt = kSystem + 0x1200, kTss = kSystem + 0x1400,
                    kStubs = kSystem + 0x2000, kStackTop = kSystem + 0x4000;
@@ -104,11 +104,14 @@ struct Translated::Impl {
     return value;
   }
 
+  // One page table for each of our regions, the last one behind a hierarchy of its own in the upper half.
   void map_pages(uint64_t linear, uint64_t physical, unsigned count, uint64_t rights) {
-    uint64_t table = kTables + 0x3000 + (linear >> 28) * 0x1000;  // one page table for each of our three regions
-    put<uint64_t>(kTables, (kTables + 0x1000) | 7);
-    put<uint64_t>(kTables + 0x1000, (kTables + 0x2000) | 7);
-    put<uint64_t>(kTables + 0x2000 + (linear >> 21) * 8, table | 7);
+    bool upper = linear >> 63 != 0;
+    uint64_t directory = kTables + (upper ? 0x7000 : 0x1000), index = linear >> 28 & 0xf;
+    uint64_t table = kTables + 0x3000 + index * 0x1000;
+    put<uint64_t>(kTables + (linear >> 39 & 511) * 8, directory | 7);
+    put<uint64_t>(directory + (linear >> 30 & 511) * 8, (directory + 0x1000) | 7);
+    put<uint64_t>(directory + 0x1000 + (linear >> 21 & 511) * 8, table | 7);
     for (unsigned i = 0; i < count; ++i) {
       put<uint64_t>(table + ((linear >> 12) + i) % 512 * 8, (physical + i * 0x1000) | rights | 0x61);
     }
@@ -126,7 +129,9 @@ struct Translated::Impl {
       put(system_physical(table) + (e.selector & 0xfff8u), descriptor(e.base, e.limit, e.attributes));
     }
     put(system_physical(kGdt) + kTssSelector, descriptor(kTss, 0x67, attr::kPresent | 0xb));
+    put(system_physical(kGdt) + kTssSelector + 8, kTss >> 32);
     put(system_physical(kGdt) + kLdtSelector, descriptor(kLdt, 0x3f, attr::kPresent | 2));
+    put(system_physical(kGdt) + kLdtSelector + 8, kLdt >> 32);
     put<uint64_t>(system_physical(kTss) + 4, kStackTop);
     put<uint16_t>(system_physical(kTss) + 0x66, 0x68);
     for (unsigned v = 0; v < 32; ++v) {

@@ -73,7 +73,8 @@ void take_register(const ZydisDecodedOperand& op, Insn& out) {
   bool explicit_operand = op.visibility == ZYDIS_OPERAND_VISIBILITY_EXPLICIT;
   if (n >= 0) {
     auto bit = static_cast<uint16_t>(1u << n);
-    bool partial = bytes < 4 || (op.actions & ZYDIS_OPERAND_ACTION_MASK_WRITE) == ZYDIS_OPERAND_ACTION_CONDWRITE;
+    // BSF and BSR leave the register alone when the source is 0, on the CPUs there are.
+    bool partial = bytes < 4 || out.mnemonic == ZYDIS_MNEMONIC_BSF || out.mnemonic == ZYDIS_MNEMONIC_BSR || (op.actions & ZYDIS_OPERAND_ACTION_MASK_WRITE) == ZYDIS_OPERAND_ACTION_CONDWRITE;
     if ((op.actions & ZYDIS_OPERAND_ACTION_MASK_READ) != 0) out.regs_read |= bit;
     if ((op.actions & ZYDIS_OPERAND_ACTION_MASK_WRITE) != 0) {
       out.regs_written |= bit;

@@ -134,6 +134,7 @@ Outcome masked_memory(Core& c, const Insn& insn) {
   if (!v.store) {
     return done(load_elements(c, p, active, v.elements, size, memory) && run_natively(c, insn, memory));
   }
+  if (active == 0 && v.suppresses) return Outcome::Continue;  // not even its exceptions are looked at
   // Forms without fault suppression (class E6NF) need all of it to be writable.
   if (!v.suppresses && !probe_block(c, insn, 0, v.memory_bytes)) return Outcome::Fault;
   return done(run_natively(c, insn, memory) && store_elements(c, p, active, v.elements, size, memory));
@@ -189,7 +190,7 @@ Outcome gather(Core& c, const Insn& insn) {
   bool ok = true, any = false;
   for (unsigned i = 0; i < s.count && ok; ++i) {
     if ((active >> i & 1) != 0) ok = load_elements(c, element_place(c, insn, s, i), 1, 1, s.data_size, data + i * s.data_size);
-    any = any || ok;
+    any = any || (ok && (active >> i & 1) != 0);
     if (ok) active &= ~(uint64_t{1} << i);
     if (ok) std::memset(vex_mask + i * s.data_size, 0, s.data_size);
   }
@@ -197,7 +198,7 @@ Outcome gather(Core& c, const Insn& insn) {
     active = 0;
     std::memset(vex_mask, 0, sizeof vex_mask);
   }
-  if (!any) return Outcome::Fault;
+  if (!ok && !any) return Outcome::Fault;
   if (!ok) {  // VEX forms have not cleared what is above the elements yet
     if (evex) {
       write_vector(image, v.data_register, data, s.count * s.data_size);

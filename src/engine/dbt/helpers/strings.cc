@@ -252,15 +252,15 @@ Outcome lods(Core& c, const Insn& insn) {
 
 namespace {
 
-// The elements under both pointers. Addresses are checked before pages; which page faults first depends on REP, on the
-// CPUs measured. A fault in a repeated comparison leaves the flags of the last element (there; SDM vol. 2 has the
+// The elements under both pointers. Addresses are checked before pages; which page faults first depends on the
+// prefix, on the CPUs measured. A fault in a repeated comparison leaves the flags of the last element (there; SDM vol. 2 has the
 // flags from before the instruction).
-bool read_both(Core& c, const StringOp& op, uint64_t& x, uint64_t& y) {
+bool read_both(Core& c, const StringOp& op, bool source_first, uint64_t& x, uint64_t& y) {
   uint64_t linear;
   if (!cpu::to_linear(c, op.source, c.s.gpr[cpu::RSI] & op.mask, op.size, false, linear)) return false;
   if (!cpu::to_linear(c, cpu::ES, c.s.gpr[cpu::RDI] & op.mask, op.size, false, linear)) return false;
-  return op.rep ? read_element(c, op, op.source, cpu::RSI, x) && read_element(c, op, cpu::ES, cpu::RDI, y)
-                : read_element(c, op, cpu::ES, cpu::RDI, y) && read_element(c, op, op.source, cpu::RSI, x);
+  return source_first ? read_element(c, op, op.source, cpu::RSI, x) && read_element(c, op, cpu::ES, cpu::RDI, y)
+                      : read_element(c, op, cpu::ES, cpu::RDI, y) && read_element(c, op, op.source, cpu::RSI, x);
 }
 
 bool condition_holds(const Core& c, bool while_equal) {
@@ -283,7 +283,7 @@ Outcome cmps(Core& c, const Insn& insn) {
       n = host_cmps(b.host, a.host, b.elements, op.size, while_equal, c.s.status_flags);
     } else {
       uint64_t x, y;
-      if (!read_both(c, op, x, y)) return Outcome::Fault;
+      if (!read_both(c, op, op.rep && while_equal, x, y)) return Outcome::Fault;
       c.s.status_flags = compare_flags(x, y, op.size);
     }
     advance(c, op, cpu::RSI, n);
