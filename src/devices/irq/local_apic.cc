@@ -425,7 +425,7 @@ void LocalApic::clear_registers() {
     tmr_[i].store(0, memory_order_relaxed);
   }
   for (auto& lvt : lvt_) lvt.store(kMasked, memory_order_relaxed);
-  if ((wiring_.core.s.apic_base & kBaseBsp) != 0) lvt_[kEntryLint0].store(0x700, memory_order_relaxed);
+  if (wiring_.core.index == 0) lvt_[kEntryLint0].store(0x700, memory_order_relaxed);
   esr_pending_.store(0, memory_order_relaxed);
   esr_ = 0;
   icr_ = 0;
