@@ -41,7 +41,8 @@ bool deliver_fault(Core& c);
 bool jmp_far(Core& c, uint16_t selector, uint64_t offset, unsigned opsize, uint64_t next_rip);
 bool call_far(Core& c, uint16_t selector, uint64_t offset, unsigned opsize, uint64_t next_rip);
 bool ret_far(Core& c, unsigned opsize, uint32_t pop_bytes);
-bool iret(Core& c, unsigned opsize);
+// next_rip is where the task that is left goes on when NT makes this a task switch. Unblocks NMIs even when it faults.
+bool iret(Core& c, unsigned opsize, uint64_t next_rip);
 bool syscall(Core& c, uint64_t next_rip);
 bool sysret(Core& c, unsigned opsize);
 bool sysenter(Core& c, uint64_t next_rip);

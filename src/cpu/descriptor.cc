@@ -95,9 +95,10 @@ void set_vm86_segment(Core& c, SegIndex index, uint16_t selector) {
 void drop_inner_segments(Core& c) {
   constexpr SegIndex kData[] = {ES, DS, FS, GS};
   for (SegIndex index : kData) {
-    const Segment& s = c.s.seg[index];
-    if (s.usable() ? !is_conforming_code(s.attr) && s.dpl() < c.s.cpl : s.selector != 0)
-      set_null_segment(c, index, 0);
+    Segment& s = c.s.seg[index];
+    if (s.usable() && (is_conforming_code(s.attr) || s.dpl() >= c.s.cpl)) continue;
+    s.selector = 0;
+    s.attr = attr::kUnusable;  // the base stays: 64-bit code may have set FS's and GS's without a selector
   }
 }
 

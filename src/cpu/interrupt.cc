@@ -155,8 +155,12 @@ bool attempt_protected(Core& c, const Event& e, uint64_t flags) {
   Gate g;
   if (!read_gate(c, e, g)) return false;
   if (g.type == kTaskGate) {
-    c.s.system_flags = static_cast<uint32_t>((c.s.system_flags & ~rflags::RF) | (flags & rflags::RF));
-    return task_switch(c, g.selector, TaskSwitchReason::Gate, e.return_rip, e.has_code, e.code);
+    uint32_t before = c.s.system_flags;
+    uint16_t old_task = c.s.seg[TR].selector;
+    c.s.system_flags |= static_cast<uint32_t>(flags & rflags::RF);  // for the image of the old task
+    if (task_switch(c, g.selector, TaskSwitchReason::Gate, e.return_rip, e.has_code, e.code)) return true;
+    if (c.s.seg[TR].selector == old_task) c.s.system_flags = before;
+    return false;
   }
   Descriptor cs;
   unsigned new_cpl;

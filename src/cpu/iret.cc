@@ -23,7 +23,6 @@ void merge_flags(Core& c, uint64_t value, uint64_t mask) {
 }
 
 bool finish(Core& c) {
-  c.s.nmi_blocked = 0;
   c.s.interrupt_shadow = 0;
   c.s.shadow_is_mov_ss = 0;
   told(c);
@@ -81,11 +80,11 @@ bool return_to_vm86(Core& c, Stack& stack, const uint64_t* v) {
   return finish(c);
 }
 
-bool task_return(Core& c) {
+bool task_return(Core& c, uint64_t next_rip) {
   if (c.s.long_mode()) return c.raise(vec::GP, 0);
   uint16_t link;
   if (!read_linear(c, wrap_linear(c, c.s.seg[TR].base), link, Privilege::Implicit)) return false;
-  if (!task_switch(c, link, TaskSwitchReason::Iret, c.s.rip, false, 0)) return false;
+  if (!task_switch(c, link, TaskSwitchReason::Iret, next_rip, false, 0)) return false;
   return finish(c);
 }
 
@@ -96,8 +95,8 @@ bool check_stack(Core& c, uint16_t selector, unsigned new_cpl, bool to_64, Descr
   return check_return_stack(c, selector, new_cpl, d) && set_accessed(c, d);
 }
 
-bool iret_protected(Core& c, unsigned opsize) {
-  if ((c.s.system_flags & NT) != 0) return task_return(c);
+bool iret_protected(Core& c, unsigned opsize, uint64_t next_rip) {
+  if ((c.s.system_flags & NT) != 0) return task_return(c, next_rip);
   bool from_64 = c.s.code64();
   Stack stack = current_stack(c);
   uint64_t v[5];
@@ -137,10 +136,11 @@ bool iret_protected(Core& c, unsigned opsize) {
 
 }  // namespace
 
-bool iret(Core& c, unsigned opsize) {
+bool iret(Core& c, unsigned opsize, uint64_t next_rip) {
+  c.s.nmi_blocked = 0;
   if (!c.s.protected_mode()) return iret_real(c, opsize);
   if (c.s.vm86()) return iret_vm86(c, opsize);
-  return iret_protected(c, opsize);
+  return iret_protected(c, opsize, next_rip);
 }
 
 }  // namespace rhea::cpu

@@ -33,7 +33,7 @@ bool redirected(Core& c, uint8_t vector, bool& to_8086) {
 // Through the 8086 program's own vector table at linear address 0.
 bool enter_8086_handler(Core& c, uint8_t vector, uint64_t next_rip) {
   uint32_t target;
-  if (!read_linear(c, vector * 4u, target, Privilege::User)) return false;
+  if (!read_linear(c, vector * 4u, target, Privilege::Implicit)) return false;
   uint64_t flags = c.s.rflags();
   bool extended = c.s.iopl() < 3;
   if (extended) {

@@ -51,11 +51,12 @@ TEST_F(TaskTest, call_nests_and_iret_returns) {
   EXPECT_EQ(peek(kOtherTss, 2), kTssSel);
   EXPECT_EQ(s().rflags() & rflags::NT, rflags::NT);
   s().nmi_blocked = 1;
-  ASSERT_TRUE(iret(c(), 4));
+  ASSERT_TRUE(iret(c(), 4, 0x7001));
   EXPECT_EQ(s().seg[TR].selector, kTssSel);
   EXPECT_EQ(s().rip, kCode + 7);
   EXPECT_EQ(type(kOtherTssSel), 9u);
   EXPECT_EQ(peek(kOtherTss + 36, 4) & rflags::NT, 0u);
+  EXPECT_EQ(peek(kOtherTss + 32, 4), 0x7001u);
   EXPECT_EQ(s().nmi_blocked, 0);
 }
 

@@ -41,7 +41,7 @@ Outcome ret_far(Core& c, const Insn& insn) {
   return jumped(cpu::ret_far(c, insn.op_bytes, pop_bytes));
 }
 
-Outcome iret(Core& c, const Insn& insn) { return jumped(cpu::iret(c, insn.op_bytes)); }
+Outcome iret(Core& c, const Insn& insn) { return jumped(cpu::iret(c, insn.op_bytes, next_rip(c, insn))); }
 
 Outcome int_n(Core& c, const Insn& insn) {
   return jumped(
