@@ -1,5 +1,7 @@
 #include "chardev/socket_words.h"
 
+#include <charconv>
+
 #include "base/failf.h"
 #include "config/schema.h"
 
@@ -35,8 +37,15 @@ Result<SocketAddress> tcp_address(std::string_view text) {
     return failf(ErrorKind::Invalid, "'{}' is not HOST:PORT", text);
   }
   std::string_view host = text.substr(0, colon);
+  std::string_view port = text.substr(colon + 1);
+  unsigned number = 0;
+  auto end = std::from_chars(port.data(), port.data() + port.size(), number).ptr;
+  bool digits = end == port.data() + port.size();
+  if ((digits && number > 65535) || (!digits && port.find_first_not_of("0123456789") == port.npos)) {
+    return failf(ErrorKind::Invalid, "'{}' is not a port number", port);
+  }
   if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
-  return SocketAddress{std::string(host), std::string(text.substr(colon + 1)), ""};
+  return SocketAddress{std::string(host), std::string(port), ""};
 }
 
 }  // namespace

@@ -11,6 +11,10 @@
 #include "engine/dbt/mode.h"
 #include "memory/ram_block.h"
 
+namespace rhea::cpu {
+struct DebugRequest;
+}
+
 namespace rhea::dbt {
 
 struct Block;
@@ -109,6 +113,12 @@ struct Context {
   uint8_t in_cold;                // guest vector state is in core.s.xsave, not in the host's registers
   uint8_t irq_deferred;           // an interrupt is pending but IF was 0
   uint8_t debugger_step;
+  uint8_t watching;               // data points are armed: kWatch
+  uint8_t guest_hits;             // DR0-DR3 that the instruction's accesses touched
+  uint8_t debugger_hit;           // they touched a debugger's watchpoint, this one:
+  uint64_t debugger_hit_linear;
+  const cpu::DebugRequest* debug; // or null
+  uint8_t debug_exit;             // cpu::DebugHit::Kind of the last Exit::Debug
   uint8_t always_single;          // option: one instruction a block
   uint8_t link_on;                // option
   uint8_t log_exec, log_int;      // -d exec, -d int

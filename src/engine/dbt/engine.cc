@@ -52,8 +52,13 @@ class Engine final : public cpu::Engine {
   void push() override { flush_everything(*c_); }
   void set_debug(const cpu::DebugRequest* request) override {
     c_->debugger_step = request != nullptr && request->single_step;
+    c_->debug = request;
+    c_->watching = 0;
+    flush_everything(*c_);  // blocks are found through the dispatcher from now on
   }
-  cpu::DebugHit debug_hit() const override { return {}; }
+  cpu::DebugHit debug_hit() const override {
+    return {static_cast<cpu::DebugHit::Kind>(c_->debug_exit), c_->debugger_hit_linear};
+  }
 
  private:
   std::shared_ptr<DbtShared> shared_;

@@ -95,5 +95,61 @@ TEST_F(EngineTest, code_that_patches_the_next_instruction) {
   EXPECT_EQ(run().gpr[cpu::RAX] & 0xff, 0x42u);
 }
 
+TEST_F(EngineTest, debuggers_breakpoint_stops_before_the_instruction_each_time) {
+  program({0xb9, 0x03, 0x00, 0x41, 0x49, 0x49, 0x75, 0xfb, 0xf4});  // mov cx,3; l: inc cx; dec cx; dec cx; jnz l; hlt
+  cpu::DebugRequest::Point point{0x7c05, 1, cpu::DebugRequest::Point::Kind::Execute};
+  cpu::DebugRequest request{.single_step = false, .points = &point, .count = 1};
+  cpu::DebugRequest step{.single_step = true, .points = nullptr, .count = 0};
+  for (unsigned left = 3; left > 0; --left) {
+    engine_->set_debug(&request);
+    ASSERT_EQ(engine_->run(), cpu::Exit::Debug);
+    EXPECT_EQ(engine_->debug_hit().kind, cpu::DebugHit::Kind::Execute);
+    EXPECT_EQ(engine_->core().s.rip, 0x7c05u);
+    EXPECT_EQ(engine_->core().s.gpr[cpu::RCX] & 0xffff, left);
+    engine_->set_debug(&step);
+    ASSERT_EQ(engine_->run(), cpu::Exit::Debug);
+    EXPECT_EQ(engine_->debug_hit().kind, cpu::DebugHit::Kind::Step);
+    EXPECT_EQ(engine_->core().s.rip, 0x7c06u);
+  }
+  engine_->set_debug(&request);
+  EXPECT_EQ(run().rip, 0x7c09u);
+}
+
+TEST_F(EngineTest, debuggers_watchpoint_stops_after_the_access) {
+  // mov ax,[2000h]; mov [2002h],ax; mov [2000h],ax; hlt
+  program({0xa1, 0x00, 0x20, 0xa3, 0x02, 0x20, 0xa3, 0x00, 0x20, 0xf4});
+  cpu::DebugRequest::Point point{0x2001, 1, cpu::DebugRequest::Point::Kind::Write};
+  cpu::DebugRequest request{.single_step = false, .points = &point, .count = 1};
+  engine_->set_debug(&request);
+  ASSERT_EQ(engine_->run(), cpu::Exit::Debug);
+  EXPECT_EQ(engine_->debug_hit().kind, cpu::DebugHit::Kind::Watch);
+  EXPECT_EQ(engine_->debug_hit().linear, 0x2001u);
+  EXPECT_EQ(engine_->core().s.rip, 0x7c09u);
+  EXPECT_EQ(run().rip, 0x7c0au);
+}
+
+TEST_F(EngineTest, guests_own_data_and_code_breakpoints_raise_debug_exceptions) {
+  cpu::Core& c = engine_->core();
+  ram_->host()[4] = 0x00, ram_->host()[5] = 0x60;  // vector 1 → 0:6000h
+  program({0xf4}, 0x6000);
+  program({0xa3, 0x00, 0x20, 0x90, 0x90, 0xf4});  // mov [2000h],ax; nop; nop; hlt
+  c.s.dr[0] = 0x2000;
+  c.s.dr[7] = 0x400 | 1 | 1 << 16 | 1 << 18;  // L0, write, two bytes
+  EXPECT_EQ(run().rip, 0x6001u);
+  EXPECT_EQ(c.s.dr[6] & 0xf, 1u);
+  EXPECT_EQ(ram_->host()[0x7000 - 6] | ram_->host()[0x7000 - 5] << 8, 0x7c03);
+
+  c.s.halted = 0;
+  c.s.rip = 0x7c03;
+  c.s.gpr[cpu::RSP] = 0x7000;
+  c.s.dr[1] = 0x7c04;
+  c.s.dr[6] = 0;
+  c.s.dr[7] = 0x400 | 4;  // L1, execute
+  engine_->push();
+  EXPECT_EQ(run().rip, 0x6001u);
+  EXPECT_EQ(c.s.dr[6] & 0xf, 2u);
+  EXPECT_EQ(ram_->host()[0x7000 - 6] | ram_->host()[0x7000 - 5] << 8, 0x7c04);
+}
+
 }  // namespace
 }  // namespace rhea::dbt

@@ -9,6 +9,7 @@
 #include "engine/dbt/code_cache.h"
 #include "engine/dbt/diagnose.h"
 #include "engine/dbt/forms.h"
+#include "engine/dbt/runtime_debug.h"
 
 namespace rhea::dbt {
 
@@ -23,6 +24,7 @@ const uint8_t* leave(Context& c, cpu::Exit why) {
 
 // Every fault that is delivered goes through here.
 bool deliver_recorded_fault(Context& c) {
+  forget_watch(c);
   ++c.counters.exceptions;
   if (c.log_int != 0) {
     const cpu::Fault& f = c.core.fault;
@@ -34,16 +36,24 @@ bool deliver_recorded_fault(Context& c) {
   return false;
 }
 
-// The step that a single-instruction block was for is over: trap if TF was set when it began.
+const uint8_t* leave_debug(Context& c, cpu::DebugHit::Kind why) {
+  c.debug_exit = static_cast<uint8_t>(why);
+  return leave(c, cpu::Exit::Debug);
+}
+
+// The step that a single-instruction block was for is over: trap if TF was set when it began, or data points were hit.
 bool finish_single(Context& c) {
   c.single_ran = 0;
-  if (c.trap_after_single != 0) {
-    c.trap_after_single = 0;
-    c.core.fault = {.vector = cpu::vec::DB, .has_code = false, .code = 0, .address = 0, .dr6 = 0x4000};
+  bool watched = c.debugger_hit != 0;
+  uint64_t dr6 = c.guest_hits | (c.trap_after_single != 0 ? 0x4000u : 0u);
+  c.trap_after_single = 0;
+  forget_watch(c);
+  if (dr6 != 0) {
+    c.core.fault = {.vector = cpu::vec::DB, .has_code = false, .code = 0, .address = 0, .dr6 = dr6};
     if (!deliver_recorded_fault(c)) return false;
   }
-  if (c.debugger_step != 0) {
-    leave(c, cpu::Exit::Debug);
+  if (watched || c.debugger_step != 0) {
+    leave_debug(c, watched ? cpu::DebugHit::Kind::Watch : cpu::DebugHit::Kind::Step);
     return false;
   }
   return true;
@@ -194,6 +204,13 @@ const uint8_t* dispatch(Context& c) {
     }
     uint64_t rip = core.s.rip = mask_rip(c, core.s.rip);
     uint64_t linear = is64(c.mode) ? rip : (core.s.seg[cpu::CS].base + rip) & 0xffffffff;
+    if (debug_armed(c)) [[unlikely]] {
+      if (arm_debug(c, linear)) single = true;
+      refresh_mode(c, single);
+      CodePoint point = ok ? hit_code_point(c, linear) : CodePoint::None;
+      if (point == CodePoint::Debugger) return leave_debug(c, cpu::DebugHit::Kind::Execute);
+      if (point == CodePoint::Guest) ok = false;
+    }
     FetchEntry* f = nullptr;
     bool fault = !ok || !fetch_page(c, linear, f);
     Block* b = nullptr;
@@ -219,7 +236,7 @@ const uint8_t* dispatch(Context& c) {
       core.s.interrupt_shadow = core.s.shadow_is_mov_ss = 0;
       c.single_ran = 1;
       c.trap_after_single = trap;
-    } else if ((c.mode & mode::kFlatCs) != 0 && !b->crossing && b->ram != nullptr) {
+    } else if ((c.mode & (mode::kFlatCs | mode::kDebug)) == mode::kFlatCs && !b->crossing && b->ram != nullptr) {
       jump_insert(c, rip, host);
       if (!f->global) c.jump[c.bank].has_non_global = true;
     }
@@ -289,7 +306,7 @@ extern "C" const uint8_t* runtime_link(Context* context, LinkSite* site) {
   uint64_t offset = (site->from->offset & ~kPageMask) + site->target_offset;
   uint32_t mode = site->from->mode;
   const uint8_t* host = dispatch(c);
-  if (ram == nullptr || (mode & mode::kSingle) != 0 || host == nullptr || c.link_on == 0) return host;
+  if (ram == nullptr || (mode & (mode::kSingle | mode::kDebug)) != 0 || host == nullptr || c.link_on == 0) return host;
   Block* to = c.cache->find(*ram, offset, mode);
   // Only when the dispatcher went there: an interrupt or a fault may have come first.
   if (to == nullptr || to->crossing || c.cache->executable(to->dispatched) != host) return host;

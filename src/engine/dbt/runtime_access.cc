@@ -6,6 +6,7 @@
 #include "cpu/segmentation.h"
 #include "engine/dbt/code_cache.h"
 #include "engine/dbt/runtime.h"
+#include "engine/dbt/runtime_debug.h"
 
 namespace rhea::dbt {
 
@@ -83,6 +84,7 @@ extern "C" Answer runtime_access(Context* context, uint64_t linear, const Access
   }
   cpu::Core& core = c.core;
   core.s.rip = mask_rip(c, c.rip_page + site.page_offset);
+  if ((c.mode & mode::kWatch) != 0) watch_access(c, linear, site.size, (site.flags & AccessSite::kRead) != 0, write);
   if ((c.mode & mode::kAlignCheck) != 0 && misaligned(linear, site.size)) {
     static_cast<void>(core.raise(cpu::vec::AC, 0));
     return fault(c);

@@ -1,6 +1,7 @@
 // Dropping what was derived from the page tables: access slots, TLB, jump table, fetch entries. General registers only.
 #include "cpu/paging.h"
 #include "engine/dbt/runtime.h"
+#include "engine/dbt/runtime_debug.h"
 
 namespace rhea::dbt {
 
@@ -151,6 +152,7 @@ void hook_mode_changed(cpu::Core& core) {
 
 void refresh_mode(Context& c, bool single) {
   uint32_t m = compute_mode(c.core, single);
+  if (debug_armed(c)) m |= mode::kDebug | (c.watching != 0 ? mode::kWatch : 0);
   if (!is64(m)) {
     for (unsigned s = 0; s < 6; ++s) {
       const cpu::Segment& g = c.core.s.seg[s];
