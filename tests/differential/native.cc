@@ -122,8 +122,8 @@ extern "C" void rhea_differential_signal(int, siginfo_t*, void* context) {
   }
 }
 
-// The kernel keeps AC and the data segments as they were, which C++ does not want, and ID and NT, which RT_SIGRETURN
-// would carry into the next case.
+// The kernel keeps AC as it was, which C++ does not want, and ID and NT, which RT_SIGRETURN would carry into the next
+// case. DS and ES stay the case's: 64-bit code does not look at them.
 asm(R"(
   .text
   .type rhea_differential_handler, @function
@@ -132,9 +132,6 @@ rhea_differential_handler:
   pushfq
   andl $~0x244000, (%rsp)
   popfq
-  movl $0x2b, %eax
-  movl %eax, %ds
-  movl %eax, %es
   jmp rhea_differential_signal
 )");
 extern "C" void rhea_differential_handler(int, siginfo_t*, void*);

@@ -93,7 +93,8 @@ void Emitter::access(const Insn& i, const MemOperand& m, unsigned addr_bytes, un
   s.base_form = base_form;
   if (op.keep_flags != 0) save_flags();
   effective_address(i, m, addr_bytes);
-  if (!flat(m.seg)) segment_check(i, m, size, write);
+  bool code_store = write && m.seg == cpu::CS && !is64(mode_);  // never flat for that
+  if (!flat(m.seg) || code_store) segment_check(i, m, size, write);
   HostMem tag = slot_field(bank_, write, slot, offsetof(Slot, tag));
   HostMem delta = slot_field(bank_, write, slot, offsetof(Slot, delta));
   if (slow) {

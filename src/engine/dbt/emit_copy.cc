@@ -1,4 +1,6 @@
 // Copied instructions: the guest's own opcode with its registers and memory operand replaced. Intel SDM vol. 2, 2.1-2.7.
+#include <Zydis/Zydis.h>
+
 #include "engine/dbt/emitter.h"
 #include "engine/dbt/forms.h"
 
@@ -90,13 +92,39 @@ void Emitter::operation(const Insn& i, const HostMem* mem) {
   }
 }
 
+namespace {
+
+// Outside 64-bit mode VEX.W and EVEX.W do not widen general-purpose operands (SDM vol. 2A 2.3.5.5): in ours they would.
+bool ignores_w(const Insn& i) {
+  if (i.code_bits == 64) return false;
+  if (i.gpr_fields != 0) return true;
+  switch (i.mnemonic) {
+    case ZYDIS_MNEMONIC_VCVTSI2SS:
+    case ZYDIS_MNEMONIC_VCVTSI2SD:
+    case ZYDIS_MNEMONIC_VCVTUSI2SS:
+    case ZYDIS_MNEMONIC_VCVTUSI2SD:
+    case ZYDIS_MNEMONIC_VMOVD:
+    case ZYDIS_MNEMONIC_VPINSRD:
+    case ZYDIS_MNEMONIC_VPEXTRD: return true;
+    default: return false;
+  }
+}
+
+// The register in an immediate has three bits outside 64-bit mode.
+bool register_in_immediate(const Insn& i) {
+  return i.code_bits != 64 && i.encoding == Encoding::Vex && i.map == 3 && i.opcode >= 0x4a && i.opcode <= 0x4c;
+}
+
+}  // namespace
+
 void Emitter::splice(const Insn& i, uint8_t reg, uint8_t rm, uint8_t vvvv, const HostMem* mem) {
   switch (i.encoding) {
     case Encoding::Vex: splice_vex(i, reg, rm, vvvv, mem); break;
     case Encoding::Evex: splice_evex(i, reg, rm, vvvv, mem); break;
     default: splice_legacy(i, reg, rm, mem); break;
   }
-  a_.bytes(i.raw + i.imm_offset, i.imm_bytes);
+  if (register_in_immediate(i)) a_.u8(i.raw[i.imm_offset] & 0x7fu);
+  else a_.bytes(i.raw + i.imm_offset, i.imm_bytes);
 }
 
 void Emitter::splice_legacy(const Insn& i, uint8_t reg, uint8_t rm, const HostMem* mem) {
@@ -149,6 +177,7 @@ void Emitter::splice_vex(const Insn& i, uint8_t reg, uint8_t rm, uint8_t vvvv, c
   const uint8_t* p = i.raw;
   while (*p != 0xc4 && *p != 0xc5) ++p;
   unsigned last = *p == 0xc5 ? (p[1] & 0x7fu) : p[2];  // W vvvv L pp; two-byte form: W is 0
+  if (ignores_w(i)) last &= 0x7fu;
   unsigned r = (i.gpr_fields & gpr_field::kModrmReg) != 0 ? reg : i.reg >= 0 ? static_cast<unsigned>(i.reg) : i.modrm >> 3 & 7u;
   unsigned m = (i.gpr_fields & gpr_field::kModrmRm) != 0 ? rm : i.rm >= 0 ? static_cast<unsigned>(i.rm) : i.modrm & 7u;
   if ((i.gpr_fields & gpr_field::kVvvv) != 0) last = (last & ~0x78u) | ((~static_cast<unsigned>(vvvv) & 15) << 3);
@@ -167,6 +196,7 @@ void Emitter::splice_evex(const Insn& i, uint8_t reg, uint8_t rm, uint8_t vvvv, 
   const uint8_t* p = i.raw;
   while (*p != 0x62) ++p;
   unsigned p0 = p[1], p1 = p[2], p2 = p[3];
+  if (ignores_w(i)) p1 &= 0x7fu;
   unsigned r = i.modrm >> 3 & 7u, m = i.modrm & 7u;
   if ((i.gpr_fields & gpr_field::kModrmReg) != 0) {
     r = reg;

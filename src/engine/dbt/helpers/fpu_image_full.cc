@@ -111,9 +111,9 @@ bool write_block(Core& c, const Insn& insn, uint64_t add, const void* from, unsi
 }
 
 bool require_alignment(Core& c, const Insn& insn, unsigned alignment) {
-  uint64_t linear;
-  auto segment = static_cast<cpu::SegIndex>(insn.mem.seg);
-  if (!cpu::to_linear(c, segment, effective_offset(c, insn), 1, false, linear)) return false;
+  // Before the address itself is checked.
+  bool based = insn.code_bits != 64 || insn.mem.seg == cpu::FS || insn.mem.seg == cpu::GS;
+  uint64_t linear = effective_offset(c, insn) + (based ? c.s.seg[insn.mem.seg].base : 0);
   return (linear & (alignment - 1)) == 0 || c.raise(vec::GP, 0);
 }
 

@@ -17,7 +17,7 @@ namespace rhea::dbt::helpers {
   X(pusha) X(pushf) X(rdfsbase) X(rdgsbase) X(rdmsr) X(rdpid) X(rdpkru) X(rdpmc) X(rdtsc) X(rdtscp) X(ret_far) \
   X(rsm) X(salc) X(scas) X(scatter) X(sgdt) X(sidt) X(sldt) X(smsw) X(stac) X(std_) X(sti) X(stos) X(str) \
   X(swapgs) X(syscall) X(sysenter) X(sysexit) X(sysret) X(verr) X(verw) X(vmaskmov) X(wbinvd) X(wrfsbase) \
-  X(wrgsbase) X(wrmsr) X(wrpkru) X(xgetbv) X(xlat) X(xrstor) X(xrstors) X(xsave) X(xsavec) X(xsaves) X(xsetbv)
+  X(wrgsbase) X(wrmsr) X(wrpkru) X(xgetbv) X(xlat) X(xrstor) X(xrstors) X(xsave) X(vzero) X(xsavec) X(xsaves) X(xsetbv)
 
 #define X(name) Outcome name(cpu::Core& c, const Insn& insn);
 RHEA_HELPERS(X)

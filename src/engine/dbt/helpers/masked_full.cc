@@ -30,17 +30,24 @@ bool load_elements(Core& c, const Place& p, uint64_t active, unsigned elements, 
   return true;
 }
 
+bool probe_elements(Core& c, const Place& p, uint64_t active, unsigned elements, unsigned size) {
+  for (unsigned i = 0; i < elements; ++i) {
+    if ((active >> i & 1) == 0) continue;
+    uint64_t linear;
+    if (!cpu::to_linear(c, p.segment, p.offset + uint64_t{i} * size, size, true, linear)) return false;
+    if (!cpu::probe_write(c, linear, size, cpu::current_privilege(c), p.segment == cpu::SS)) return false;
+  }
+  return true;
+}
+
 bool store_elements(Core& c, const Place& p, uint64_t active, unsigned elements, unsigned size, const uint8_t* from) {
   bool stack = p.segment == cpu::SS;
-  for (bool writes : {false, true}) {
-    for (unsigned i = 0; i < elements; ++i) {
-      if ((active >> i & 1) == 0) continue;
-      uint64_t linear;
-      if (!cpu::to_linear(c, p.segment, p.offset + uint64_t{i} * size, size, true, linear)) return false;
-      bool ok = writes ? cpu::write_linear(c, linear, from + i * size, size, cpu::current_privilege(c), stack)
-                       : cpu::probe_write(c, linear, size, cpu::current_privilege(c), stack);
-      if (!ok) return false;
-    }
+  if (!probe_elements(c, p, active, elements, size)) return false;
+  for (unsigned i = 0; i < elements; ++i) {
+    if ((active >> i & 1) == 0) continue;
+    uint64_t linear;
+    if (!cpu::to_linear(c, p.segment, p.offset + uint64_t{i} * size, size, true, linear)) return false;
+    if (!cpu::write_linear(c, linear, from + i * size, size, cpu::current_privilege(c), stack)) return false;
   }
   return true;
 }
@@ -52,6 +59,13 @@ uint64_t sign_mask(const FpuImage& image, unsigned reg, unsigned elements, unsig
   read_vector(image, reg, bytes, 64);
   for (unsigned i = 0; i < elements; ++i) mask |= static_cast<uint64_t>(bytes[(i + 1) * size - 1] >> 7) << i;
   return mask;
+}
+
+// VEX.L: in the last prefix byte of either form.
+unsigned vex_length(const Insn& insn) {
+  unsigned i = 0;
+  while (i + 2 < insn.length && insn.raw[i] != 0xc4 && insn.raw[i] != 0xc5) ++i;
+  return insn.raw[insn.raw[i] == 0xc5 ? i + 1 : i + 2] >> 2 & 1u;
 }
 
 }  // namespace
@@ -79,6 +93,19 @@ Outcome maskmov(Core& c, const Insn& insn) {
     image.mark(xstate::kX87Bit, true);
   }
   return done(store_elements(c, p, active, size, 1, data));
+}
+
+// VZEROALL and VZEROUPPER outside 64-bit mode, where they leave registers 8-15 alone.
+Outcome vzero(Core& c, const Insn& insn) {
+  FpuImage image(c);
+  image.materialise();
+  bool all = (vex_length(insn)) != 0;
+  for (unsigned reg = 0; reg < 8; ++reg) {
+    uint8_t low[16] = {};
+    if (!all) read_vector(image, reg, low, sizeof low);
+    write_vector(image, reg, low, sizeof low);
+  }
+  return Outcome::Continue;
 }
 
 Outcome vmaskmov(Core& c, const Insn& insn) {
@@ -137,6 +164,7 @@ Outcome masked_memory(Core& c, const Insn& insn) {
   if (active == 0 && v.suppresses) return Outcome::Continue;  // not even its exceptions are looked at
   // Forms without fault suppression (class E6NF) need all of it to be writable.
   if (!v.suppresses && !probe_block(c, insn, 0, v.memory_bytes)) return Outcome::Fault;
+  if (!probe_elements(c, p, active, v.elements, size)) return Outcome::Fault;  // MXCSR does not change then
   return done(run_natively(c, insn, memory) && store_elements(c, p, active, v.elements, size, memory));
 }
 
@@ -198,7 +226,7 @@ Outcome gather(Core& c, const Insn& insn) {
     active = 0;
     std::memset(vex_mask, 0, sizeof vex_mask);
   }
-  if (!ok && !any) return Outcome::Fault;
+  if (!ok && !any && evex) return Outcome::Fault;
   if (!ok) {  // VEX forms have not cleared what is above the elements yet
     if (evex) {
       write_vector(image, v.data_register, data, s.count * s.data_size);

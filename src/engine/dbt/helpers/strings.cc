@@ -252,13 +252,9 @@ Outcome lods(Core& c, const Insn& insn) {
 
 namespace {
 
-// The elements under both pointers. Addresses are checked before pages; which page faults first depends on the
-// prefix, on the CPUs measured. A fault in a repeated comparison leaves the flags of the last element (there; SDM vol. 2 has the
+// The elements under both pointers. Which is looked at first depends on the prefix, on the CPUs measured. A fault in a repeated comparison leaves the flags of the last element (there; SDM vol. 2 has the
 // flags from before the instruction).
 bool read_both(Core& c, const StringOp& op, bool source_first, uint64_t& x, uint64_t& y) {
-  uint64_t linear;
-  if (!cpu::to_linear(c, op.source, c.s.gpr[cpu::RSI] & op.mask, op.size, false, linear)) return false;
-  if (!cpu::to_linear(c, cpu::ES, c.s.gpr[cpu::RDI] & op.mask, op.size, false, linear)) return false;
   return source_first ? read_element(c, op, op.source, cpu::RSI, x) && read_element(c, op, cpu::ES, cpu::RDI, y)
                       : read_element(c, op, cpu::ES, cpu::RDI, y) && read_element(c, op, op.source, cpu::RSI, x);
 }
