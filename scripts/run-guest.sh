@@ -5,7 +5,7 @@
 #   run-guest.sh [--kernel KIND] [RHEA-OPTION...]
 #
 # KIND is one of scripts/guest/fetch-kernel.sh, cloud-amd64 by default. Further words go to rhea-system-x86_64, so
-# `run-guest.sh -smp 4 -accel kvm` does what it says. Leave with `poweroff`, or Ctrl-A x.
+# `run-guest.sh -smp 4 -accel kvm` does what it says. Leave with `exit`, or Ctrl-A x.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
