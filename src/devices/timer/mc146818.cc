@@ -46,7 +46,8 @@ constexpr int64_t kMaxSeconds = 253'402'300'799;  // the last of the year 9999
 constexpr int64_t kLatestSecond = 9'000'000'000;  // nanoseconds in 64 bits reach the year 2262
 constexpr int64_t kLatestSet = 8'000'000'000;  // the latest that can be set, so that time can pass after it
 constexpr int64_t kLatestNs = kLatestSecond * kSecond;
-constexpr int64_t kMaxLatePeriods = 16;
+// How much is made up for: of a host's own lateness, and with slewing of a guest's.
+constexpr int64_t kMaxLatePeriods = 16, kMaxSlewNs = 60 * kSecond;
 
 int64_t floor_div(int64_t a, int64_t b) {
   return a / b - (a % b < 0 ? 1 : 0);
@@ -188,10 +189,17 @@ void Mc146818::catch_up() {
   }
   if (const int64_t period = periodic_ns(); period != 0) {
     const int64_t ticks = now / period;
-    if (ticks > seen_period_) ram_[kC] |= kPeriodic;
-    // Each tick is an interrupt of its own as long as the host has not fallen far behind.
-    const bool owed = (ram_[kB] & kPeriodicEnable) != 0 && ticks - seen_period_ <= kMaxLatePeriods;
-    seen_period_ = owed && ticks > seen_period_ ? seen_period_ + 1 : ticks;
+    const int64_t behind = ticks - seen_period_;
+    const bool enabled = (ram_[kB] & kPeriodicEnable) != 0;
+    if ((ram_[kC] & kPeriodic) != 0) {
+      // The guest has not taken the last one yet: what comes meanwhile is lost, or kept for later.
+      if (!enabled || !wiring_.slew) seen_period_ = ticks;
+    } else if (behind > 0) {
+      // A host that wakes late makes one interrupt for each period, unless it is far behind.
+      ram_[kC] |= kPeriodic;
+      const bool owed = enabled && behind <= (wiring_.slew ? kMaxSlewNs / period : kMaxLatePeriods);
+      seen_period_ = owed ? seen_period_ + 1 : ticks;
+    }
   }
   drive();
 }

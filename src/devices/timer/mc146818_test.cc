@@ -108,6 +108,24 @@ TEST_F(RtcTest, periodic_interrupt_at_1024_hz) {
   EXPECT_LE(count, 1024);
 }
 
+TEST(RtcSlew, periodic_interrupts_of_a_late_guest_are_made_up_for) {
+  for (const bool slew : {false, true}) {
+    async::FakeClock clock;
+    Line irq;
+    Mc146818 rtc({.clock = clock, .irq8 = bus::IrqLine(irq, 0), .nmi_mask = {}, .slew = slew});
+    rtc.io_write(0, 1, 11);
+    rtc.io_write(1, 1, 0x42);
+    rtc.io_write(0, 1, 12);
+    clock.advance(kSecond / 2);
+    int count = 0;
+    for (; irq.level && count < 2000; ++count) {
+      rtc.io_read(1, 1);
+      clock.advance(0);
+    }
+    EXPECT_EQ(count, slew ? 512 : 1);
+  }
+}
+
 TEST_F(RtcTest, flags_are_set_without_their_enables) {
   clock.advance(kSecond);
   EXPECT_EQ(get(12), 0x50u);

@@ -56,7 +56,8 @@ PcBoard::PcBoard(const PcConfig& config, const Wiring& wiring, std::unique_ptr<P
       rtc_({.clock = config.rtc_runs_with_vm ? wiring.virtual_clock : wiring.host_clock,
             .irq8 = timer_irq(devices::Hpet::kFromRtc, kRtcIrq),
             .base_seconds = config.rtc_base_seconds,
-            .nmi_mask = {}}),
+            .nmi_mask = {},
+            .slew = config.rtc_slew}),
       dma_({.memory = memory_->memory()}),
       fw_cfg_({.memory = memory_->memory()}) {}
 

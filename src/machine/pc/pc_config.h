@@ -36,6 +36,7 @@ struct PcConfig {
   bool hpet = true;
   bool smm = true;                    // the engine can do it
   bool rtc_runs_with_vm = false;      // -rtc clock=vm
+  bool rtc_slew = false;              // -rtc driftfix=slew
   int64_t rtc_base_seconds = 0;       // what the clock shows at start
   uint32_t cpuid_signature = 0, cpuid_features = 0;  // CPUID.1 EAX, EDX, for the firmware's tables
 

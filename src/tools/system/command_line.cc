@@ -164,7 +164,7 @@ void add_machine_options(Options& to, SystemOptions& o) {
                        smp_group(), [&o](std::string_view text) { return smp_group().parse_into(text, o.smp); }));
   to.push_back(grouped("m", "[size=]N[M|G]", "guest RAM, 128 MiB by default", memory_group(),
                        [&o](std::string_view text) { return memory_group().parse_into(text, o.memory); }));
-  to.push_back(grouped("rtc", "[base=utc|localtime|DATE][,clock=host|vm][,driftfix=none]", "the guest's clock",
+  to.push_back(grouped("rtc", "[base=utc|localtime|DATE][,clock=host|vm][,driftfix=none|slew]", "the guest's clock",
                        rtc_group(), [&o](std::string_view text) { return rtc_group().parse_into(text, o.rtc); }));
   to.push_back({"device", "DRIVER[,PROPERTY=VALUE…]", "adds a device; -device help lists them",
                 [&o](std::string_view text) { return take_device(o, text); }});
@@ -247,7 +247,6 @@ Result<> check_whole(SystemOptions& o) {
   TRY(expand_machine_accel(o));
   if (o.kernel.empty() && o.append_given) return fail(ErrorKind::Invalid, "-append only allowed with -kernel option");
   if (o.kernel.empty() && !o.initrd.empty()) return fail(ErrorKind::Invalid, "-initrd only allowed with -kernel option");
-  if (o.rtc.driftfix_slew) return fail(ErrorKind::Unsupported, "-rtc driftfix=slew is not supported; accepted: none");
   for (const GlobalOption& global : o.globals) {
     if (global.driver != "isa-debugcon" || global.property != "iobase") {
       return failf(ErrorKind::Unsupported, "-global {}.{}: only isa-debugcon.iobase is supported", global.driver,

@@ -177,6 +177,7 @@ Result<machine::PcConfig> configure(const SystemOptions& options, const SmpChoic
   config.hpet = options.machine.hpet;
   config.smm = accelerator.has_smm();
   config.rtc_runs_with_vm = options.rtc.clock == RtcClock::Vm;
+  config.rtc_slew = options.rtc.driftfix_slew;
   config.rtc_base_seconds = TRY_IN(resolve_rtc_base(options.rtc.base, ::time(nullptr)), "-rtc");
   cpu::Core probe;
   model.attach(probe, 0);
