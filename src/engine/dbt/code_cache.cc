@@ -182,6 +182,7 @@ void CodeCache::link(CacheLock&, LinkSite& site, Block& to) {
 }
 
 void CodeCache::reset(CacheLock&) {
+  ++resets_;
   for (unsigned i = 0; i < (1u << kHashBits); ++i) heads_[i].store(nullptr);
   for (Block& b : blocks_) {
     if (b.ram != nullptr) b.ram->set_page_has_code(b.offset / kPageSize, false);

@@ -28,6 +28,7 @@ class CodeCache {
   Block* find(const memory::RamBlock& ram, uint64_t offset, uint32_t mode) const;
   // Changes with every drop: whoever may have dropped its own block compares.
   uint64_t drop_epoch() const { return drop_epoch_.load(std::memory_order_relaxed); }
+  uint64_t resets() const { return resets_.load(std::memory_order_relaxed); }
   // Lines of the page that hold code (0: none).
   uint64_t code_lines(const memory::RamBlock& ram, uint64_t page) const;
 
@@ -79,7 +80,7 @@ class CodeCache {
   void attach(Block& block, memory::RamBlock& ram, uint64_t page, uint64_t lines);
 
   std::recursive_mutex mutex_;
-  std::atomic<uint64_t> drop_epoch_{0};
+  std::atomic<uint64_t> drop_epoch_{0}, resets_{0};
   uint8_t* rw_ = nullptr;
   uint8_t* rx_ = nullptr;
   uint64_t size_ = 0;

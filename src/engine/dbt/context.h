@@ -119,6 +119,7 @@ struct Context {
   uint64_t debugger_hit_linear;
   const cpu::DebugRequest* debug; // or null
   uint8_t debug_exit;             // cpu::DebugHit::Kind of the last Exit::Debug
+  uint8_t ungrouped_once;         // the next block is entered as its ungrouped variant
   uint8_t always_single;          // option: one instruction a block
   uint8_t link_on;                // option
   uint8_t log_exec, log_int;      // -d exec, -d int

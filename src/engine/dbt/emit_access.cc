@@ -81,18 +81,44 @@ void Emitter::segment_check(const Insn& i, const MemOperand& m, unsigned size, b
   stubs_.push_back(s);
 }
 
-void Emitter::access(const Insn& i, const MemOperand& m, unsigned addr_bytes, unsigned size, bool write, bool read,
-                     const MemOp& op) {
+// A later member of a group: the slot has been checked for it. Touches no flags.
+bool Emitter::grouped_access(const Insn& i, const MemOperand& m, bool write, MemOp& op, const GroupRef& group, bool base_form) {
+  if (group.group < 0 || group.first) return false;
+  op.keep_flags = 0;
+  HostMem delta = slot_field(bank_, write, group_slots_[static_cast<size_t>(group.group)], offsetof(Slot, delta));
+  if (base_form) {
+    a_.load(kT1, delta);
+    apply(op, {.base = host_of(m.base), .index = kT1, .disp = static_cast<int32_t>(m.disp)});
+  } else {
+    effective_address(i, m, 8);
+    a_.load(kT1, delta);
+    a_.lea(kT0, {.base = kT0, .index = kT1});
+    apply(op, {.base = kT0});
+  }
+  return true;
+}
+
+void Emitter::access(const Insn& i, const MemOperand& m, unsigned addr_bytes, unsigned size, bool write, bool read, MemOp op,
+                     const GroupRef& group) {
   CHECK(size >= 1 && size <= 64);
+  constexpr int64_t kMargin = 1024;  // what a group's first member may subtract
   uint8_t base = m.base == kNoReg || m.base == kRip ? kNone : host_of(m.base);
   bool base_form = is64(mode_) && addr_bytes == 8 && flat(m.seg) && base != kNone && m.index == kNoReg &&
-                   m.disp == static_cast<int32_t>(m.disp) && m.disp >= INT32_MIN + 64;
+                   m.disp == static_cast<int32_t>(m.disp) && m.disp >= INT32_MIN + kMargin;
+  if (grouped_access(i, m, write, op, group, base_form)) return;
   bool slow = !options_.slots || (mode_ & (mode::kAlignCheck | mode::kWatch)) != 0;
-  unsigned slot = next_slot();
+  unsigned slot = next_slot(), from_min = 0;
+  if (group.group >= 0) {
+    group_slots_[static_cast<size_t>(group.group)] = slot;
+    size = group.span;
+    from_min = group.from_min;
+  }
   Stub s{.kind = Stub::Kind::Access, .patch = nullptr, .op = op, .mem = {}};
   s.base_form = base_form;
   if (op.keep_flags != 0) save_flags();
-  effective_address(i, m, addr_bytes);
+  MemOperand lowest = m;
+  lowest.disp -= from_min;
+  effective_address(i, lowest, addr_bytes);
   bool code_store = write && m.seg == cpu::CS && !is64(mode_);  // never flat for that
   if (!flat(m.seg) || code_store) segment_check(i, m, size, write);
   HostMem tag = slot_field(bank_, write, slot, offsetof(Slot, tag));
@@ -112,15 +138,18 @@ void Emitter::access(const Insn& i, const MemOperand& m, unsigned addr_bytes, un
     s.patch = a_.jcc_later(ccA);
     a_.add(kT0, delta);
   }
-  s.mem = base_form ? HostMem{.base = base, .index = kT1, .disp = static_cast<int32_t>(m.disp)} : HostMem{.base = kT0};
+  s.mem = base_form ? HostMem{.base = base, .index = kT1, .disp = static_cast<int32_t>(m.disp)}
+                    : HostMem{.base = kT0, .disp = static_cast<int32_t>(from_min)};
   s.resume = a_.here();
   apply(op, s.mem);
   s.after = a_.here();
   uint8_t flags = static_cast<uint8_t>((write ? AccessSite::kWrite : 0) | (read ? AccessSite::kRead : 0) |
                                        (m.seg == cpu::SS ? AccessSite::kStack : 0) | (slow ? AccessSite::kNoFill : 0) |
-                                       (m.aligned ? AccessSite::kAligned : 0) |
-                                       (op.kind != MemOp::Kind::Copy ? AccessSite::kUnfinished : 0));
-  s.site = {i.page_offset, i.length, static_cast<uint8_t>(size), flags, 0, static_cast<uint16_t>(slot)};
+                                       (m.aligned && group.group < 0 ? AccessSite::kAligned : 0) |
+                                       (op.kind != MemOp::Kind::Copy ? AccessSite::kUnfinished : 0) |
+                                       (group.group >= 0 ? AccessSite::kGroup : 0));
+  s.site = {static_cast<uint16_t>(i.page_offset | i.length << 12), static_cast<uint16_t>(size), flags, 0,
+            static_cast<uint16_t>(slot)};
   stubs_.push_back(s);
 }
 
@@ -163,7 +192,7 @@ void Emitter::emit_access_stub(Stub& s) {
   a_.bytes(&s.site, sizeof s.site);
   if (!s.base_form) a_.add_rr(kT0, kT1);
   a_.jmp(s.resume);
-  if (!write) return;
+  if (!write || (s.site.flags & AccessSite::kGroup) != 0) return;
   site[offsetof(AccessSite, alt)] = static_cast<uint8_t>(a_.here() - site);
   if (!s.base_form) a_.add_rr(kT0, kT1);
   apply(s.op, s.mem);

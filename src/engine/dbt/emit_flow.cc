@@ -194,7 +194,7 @@ void Emitter::load_target(const Insn& i, uint16_t keep) {
   unsigned bytes = i.code_bits == 64 ? 8 : i.op_bytes;
   if (i.has_mem) {
     MemOp load{.kind = MemOp::Kind::LoadReg, .reg = kT2, .bytes = static_cast<uint8_t>(bytes), .keep_flags = keep};
-    access(i, i.mem, i.addr_bytes, bytes, false, true, load);
+    access(i, i.mem, i.addr_bytes, bytes, false, true, load, plan_.mem);
     return;
   }
   Host r = read_gpr(i.rm, kT2);
@@ -240,7 +240,7 @@ void Emitter::near_return(const Insn& i, uint16_t) {
   unsigned bytes = i.code_bits == 64 ? 8 : i.op_bytes;
   save_flags();
   MemOp load{.kind = MemOp::Kind::LoadReg, .reg = kT2, .bytes = static_cast<uint8_t>(bytes)};
-  access(i, stack_operand(0), stack_bytes(), bytes, false, true, load);
+  access(i, stack_operand(0), stack_bytes(), bytes, false, true, load, plan_.stack);
   move_sp(static_cast<int32_t>(bytes) + static_cast<int32_t>(i.imm_bytes != 0 ? i.imm & 0xffff : 0));
   a_.mov(kT0, kT2);
   lookup_exit();

@@ -68,7 +68,7 @@ void Emitter::move_sp(int32_t by) {
 
 // op stores `bytes` bytes at the new top; only then the stack pointer moves.
 void Emitter::push_value(const Insn& i, unsigned bytes, const MemOp& op) {
-  access(i, stack_operand(-static_cast<int32_t>(bytes)), stack_bytes(), bytes, true, false, op);
+  access(i, stack_operand(-static_cast<int32_t>(bytes)), stack_bytes(), bytes, true, false, op, plan_.stack);
   move_sp(-static_cast<int32_t>(bytes));
 }
 
@@ -78,7 +78,7 @@ bool Emitter::push(const Insn& i, uint16_t live_after) {
   MemOp op{.kind = MemOp::Kind::StoreReg, .bytes = static_cast<uint8_t>(bytes), .keep_flags = keep};
   if (i.has_mem) {
     MemOp load{.kind = MemOp::Kind::LoadReg, .reg = kT2, .bytes = static_cast<uint8_t>(bytes), .keep_flags = keep};
-    access(i, i.mem, i.addr_bytes, bytes, false, true, load);
+    access(i, i.mem, i.addr_bytes, bytes, false, true, load, plan_.mem);
     op.reg = kT2;
     if (keep != 0) {  // restoring flags needs T2
       a_.store(ctx_mem(RHEA_CTX(scratch[1])), kT2);
@@ -107,17 +107,17 @@ bool Emitter::pop(const Insn& i, uint16_t live_after) {
   uint16_t keep = live_after & kStatusMask;
   MemOp load{.kind = MemOp::Kind::LoadReg, .reg = kT2, .bytes = static_cast<uint8_t>(bytes), .keep_flags = keep};
   if (i.has_mem) {
-    access(i, stack_operand(0), stack_bytes(), bytes, false, true, load);
+    access(i, stack_operand(0), stack_bytes(), bytes, false, true, load, plan_.stack);
     a_.store(ctx_mem(RHEA_CTX(scratch[1])), kT2);
     MemOperand to = i.mem;  // an address that uses rsp sees it after the increment
     if (to.base == cpu::RSP) to.disp += static_cast<int32_t>(bytes);
     MemOp store{.kind = MemOp::Kind::StoreScratch, .bytes = static_cast<uint8_t>(bytes), .keep_flags = keep};
-    access(i, to, i.addr_bytes, bytes, true, false, store);
+    access(i, to, i.addr_bytes, bytes, true, false, store, plan_.mem);
     move_sp(static_cast<int32_t>(bytes));
     return true;
   }
   if ((i.gpr_fields & (gpr_field::kOpcode | gpr_field::kModrmRm)) == 0) return false;
-  access(i, stack_operand(0), stack_bytes(), bytes, false, true, load);
+  access(i, stack_operand(0), stack_bytes(), bytes, false, true, load, plan_.stack);
   move_sp(static_cast<int32_t>(bytes));
   write_gpr(i.rm, kT2, bytes);
   return true;
@@ -129,7 +129,7 @@ void Emitter::leave(const Insn& i, uint16_t live_after) {
   m.base = cpu::RBP;
   MemOp load{.kind = MemOp::Kind::LoadReg, .reg = kT2, .bytes = static_cast<uint8_t>(bytes),
              .keep_flags = static_cast<uint16_t>(live_after & kStatusMask)};
-  access(i, m, stack_bytes(), bytes, false, true, load);
+  access(i, m, stack_bytes(), bytes, false, true, load, plan_.stack);
   a_.lea(kT0, {.base = hRBP, .disp = static_cast<int32_t>(bytes)});
   write_gpr(cpu::RSP, kT0, stack_bytes());
   write_gpr(cpu::RBP, kT2, bytes);

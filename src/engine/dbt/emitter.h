@@ -13,6 +13,7 @@
 #include "engine/dbt/block.h"
 #include "engine/dbt/code_cache.h"
 #include "engine/dbt/context.h"
+#include "engine/dbt/groups.h"
 #include "engine/dbt/insn.h"
 #include "engine/dbt/thunks.h"
 
@@ -50,6 +51,10 @@ class Emitter {
  public:
   Emitter(CodeCache& cache, CacheLock& lock, const Thunks& thunks, const DbtOptions& options, Block& block);
 
+  // Which accesses share checks; before the first instruction.
+  void set_groups(unsigned count) { group_slots_.assign(count, 0); }
+  void set_plan(const AccessPlan& plan) { plan_ = plan; }
+
   // Entry code. Then instructions in order; then finish().
   void begin(unsigned page_offset);
   // live_after: status flags that are live behind the instruction.
@@ -86,7 +91,9 @@ class Emitter {
   };
 
   // access.cc
-  void access(const Insn& i, const MemOperand& m, unsigned addr_bytes, unsigned size, bool write, bool read, const MemOp& op);
+  void access(const Insn& i, const MemOperand& m, unsigned addr_bytes, unsigned size, bool write, bool read, MemOp op,
+              const GroupRef& group);
+  bool grouped_access(const Insn& i, const MemOperand& m, bool write, MemOp& op, const GroupRef& group, bool base_form);
   void effective_address(const Insn& i, const MemOperand& m, unsigned addr_bytes);
   void segment_check(const Insn& i, const MemOperand& m, unsigned size, bool write);
   void apply(const MemOp& op, const HostMem& mem);
@@ -145,6 +152,8 @@ class Emitter {
   std::vector<Stub> stubs_;
   TargetFlags* target_flags_ = nullptr;
   bool ended_ = false;
+  AccessPlan plan_;
+  std::vector<unsigned> group_slots_;
   static inline unsigned slot_counter_ = 0;
 };
 

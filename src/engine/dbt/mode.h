@@ -22,6 +22,7 @@ inline constexpr uint32_t kProtected = 1 << 18, kVm86 = 1 << 19;
 inline constexpr uint32_t kIoplOk = 1 << 20;      // CPL <= IOPL
 inline constexpr uint32_t kWatch = 1 << 21;       // watchpoints are armed: every access is checked
 inline constexpr uint32_t kDebug = 1 << 22;       // breakpoints are armed: blocks are not linked
+inline constexpr uint32_t kUngrouped = 1 << 23;   // block variant: every access is checked alone
 }  // namespace mode
 
 // TLB banks, one for each kind of rights a data access can have.

@@ -11,6 +11,7 @@ struct DbtOptions {
   bool jump_cache = true;              // inline lookup at indirect jumps
   bool slots = true;                   // keep translations per access site (off: every access takes the TLB path)
   bool flag_liveness = true;           // drop flag saves that nothing reads
+  bool groups = true;                  // one check for accesses at constant distances
   bool superblocks = true;             // go on behind conditional branches
   bool single = false;                 // one instruction a block
   unsigned max_insns = 64;             // per block

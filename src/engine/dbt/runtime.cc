@@ -72,9 +72,9 @@ bool deliver_event(Context& c, cpu::Event e) {
 }
 
 // A block from this place, whose second page (if any) is where it was when the block was made.
-Block* find_block(Context& c, FetchEntry& f, uint64_t linear, bool& fault) {
+Block* find_block(Context& c, FetchEntry& f, uint64_t linear, uint32_t block_mode, bool& fault) {
   uint64_t offset = f.offset + (linear & kPageMask);
-  Block* b = c.cache->find(*f.ram, offset, c.mode);
+  Block* b = c.cache->find(*f.ram, offset, block_mode);
   if (b == nullptr || !b->crossing) return b;
   cpu::Translation t;
   uint64_t next = (linear & ~kPageMask) + kPageSize;
@@ -85,7 +85,7 @@ Block* find_block(Context& c, FetchEntry& f, uint64_t linear, bool& fault) {
   }
   const memory::FlatRange* range = cpu::find_range(c.core, t.gpa);
   if (range != nullptr && range->ram == b->second_ram && range->offset + (t.gpa - range->start) == b->second_offset) return b;
-  TranslateRequest drop{&c, f.ram, offset, linear, b, false};
+  TranslateRequest drop{&c, f.ram, offset, linear, block_mode, b, false};
   run_cold(c.core, cold_drop_block, &drop);
   return nullptr;
 }
@@ -211,14 +211,18 @@ const uint8_t* dispatch(Context& c) {
       if (point == CodePoint::Debugger) return leave_debug(c, cpu::DebugHit::Kind::Execute);
       if (point == CodePoint::Guest) ok = false;
     }
+    bool ungrouped = c.ungrouped_once != 0;
+    c.ungrouped_once = 0;
+    uint32_t block_mode = ungrouped ? c.mode | mode::kUngrouped : c.mode;
     FetchEntry* f = nullptr;
     bool fault = !ok || !fetch_page(c, linear, f);
     Block* b = nullptr;
     if (!fault) {
       bool in_ram = f->page != kEmptyTag;
-      if (in_ram) b = find_block(c, *f, linear, fault);
+      if (in_ram) b = find_block(c, *f, linear, block_mode, fault);
       if (b == nullptr && !fault) {
-        TranslateRequest request{&c, in_ram ? f->ram : nullptr, in_ram ? f->offset + (linear & kPageMask) : 0, linear, nullptr, false};
+        uint64_t place = in_ram ? f->offset + (linear & kPageMask) : 0;
+        TranslateRequest request{&c, in_ram ? f->ram : nullptr, place, linear, block_mode, nullptr, false};
         run_cold(core, cold_translate, &request);
         fault = request.faulted;
         b = request.result;
@@ -236,7 +240,7 @@ const uint8_t* dispatch(Context& c) {
       core.s.interrupt_shadow = core.s.shadow_is_mov_ss = 0;
       c.single_ran = 1;
       c.trap_after_single = trap;
-    } else if ((c.mode & (mode::kFlatCs | mode::kDebug)) == mode::kFlatCs && !b->crossing && b->ram != nullptr) {
+    } else if ((c.mode & (mode::kFlatCs | mode::kDebug)) == mode::kFlatCs && !b->crossing && b->ram != nullptr && !ungrouped) {
       jump_insert(c, rip, host);
       if (!f->global) c.jump[c.bank].has_non_global = true;
     }
@@ -303,10 +307,13 @@ extern "C" const uint8_t* runtime_link(Context* context, LinkSite* site) {
   Context& c = *context;
   c.core.s.rip = mask_rip(c, c.rip_page + site->target_offset);
   const memory::RamBlock* ram = site->from->ram;
-  uint64_t offset = (site->from->offset & ~kPageMask) + site->target_offset;
-  uint32_t mode = site->from->mode;
+  uint64_t offset = (site->from->offset & ~kPageMask) + site->target_offset, resets = c.cache->resets();
+  uint32_t mode = site->from->mode & ~mode::kUngrouped;
   const uint8_t* host = dispatch(c);
-  if (ram == nullptr || (mode & (mode::kSingle | mode::kDebug)) != 0 || host == nullptr || c.link_on == 0) return host;
+  if (ram == nullptr || resets != c.cache->resets() || (mode & (mode::kSingle | mode::kDebug)) != 0 || host == nullptr ||
+      c.link_on == 0) {
+    return host;
+  }
   Block* to = c.cache->find(*ram, offset, mode);
   // Only when the dispatcher went there: an interrupt or a fault may have come first.
   if (to == nullptr || to->crossing || c.cache->executable(to->dispatched) != host) return host;

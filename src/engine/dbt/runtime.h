@@ -66,6 +66,7 @@ struct TranslateRequest {
   memory::RamBlock* ram;   // null: from memory that is not RAM
   uint64_t offset;         // in ram
   uint64_t linear;
+  uint32_t mode;
   Block* result;
   bool faulted;            // Core::fault is to be delivered
 };

@@ -48,6 +48,12 @@ bool misalignment_allowed() {
   return (mxcsr & 0x20000) != 0;
 }
 
+// The group cannot be served by one page of RAM: the ungrouped variant of the rest of the block runs once.
+Answer ungroup(Context& c) {
+  c.ungrouped_once = 1;
+  return {reinterpret_cast<uint64_t>(dispatch(c)), 2};
+}
+
 // Through a buffer: crossing accesses and devices. The buffer keeps the offset in the page, so alignment faults of the
 // instruction itself stay exact.
 Answer bounced(Context& c, uint64_t linear, const AccessSite& site) {
@@ -74,7 +80,7 @@ extern "C" Answer runtime_access(Context* context, uint64_t linear, const Access
   uint64_t page = linear & ~kPageMask;
   unsigned in_page = static_cast<unsigned>(linear & kPageMask);
   bool checked = (c.mode & (mode::kAlignCheck | mode::kWatch)) != 0;
-  bool inside = in_page + site.size <= kPageSize;
+  bool inside = in_page + site.size <= kPageSize, grouped = (site.flags & AccessSite::kGroup) != 0;
   const Slot& known = (write ? bank.tlb_write : bank.tlb_read)[(linear >> 12) & (kTlbEntries - 1)];
   if (known.tag == page && inside && !checked) {
     bool global = (write ? bank.tlb_write_global : bank.tlb_read_global)[(linear >> 12) & (kTlbEntries - 1)] != 0;
@@ -83,7 +89,7 @@ extern "C" Answer runtime_access(Context* context, uint64_t linear, const Access
     return {entry.delta, 0};
   }
   cpu::Core& core = c.core;
-  core.s.rip = mask_rip(c, c.rip_page + site.page_offset);
+  core.s.rip = mask_rip(c, c.rip_page + site.page_offset());
   if ((c.mode & mode::kWatch) != 0) watch_access(c, linear, site.size, (site.flags & AccessSite::kRead) != 0, write);
   if ((c.mode & mode::kAlignCheck) != 0 && misaligned(linear, site.size)) {
     static_cast<void>(core.raise(cpu::vec::AC, 0));
@@ -93,19 +99,22 @@ extern "C" Answer runtime_access(Context* context, uint64_t linear, const Access
     static_cast<void>(core.raise(cpu::vec::GP, 0));
     return fault(c);
   }
-  if (!inside) return bounced(c, linear, site);
+  if (!inside) return grouped ? ungroup(c) : bounced(c, linear, site);
   cpu::Translation t;
   if (!cpu::translate(core, linear, write ? cpu::Access::Write : cpu::Access::Read, cpu::current_privilege(core), t,
                       (site.flags & AccessSite::kStack) != 0)) {
-    return fault(c);
+    return grouped ? ungroup(c) : fault(c);  // the fault's address is that of the access, not of the group
   }
   const memory::FlatRange* range = nullptr;
   uint8_t* host = cpu::host_pointer(core, t.gpa, site.size, range);
-  if (host == nullptr || (write && range->access == memory::RamAccess::ReadOnly)) return bounced(c, linear, site);
+  if (host == nullptr || (write && range->access == memory::RamAccess::ReadOnly)) {
+    return grouped ? ungroup(c) : bounced(c, linear, site);
+  }
   uint64_t delta = reinterpret_cast<uint64_t>(host) - linear;
   if (write) {
     uint64_t offset = range->offset + (t.gpa - range->start);
     if (range->ram->page_has_code(offset / kPageSize)) {
+      if (grouped) return ungroup(c);
       ++c.counters.slow_stores;
       uint64_t lines = c.cache->code_lines(*range->ram, offset / kPageSize);
       uint64_t touched = (~uint64_t{0} << (in_page / 64)) & (~uint64_t{0} >> (63 - (in_page + site.size - 1) / 64));
@@ -122,6 +131,8 @@ extern "C" Answer runtime_access(Context* context, uint64_t linear, const Access
     if (t.page_bytes > kPageSize) bank.has_large[linear >> 63] = true;
     fill_tlb(c, write, linear, entry, t.global);
     fill_slot(c, site, write, entry, t.global);
+  } else if (grouped) {
+    return ungroup(c);
   }
   return {delta, 0};
 }
@@ -144,7 +155,7 @@ extern "C" Answer runtime_store_done(Context* context, const AccessSite* site, u
   cpu::Core& core = c.core;
   if (p.kind == 1) {
     const uint8_t* at = c.bounce + (p.linear & kPageMask);
-    core.s.rip = mask_rip(c, c.rip_page + site->page_offset);
+    core.s.rip = mask_rip(c, c.rip_page + site->page_offset());
     if (!cpu::write_linear(core, p.linear, at, p.size, cpu::current_privilege(core))) return fault(c);
   } else if (p.kind == 2) {
     DropRequest request{&c, p.ram, p.ram_offset, p.size};
@@ -156,7 +167,7 @@ extern "C" Answer runtime_store_done(Context* context, const AccessSite* site, u
   core.s.status_flags = static_cast<uint16_t>(ah << 8 | ((eflags & cpu::rflags::OF) != 0 ? 1u : 0));
   // Stack pointer updates of PUSH and CALL come after the store: those must run to their end in the block.
   if ((site->flags & AccessSite::kUnfinished) != 0) return {0, 0};
-  core.s.rip = mask_rip(c, c.rip_page + site->page_offset + site->insn_bytes);
+  core.s.rip = mask_rip(c, c.rip_page + site->next_offset());
   return {reinterpret_cast<uint64_t>(dispatch(c)), 2};
 }
 

@@ -24,16 +24,16 @@ class DbtShared final : public memory::CodeListener {
   std::unique_ptr<CodeCache> cache;
   Thunks thunks;
   Exclusive exclusive;
-  Block* find_or_translate(Context& c, memory::RamBlock* ram, uint64_t offset, uint64_t linear, bool& faulted);
+  Block* find_or_translate(Context& c, memory::RamBlock* ram, uint64_t offset, uint64_t linear, uint32_t mode, bool& faulted);
 
   std::atomic<uint64_t> dropped{0}, resets{0}, translate_ns{0};
 
  private:
   void make_room(Context& c);
   bool claim_page(Context& c, memory::RamBlock& ram, uint64_t page, bool others_stopped);
-  Block* translate_from_ram(Context& c, memory::RamBlock& ram, uint64_t offset, uint64_t linear, bool& crosses);
-  Block* translate_crossing(Context& c, memory::RamBlock& ram, uint64_t offset, uint64_t linear, bool& faulted);
-  Block* translate_elsewhere(Context& c, uint64_t linear, bool& faulted);
+  Block* translate_from_ram(Context& c, memory::RamBlock& ram, uint64_t offset, uint64_t linear, uint32_t mode, bool& crosses);
+  Block* translate_crossing(Context& c, memory::RamBlock& ram, uint64_t offset, uint64_t linear, uint32_t mode, bool& faulted);
+  Block* translate_elsewhere(Context& c, uint64_t linear, uint32_t mode, bool& faulted);
 };
 
 inline DbtShared& shared_of(Context& c) { return *c.owner; }

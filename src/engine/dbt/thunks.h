@@ -11,15 +11,17 @@ class CodeCache;
 
 // After `call access` in a cold stub; and after `call store_done`.
 struct __attribute__((packed)) AccessSite {
-  uint16_t page_offset;  // of the instruction
-  uint8_t insn_bytes;
-  uint8_t size;          // bytes accessed, 1..64
-  uint8_t flags;         // kWrite | kStack | kRead
+  uint16_t place;        // page offset of the instruction, its length in bits 15..12
+  uint16_t size;         // bytes accessed, 1..64; of a group: from the lowest to behind the highest
+  uint8_t flags;
   uint8_t alt;           // distance from this struct to the alternative path (stores)
   uint16_t slot;
-  // kUnfinished: the instruction has more to do behind the store (PUSH, CALL move the stack pointer).
-  static constexpr uint8_t kWrite = 1, kStack = 2, kRead = 4, kNoFill = 8, kUnfinished = 16,
+  // kUnfinished: the instruction has more to do behind the store (PUSH, CALL move the stack pointer). kGroup: later
+  // accesses rely on the slot, so it must be filled or the block left.
+  static constexpr uint8_t kWrite = 1, kStack = 2, kRead = 4, kNoFill = 8, kUnfinished = 16, kGroup = 32,
                            kAligned = 64;  // #GP unless aligned to its size, before any page fault
+  unsigned page_offset() const { return place & 0xfffu; }
+  unsigned next_offset() const { return (place & 0xfffu) + (place >> 12); }
 };
 static_assert(sizeof(AccessSite) == 8);
 

@@ -83,6 +83,9 @@ class BlockTranslator final : Emitter::TargetFlags {
     block.insns = static_cast<uint16_t>(insns_.size());
     Emitter e(cache_, lock_, thunks_, options_, block);
     e.set_target_flags(this);
+    unsigned groups = 0;
+    plan_ = plan_accesses(insns_, in_.mode, options_.groups && options_.slots, groups);
+    e.set_groups(groups);
     e.begin(in_.page_offset);
     emit(e);
     uint8_t* end = e.finish();
@@ -194,6 +197,7 @@ class BlockTranslator final : Emitter::TargetFlags {
   void emit(Emitter& e) {
     for (size_t n = 0; n < insns_.size(); ++n) {
       const Insn& i = insns_[n];
+      e.set_plan(plan_[n]);
       switch (i.form->action) {
         case Action::Nop: break;
         case Action::Copy: e.copy(i, live_[n]); break;
@@ -217,6 +221,7 @@ class BlockTranslator final : Emitter::TargetFlags {
   const TranslateInput& in_;
   std::vector<Insn> insns_;
   std::vector<uint16_t> live_;
+  std::vector<AccessPlan> plan_;
   uint16_t live_in_ = 0;
   uint64_t lines_ = 0;
   unsigned next_ = 0;

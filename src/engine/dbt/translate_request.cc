@@ -83,17 +83,17 @@ bool DbtShared::claim_page(Context& c, memory::RamBlock& ram, uint64_t page, boo
   return true;
 }
 
-Block* DbtShared::translate_from_ram(Context& c, memory::RamBlock& ram, uint64_t offset, uint64_t linear, bool& crosses) {
+Block* DbtShared::translate_from_ram(Context& c, memory::RamBlock& ram, uint64_t offset, uint64_t linear, uint32_t mode, bool& crosses) {
   for (bool stop = false;; stop = true) {
     ExclusiveSection stopped(exclusive, c, stop);
     CacheLock lock = cache->lock();
-    if (Block* b = cache->find(ram, offset, c.mode)) return b;  // another vCPU was faster
+    if (Block* b = cache->find(ram, offset, mode)) return b;  // another vCPU was faster
     if (!claim_page(c, ram, offset / kPageSize, stop)) continue;
     TranslateInput in{};
     in.ram = &ram;
     in.offset = offset;
     in.page_offset = static_cast<unsigned>(linear & kPageMask);
-    in.mode = c.mode;
+    in.mode = mode;
     in.bytes = ram.host() + offset;
     in.available = static_cast<unsigned>(kPageSize) - in.page_offset;
     Block* b = translate(*cache, lock, thunks, options, *c.core.cpuid, c.counters, in);
@@ -102,7 +102,7 @@ Block* DbtShared::translate_from_ram(Context& c, memory::RamBlock& ram, uint64_t
   }
 }
 
-Block* DbtShared::translate_crossing(Context& c, memory::RamBlock& ram, uint64_t offset, uint64_t linear, bool& faulted) {
+Block* DbtShared::translate_crossing(Context& c, memory::RamBlock& ram, uint64_t offset, uint64_t linear, uint32_t mode, bool& faulted) {
   cpu::Translation t;
   if (!fetch_translation(c, next_page(c, linear), t)) {
     faulted = true;
@@ -114,7 +114,7 @@ Block* DbtShared::translate_crossing(Context& c, memory::RamBlock& ram, uint64_t
     CacheLock lock = cache->lock();
     TranslateInput in{};
     in.page_offset = static_cast<unsigned>(linear & kPageMask);
-    in.mode = c.mode;
+    in.mode = mode;
     if (range != nullptr && range->ram != nullptr) {
       in.ram = &ram;
       in.offset = offset;
@@ -137,7 +137,7 @@ Block* DbtShared::translate_crossing(Context& c, memory::RamBlock& ram, uint64_t
 }
 
 // Code in memory that is not RAM: one instruction, used once.
-Block* DbtShared::translate_elsewhere(Context& c, uint64_t linear, bool& faulted) {
+Block* DbtShared::translate_elsewhere(Context& c, uint64_t linear, uint32_t mode, bool& faulted) {
   uint8_t buffer[kLongest];
   cpu::Translation t;
   for (unsigned i = 0; i < kLongest; ++i) {
@@ -150,23 +150,23 @@ Block* DbtShared::translate_elsewhere(Context& c, uint64_t linear, bool& faulted
   }
   TranslateInput in{};
   in.page_offset = static_cast<unsigned>(linear & kPageMask);
-  in.mode = c.mode;
+  in.mode = mode;
   in.bytes = buffer;
   in.available = kLongest;
   CacheLock lock = cache->lock();
   return translate(*cache, lock, thunks, options, *c.core.cpuid, c.counters, in);
 }
 
-Block* DbtShared::find_or_translate(Context& c, memory::RamBlock* ram, uint64_t offset, uint64_t linear, bool& faulted) {
+Block* DbtShared::find_or_translate(Context& c, memory::RamBlock* ram, uint64_t offset, uint64_t linear, uint32_t mode, bool& faulted) {
   uint64_t began = now_ns();
   make_room(c);
   Block* b = nullptr;
   if (ram == nullptr) {
-    b = translate_elsewhere(c, linear, faulted);
+    b = translate_elsewhere(c, linear, mode, faulted);
   } else {
     bool crosses = false;
-    b = translate_from_ram(c, *ram, offset, linear, crosses);
-    if (crosses) b = translate_crossing(c, *ram, offset, linear, faulted);
+    b = translate_from_ram(c, *ram, offset, linear, mode, crosses);
+    if (crosses) b = translate_crossing(c, *ram, offset, linear, mode, faulted);
   }
   translate_ns += now_ns() - began;
   return b;
@@ -174,7 +174,7 @@ Block* DbtShared::find_or_translate(Context& c, memory::RamBlock* ram, uint64_t 
 
 void cold_translate(void* arg) {
   auto& r = *static_cast<TranslateRequest*>(arg);
-  r.result = shared_of(*r.context).find_or_translate(*r.context, r.ram, r.offset, r.linear, r.faulted);
+  r.result = shared_of(*r.context).find_or_translate(*r.context, r.ram, r.offset, r.linear, r.mode, r.faulted);
 }
 
 }  // namespace rhea::dbt
