@@ -183,6 +183,7 @@ class Builder {
       eight.ecx = (topology_.per_socket() - 1) | (topology_.thread_bits() + topology_.core_bits()) << 12;
     }
     add(0x80000008, eight);
+    add(0x80000021, bits(0x80000021, 0));
   }
 
   void amd_leaves() {

@@ -95,9 +95,9 @@ std::string host_vendor() {
   return id;
 }
 
-// `max` and `host`: the host's identity and all that the engine can give. Bits that only tell about
-// speculation are left to the user under the translator, which neither knows the host's answer nor changes
-// it.
+// `max` and `host`: the host's identity and all that the engine can give. Under the translator that includes
+// the bits by which a processor says that it needs no mitigation: guests' retpolines, buffer clearing and the
+// like cannot work there — its process is the boundary, see docs/ARCHITECTURE.md — and would only cost time.
 void take_host(const ModelRequest& request, ModelSpec& spec) {
   spec.vendor_id = host_vendor();
   spec.brand = host_brand();
@@ -109,10 +109,7 @@ void take_host(const ModelRequest& request, ModelSpec& spec) {
   spec.features = request.supported;
   FeatureSet off;
   if (request.translator) {
-    apply_list(
-        "spec-ctrl stibp ssbd ibpb ibrs amd-stibp amd-ssbd virt-ssbd amd-no-ssb md-clear arch-capabilities "
-        "rdctl-no ibrs-all rsba skip-l1dfl-vmentry ssb-no mds-no pschange-mc-no taa-no",
-        off);
+    apply_list("stibp ssbd ibpb ibrs amd-stibp amd-ssbd virt-ssbd md-clear rsba", off);
   }
   if (spec.vendor_id != "AuthenticAMD") apply_list("cmp-legacy cr8legacy topoext osvw fxsr-opt", off);
   if ((host_cpuid(0x80000007, 0).edx >> 8 & 1) == 0) off.set(Feature::invtsc);
@@ -167,7 +164,7 @@ Result<bool> set_property(std::string_view key, std::string_view value, ModelSpe
   } else if (key == "level" || key == "min-level") {
     spec.level = TRY(parse_number(key, value, 0, 0x20));
   } else if (key == "xlevel" || key == "min-xlevel") {
-    spec.xlevel = TRY(parse_number(key, value, 0x80000000, 0x8000001f));
+    spec.xlevel = TRY(parse_number(key, value, 0x80000000, 0x80000021));
   } else if (key == "phys-bits") {
     spec.phys_bits = TRY(parse_number(key, value, 32, 52));
   } else if (key == "host-phys-bits") {
