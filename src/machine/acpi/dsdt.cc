@@ -62,7 +62,7 @@ Term serial_port(unsigned index) {
 Term isa_bridge(const Config& config) {
   Terms body{name("_ADR", integer(0x10000)), operation_region("P60R", Space::PciConfig, integer(0x60), integer(4)),
              field("P60R", Access::Byte, {{"PRQ0", 8}, {"PRQ1", 8}, {"PRQ2", 8}, {"PRQ3", 8}}),
-             device("RTC", {hid("PNP0B00"), crs({io(0x70, 0x70, 1, 2), irq(8)})}),
+             device("RTC", {hid("PNP0B00"), crs({io(0x70, 0x70, 1, 8), irq(8)})}),
              device("DMAC", {hid("PNP0200"), crs({io(0, 0, 1, 0x10), io(0x81, 0x81, 1, 0xf), io(0xc0, 0xc0, 1, 0x20)})})};
   if (config.i8042) {
     body.push_back(
