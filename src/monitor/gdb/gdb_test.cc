@@ -51,6 +51,7 @@ TEST(Registers, every_register_survives_a_round_trip) {
     std::vector<uint8_t> value(register_bytes(i), 0);
     value[0] = 0x2;
     if (i >= 18 && i < 24) continue;  // selectors are read-only
+    if (i >= 59) continue;            // control registers too
     if (i == 34) continue;            // the tag word depends on the registers
     EXPECT_TRUE(write_register(s, i, value)) << i;
     EXPECT_EQ(read_register(s, i), value) << i;

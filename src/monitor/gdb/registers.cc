@@ -9,7 +9,7 @@ using namespace cpu;
 namespace {
 
 // What a number stands for; `index` counts within the group.
-enum class Group : uint8_t { Gpr, Rip, Flags, Segment, St, Fpu, Xmm, Mxcsr, Base };
+enum class Group : uint8_t { Gpr, Rip, Flags, Segment, St, Fpu, Xmm, Mxcsr, Base, Control };
 struct Place {
   Group group;
   unsigned index;
@@ -17,7 +17,7 @@ struct Place {
 };
 
 constexpr unsigned kRip = 16, kFlags = 17, kSegments = 18, kSt = 24, kFpu = 32, kXmm = 40, kMxcsr = 56, kBases = 57,
-                   kCount = 59;
+                   kControl = 59, kCount = 64;
 constexpr Reg kGprOrder[16] = {RAX, RBX, RCX, RDX, RSI, RDI, RBP, RSP, R8, R9, R10, R11, R12, R13, R14, R15};
 constexpr SegIndex kSegmentOrder[6] = {CS, SS, DS, ES, FS, GS};
 
@@ -42,8 +42,10 @@ bool place_of(unsigned number, Place& out) {
     out = {Group::Xmm, number - kXmm, 16};
   } else if (number == kMxcsr) {
     out = {Group::Mxcsr, 0, 4};
-  } else if (number < kCount) {
+  } else if (number < kControl) {
     out = {Group::Base, number - kBases, 8};
+  } else if (number < kCount) {
+    out = {Group::Control, number - kControl, 8};
   } else {
     return false;
   }
@@ -127,6 +129,10 @@ uint64_t read_integer(const CpuState& s, const Place& at) {
     case Group::Fpu: return read_fpu(s, at.index);
     case Group::Mxcsr: return field<uint32_t>(s, kFxMxcsr);
     case Group::Base: return s.seg[at.index == 0 ? FS : GS].base;
+    case Group::Control: {
+      const uint64_t values[] = {s.cr0, s.cr2, s.cr3, s.cr4, s.efer};
+      return values[at.index];
+    }
     case Group::St:
     case Group::Xmm: break;
   }
@@ -178,6 +184,7 @@ bool write_register(CpuState& s, unsigned number, std::span<const uint8_t> bytes
     case Group::Xmm: std::memcpy(s.xsave + kFxXmm + at.index * 16, bytes.data(), 16); return true;
     case Group::Mxcsr: set_field<uint32_t>(s, kFxMxcsr, value & 0xffff); return true;
     case Group::Base: s.seg[at.index == 0 ? FS : GS].base = value; return true;
+    case Group::Control: return read_integer(s, at) == value;
   }
   return false;
 }

@@ -93,7 +93,10 @@ std::string_view target_xml() {
       R"(<reg name="mxcsr" bitsize="32" type="i386_mxcsr" group="vector"/>)"
       R"(</feature><feature name="org.gnu.gdb.i386.segments">)"
       R"(<reg name="fs_base" bitsize="64" type="int"/><reg name="gs_base" bitsize="64" type="int"/>)"
-      R"(</feature></target>)";
+      R"(</feature>)"
+      R"(<feature name="rhea.x86.control"><reg name="cr0" bitsize="64" type="int64"/>)"
+      R"(<reg name="cr2" bitsize="64" type="int64"/><reg name="cr3" bitsize="64" type="int64"/>)"
+      R"(<reg name="cr4" bitsize="64" type="int64"/><reg name="efer" bitsize="64" type="int64"/></feature></target>)";
 }
 
 }  // namespace rhea::gdb

@@ -1,0 +1,412 @@
+#!/usr/bin/env python3
+"""Runs rhea-system-x86_64 as a user does; prints `ok NAME`, `not ok NAME: why` or `skip NAME: why`."""
+import os
+import pathlib
+import pty
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+import firmware
+
+BUILD = pathlib.Path(os.environ.get("RHEA_BUILD", "build/release"))
+PROGRAM = BUILD / "src/tools/system/rhea-system-x86_64"
+FOLDER = pathlib.Path(tempfile.mkdtemp(prefix="rhea-system-"))
+BASE = ["-display", "none", "-m", "16"]
+TESTS = []
+
+
+def test(function):
+    TESTS.append(function)
+    return function
+
+
+class Skip(Exception):
+    pass
+
+
+def start(*words, **more):
+    return subprocess.Popen([PROGRAM, *BASE, *words], stdin=more.pop("stdin", subprocess.DEVNULL),
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more)
+
+
+def run(*words, seconds=20, **more):
+    process = start(*words, **more)
+    try:
+        out, err = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        raise AssertionError(f"{' '.join(words)}: no end after {seconds} s") from None
+    return process.returncode, out.decode(errors="replace"), err.decode(errors="replace")
+
+
+def expect(condition, what):
+    if not condition:
+        raise AssertionError(what)
+
+
+def wait_for(condition, what, seconds=10):
+    end = time.monotonic() + seconds
+    while not condition():
+        expect(time.monotonic() < end, f"timed out: {what}")
+        time.sleep(0.02)
+
+
+def image(name, body):
+    return firmware.build(FOLDER, name, body)
+
+
+def exit_image(value):
+    return image(f"exit{value}", f"mov ${value}, %al\nout %al, $0xf4\n")
+
+
+HELLO = "mov $'H', %al\ncall putc\nmov $'i', %al\ncall putc\n"
+EXIT = "mov $0x10, %al\nout %al, $0xf4\n"
+DEBUG_EXIT = ["-device", "isa-debug-exit,iobase=0xf4,iosize=1"]
+
+
+@test
+def refusals_are_one_line_each():
+    for words, part in [
+        (["-smp", "cpus=0"], "greater than zero"),
+        (["-smp", "4,sockets=3"], "product of the hierarchy"),
+        (["-cpu", "nonesuch"], "nonesuch"),
+        (["-cpu", "qemu64,+nofeat"], "nofeat"),
+        (["-kernel", "/nonexistent"], "/nonexistent"),
+        (["-m", "900G"], "Cannot allocate memory"),
+        (["-m", "x"], "-m x"),
+        (["-machine", "q35"], "q35"),
+        (["-frobnicate"], "-frobnicate"),
+        (["-bios", "/nonexistent"], "/nonexistent"),
+        (["-device", "nonesuch"], "nonesuch"),
+        (["-serial", "foo"], "foo"),
+        (["-serial", "mon:stdio"], "monitor"),
+        (["-accel", "xen"], "xen"),
+        (["-vga", "std"], "std"),
+        (["-net", "user"], "user"),
+        (["-append", "x"], "-kernel"),
+        (["-gdb", "tcp::99999"], "99999"),
+        (["-rtc", "base=yesterday"], "yesterday"),
+        (["-serial"], "requires an argument"),
+    ]:
+        status, out, err = run(*words)
+        lines = err.splitlines()
+        expect(status == 1 and len(lines) == 1, f"{words}: status {status}, said {err!r}")
+        expect(lines[0].startswith("rhea-system-x86_64: ") and part in lines[0], f"{words}: {lines[0]}")
+
+
+@test
+def help_is_on_standard_output():
+    for words in (["-help"], ["-cpu", "help"], ["-machine", "help"], ["-device", "help"], ["-accel", "help"],
+                  ["-smp", "help"], ["-d", "help"], ["-version"]):
+        status, out, err = run(*words)
+        expect(status == 0 and out and not err, f"{words}: {status} {err}")
+
+
+@test
+def guests_exit_status_is_ours():
+    for value in (0x10, 0x31):
+        status, _, err = run("-bios", exit_image(value), *DEBUG_EXIT)
+        expect(status == value * 2 + 1, f"{value}: {status} {err}")
+
+
+@test
+def exit_status_is_the_same_under_kvm():
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        raise Skip("no /dev/kvm")
+    status, _, err = run("-accel", "kvm", "-bios", exit_image(0x10), *DEBUG_EXIT)
+    expect(status == 33, f"{status} {err}")
+
+
+@test
+def serial_output_reaches_file_and_stdio():
+    bios = image("hello", HELLO + EXIT)
+    path = FOLDER / "serial.txt"
+    run("-bios", bios, "-serial", f"file:{path}", *DEBUG_EXIT)
+    expect(path.read_text() == "Hi", f"file has {path.read_text()!r}")
+    _, out, _ = run("-bios", bios, "-serial", "stdio", *DEBUG_EXIT)
+    expect(out == "Hi", f"stdio has {out!r}")
+
+
+ECHO = """
+next:
+    mov $0x3fd, %dx
+    in %dx, %al
+    test $1, %al
+    jz next
+    mov $0x3f8, %dx
+    in %dx, %al
+    cmp $'q', %al
+    je leave
+    inc %al
+    call putc
+    jmp next
+leave:
+""" + EXIT
+
+
+@test
+def serial_input_comes_from_stdin():
+    read, write = os.pipe()
+    os.write(write, b"ab" * 50 + b"q")
+    _, out, _ = run("-bios", image("echo", ECHO), "-serial", "stdio", *DEBUG_EXIT, stdin=read)
+    expect(out == "bc" * 50, f"{out!r}")
+
+
+@test
+def serial_line_over_sockets():
+    for kind in ("unix", "tcp"):
+        path = FOLDER / "line"
+        if kind == "unix":
+            words, family, address = f"unix:{path}", socket.AF_UNIX, str(path)
+        else:
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", 0))
+                port = probe.getsockname()[1]
+            words, family, address = f"tcp:127.0.0.1:{port}", socket.AF_INET, ("127.0.0.1", port)
+        process = start("-bios", image("echo", ECHO), "-serial", words + ",server=on,wait=on", *DEBUG_EXIT)
+        client = socket.socket(family)
+        wait_for(lambda: client.connect_ex(address) == 0, "connecting")
+        client.sendall(b"abc")
+        got = b""
+        while len(got) < 3:
+            got += client.recv(10)
+        client.sendall(b"q")
+        expect(process.wait(10) == 33 and got == b"bcd", f"{kind}: {got}")
+        process.communicate()
+
+
+@test
+def serial_line_on_a_pty():
+    process = start("-bios", image("echo", ECHO), "-serial", "pty", *DEBUG_EXIT)
+    words = process.stdout.readline().decode()
+    name = re.search(r"redirected to (/dev/pts/\d+) \(label serial0\)", words)
+    expect(name, words)
+    fd = os.open(name[1], os.O_RDWR | os.O_NOCTTY)
+    time.sleep(1.2)  # the other side looks once a second
+    os.write(fd, b"xq")
+    expect(process.wait(10) == 33 and os.read(fd, 1) == b"y", "echo on the pty")
+    os.close(fd)
+    process.communicate()
+
+
+@test
+def nographic_escape_ends_the_machine_and_restores_the_terminal():
+    import termios
+    master, slave = pty.openpty()
+    before = termios.tcgetattr(slave)
+    process = subprocess.Popen([PROGRAM, "-nographic", "-m", "16", "-bios", image("quiet", "")], stdin=slave,
+                               stdout=slave, stderr=subprocess.PIPE)
+    wait_for(lambda: termios.tcgetattr(slave) != before, "raw mode")
+    os.write(master, b"\x01h\x01x")
+    expect(process.wait(10) == 0, "exit status")
+    expect(termios.tcgetattr(slave) == before, "terminal restored")
+    expect(b"exit emulator" in os.read(master, 1000), "help text")
+    process.communicate()
+
+
+TRIPLE = "lidt empty\nmov $'A', %al\ncall putc\nint3\nempty: .word 0\n.long 0\n"
+PROTECTED_TRIPLE = """
+    mov $'A', %al
+    call putc
+    lidtl %cs:empty
+    mov %cr0, %eax
+    or $1, %al
+    mov %eax, %cr0
+    int3
+empty: .word 0
+    .long 0
+"""
+
+
+@test
+def triple_fault_resets_or_ends():
+    bios = image("triple", PROTECTED_TRIPLE)
+    status, out, _ = run("-bios", bios, "-serial", "stdio", "-no-reboot")
+    expect(status == 0 and out == "A", f"{status} {out!r}")
+    process = start("-bios", bios, "-serial", "stdio")
+    expect(process.stdout.read(5) == b"AAAAA", "resets")
+    process.terminate()
+    expect(process.wait(10) == 0, "ends on a signal")
+    process.communicate()
+
+
+@test
+def triple_fault_is_logged():
+    status, _, err = run("-bios", image("triple", PROTECTED_TRIPLE), "-no-reboot", "-d", "cpu_reset")
+    expect(status == 0 and "Triple fault" in err, err)
+
+
+@test
+def no_shutdown_keeps_the_process():
+    process = start("-bios", image("triple", PROTECTED_TRIPLE), "-serial", "stdio", "-no-reboot", "-no-shutdown")
+    expect(process.stdout.read(1) == b"A", "ran")
+    time.sleep(0.5)
+    expect(process.poll() is None, "still there")
+    process.terminate()
+    expect(process.wait(10) == 0, "ends on a signal")
+    process.communicate()
+
+
+@test
+def keyboard_controller_and_ports_reset():
+    for name, body in (("kbd", "mov $0xfe, %al\nout %al, $0x64\n"), ("port92", "mov $1, %al\nout %al, $0x92\n"),
+                       ("cf9", "mov $0xcf9, %dx\nmov $6, %al\nout %al, %dx\n")):
+        status, out, err = run("-bios", image(name, HELLO + body), "-serial", "stdio", "-no-reboot")
+        expect(status == 0 and out == "Hi", f"{name}: {status} {out!r} {err}")
+
+
+@test
+def stopped_machine_runs_nothing():
+    process = start("-bios", image("hello", HELLO + EXIT), "-serial", "stdio", "-S", *DEBUG_EXIT)
+    time.sleep(0.5)
+    expect(process.poll() is None, "it waits")
+    process.send_signal(signal.SIGINT)
+    expect(process.wait(10) == 0 and process.stdout.read() == b"", "silent")
+    process.communicate()
+
+
+COUNT = """
+again:
+    incw 0x500
+    mov 0x500, %bx
+    mov %bx, 0x504
+    jmp again
+"""
+# In gdb, linear addresses: the image is at 0xf0000 and its first instruction after the head at 0xf000a.
+SCRIPT = """
+set confirm off
+set pagination off
+set architecture i386:x86-64
+target remote {place}
+printf "start %lx %lx\\n", (long)$rip, (long)$cs
+hbreak *0xf000a
+continue
+printf "break %lx\\n", (long)$rip
+stepi
+printf "step %lx word %d\\n", (long)$rip, *(short*)0x500
+delete
+watch *(short*)0x504
+continue
+printf "watch %d %d\\n", *(short*)0x500, *(short*)0x504
+delete
+set *(short*)0x500 = 1000
+set $rcx = 0x1234
+stepi
+printf "rcx %lx\\n", (long)$rcx
+info threads
+detach
+"""
+
+
+def gdb(script, seconds=30):
+    if shutil.which("gdb") is None:
+        raise Skip("no gdb")
+    path = FOLDER / "script.gdb"
+    path.write_text(script)
+    done = subprocess.run(["gdb", "-nx", "-batch", "-x", path], capture_output=True, timeout=seconds, text=True)
+    return done.stdout + done.stderr
+
+
+def debug_session(accel):
+    place = FOLDER / f"gdb-{accel}"
+    process = start("-accel", accel, "-smp", "2", "-bios", image("count", COUNT), "-S", "-gdb", f"unix:{place}")
+    wait_for(place.exists, "the socket")
+    said = gdb(SCRIPT.format(place=place))
+    for part in ("start fff0 f000", "break a", "step e word 1", "watch 1 1", "rcx 1234", "CPU#0", "CPU#1 [halted]"):
+        expect(part in said, f"{part!r} is missing in:\n{said}")
+    time.sleep(0.2)
+    expect(process.poll() is None, "goes on after detach")
+    process.terminate()
+    process.communicate()
+
+
+@test
+def debugger_on_the_translator():
+    debug_session("tcg")
+
+
+@test
+def debugger_on_kvm():
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        raise Skip("no /dev/kvm")
+    debug_session("kvm")
+
+
+@test
+def debugger_interrupts_a_running_machine():
+    place = FOLDER / "gdb-int"
+    process = start("-bios", image("count", COUNT), "-gdb", f"unix:{place}")
+    wait_for(place.exists, "the socket")
+    client = socket.socket(socket.AF_UNIX)
+    client.connect(str(place))
+    client.settimeout(10)
+
+    def ask(text):
+        client.sendall(f"${text}#{sum(text.encode()) & 255:02x}".encode())
+
+    def answer():
+        got = b""
+        while not re.search(rb"\$[^#]*#..", got):
+            got += client.recv(4096)
+        return re.search(rb"\$([^#]*)#..", got)[1].decode()
+
+    ask("?")
+    expect(answer().startswith("T05"), "stopped on attach")
+    for _ in range(20):
+        ask("c")
+        time.sleep(0.01)
+        client.sendall(b"\x03")
+        expect(answer().startswith("T02"), "interrupt")
+    ask("m500,2")
+    expect(answer() != "0000", "it ran")
+    ask("k")
+    expect(process.wait(10) == 0, "killed")
+    process.communicate()
+
+
+@test
+def garbage_from_a_debugger_is_survived():
+    place = FOLDER / "gdb-noise"
+    process = start("-bios", image("count", COUNT), "-gdb", f"unix:{place}")
+    wait_for(place.exists, "the socket")
+    for seed in range(20):
+        client = socket.socket(socket.AF_UNIX)
+        client.connect(str(place))
+        noise = os.urandom(2000)
+        client.sendall(noise + b"$m" + noise.hex().encode() + b"#00$g#67$vCont;s:99#aa" + bytes([3]))
+        client.close()
+        expect(process.poll() is None, f"died, noise {seed}")
+        time.sleep(0.01)
+    process.terminate()
+    expect(process.wait(10) == 0, "ends")
+    process.communicate()
+
+
+def main():
+    if not PROGRAM.exists():
+        print(f"not ok system: {PROGRAM} is not built")
+        return 1
+    failed = 0
+    for function in TESTS:
+        name = "system/" + function.__name__
+        try:
+            function()
+            print(f"ok {name}", flush=True)
+        except Skip as why:
+            print(f"skip {name}: {why}", flush=True)
+        except (AssertionError, OSError, subprocess.SubprocessError) as why:
+            failed += 1
+            print(f"not ok {name}: {why}", flush=True)
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    return failed != 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
