@@ -118,6 +118,7 @@ struct Context {
   uint8_t debugger_hit;           // they touched a debugger's watchpoint, this one:
   uint64_t debugger_hit_linear;
   const cpu::DebugRequest* debug; // or null
+  uint64_t debug_skip;            // the code point that the last exit was about: not hit again at once
   uint8_t debug_exit;             // cpu::DebugHit::Kind of the last Exit::Debug
   uint8_t ungrouped_once;         // the next block is entered as its ungrouped variant
   uint8_t always_single;          // option: one instruction a block

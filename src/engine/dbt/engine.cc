@@ -128,6 +128,7 @@ Result<std::unique_ptr<cpu::Engine>> make_dbt_engine(std::shared_ptr<DbtShared> 
   c->xsave_mask = host_xcr0() & 0xe7;
   c->link_on = shared->options.link;
   c->always_single = shared->options.single;
+  c->debug_skip = kEmptyRip;
   c->log_exec = exec_logged();
   c->log_int = events_logged();
   c->mode = ~0u;

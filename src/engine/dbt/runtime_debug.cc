@@ -59,10 +59,14 @@ CodePoint hit_code_point(Context& c, uint64_t linear) {
     c.core.fault = {.vector = cpu::vec::DB, .has_code = false, .code = 0, .address = 0, .dr6 = uint64_t{1} << n};
     return CodePoint::Guest;
   }
-  if (c.debug == nullptr || c.debugger_step != 0) return CodePoint::None;
+  uint64_t skip = c.debug_skip;
+  c.debug_skip = kEmptyRip;
+  if (c.debug == nullptr || c.debugger_step != 0 || skip == linear) return CodePoint::None;
   for (unsigned n = 0; n < c.debug->count; ++n) {
     const auto& p = c.debug->points[n];
-    if (p.kind == Kind::Execute && p.linear == linear) return CodePoint::Debugger;
+    if (p.kind != Kind::Execute || p.linear != linear) continue;
+    c.debug_skip = linear;
+    return CodePoint::Debugger;
   }
   return CodePoint::None;
 }

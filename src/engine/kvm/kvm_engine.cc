@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <cstring>
 #include <mutex>
+#include <utility>
 
 #include "base/log.h"
 #include "cpu/control_transfer.h"
@@ -139,24 +140,28 @@ void KvmEngine::push() {
   sync_.push(core_.s);
 }
 
+// A step never stops at the breakpoint under it.
 void KvmEngine::set_debug(const DebugRequest* request) {
+  request_ = request;
+  stepping_over_ = false;
+  bool step = request != nullptr && request->single_step;
+  apply_debug(step, !step);
+}
+
+void KvmEngine::apply_debug(bool step, bool code_points) {
   kvm_guest_debug debug{};
-  if (request != nullptr) {
-    debug.control = KVM_GUESTDBG_ENABLE;
-    if (request->single_step) debug.control |= KVM_GUESTDBG_SINGLESTEP;
-    unsigned used = std::min(request->count, 4u);
-    for (unsigned i = 0; i < used; ++i) {
-      const DebugRequest::Point& point = request->points[i];
-      using Kind = DebugRequest::Point::Kind;
-      uint64_t type = point.kind == Kind::Execute ? 0 : point.kind == Kind::Write ? 1 : 3;
-      uint64_t length = point.kind == Kind::Execute ? 0 : point.length == 8 ? 2 : (point.length - 1) & 3;
-      debug.arch.debugreg[i] = debug_addresses_[i] = point.linear;
-      debug.arch.debugreg[7] |= (uint64_t{2} << (i * 2)) | ((type | length << 2) << (16 + i * 4));
-    }
-    if (used != 0) {
-      debug.control |= KVM_GUESTDBG_USE_HW_BP;
-      debug.arch.debugreg[7] |= 0x600;
-    }
+  if (request_ != nullptr) debug.control = KVM_GUESTDBG_ENABLE | (step ? KVM_GUESTDBG_SINGLESTEP : 0u);
+  unsigned used = request_ != nullptr ? std::min(request_->count, 4u) : 0;
+  for (unsigned i = 0; i < used; ++i) {
+    const DebugRequest::Point& point = request_->points[i];
+    using Kind = DebugRequest::Point::Kind;
+    bool execute = point.kind == Kind::Execute;
+    if (execute && !code_points) continue;
+    uint64_t type = execute ? 0 : point.kind == Kind::Write ? 1 : 3;
+    uint64_t length = execute ? 0 : point.length == 8 ? 2 : (point.length - 1) & 3;
+    debug.arch.debugreg[i] = point.linear;
+    debug.arch.debugreg[7] |= (uint64_t{2} << (i * 2)) | ((type | length << 2) << (16 + i * 4)) | 0x600;
+    debug.control |= KVM_GUESTDBG_USE_HW_BP;
   }
   if (::ioctl(fd_, KVM_SET_GUEST_DEBUG, &debug) < 0) log_warn("KVM: KVM_SET_GUEST_DEBUG: {}", std::strerror(errno));
 }
@@ -178,6 +183,10 @@ Exit KvmEngine::run() {
   static thread_local const int self = static_cast<int>(::syscall(SYS_gettid));
   thread_.store(self);
   Exit exit = Exit::Kicked;
+  if (std::exchange(at_code_point_, false) && request_ != nullptr && !request_->single_step) {
+    stepping_over_ = true;
+    apply_debug(true, false);
+  }
   for (;;) {
     reinterpret_cast<std::atomic<uint8_t>*>(&run_->immediate_exit)->store(0);
     if (handle_pending(exit)) break;
@@ -309,7 +318,7 @@ bool KvmEngine::handle_exit(Exit& exit) {
     case KVM_EXIT_MMIO: handle_mmio(); return false;
     case KVM_EXIT_HLT: core_.s.halted = 1; return false;
     case KVM_EXIT_DEBUG:
-      handle_debug();
+      if (!handle_debug()) return false;
       exit = Exit::Debug;
       return true;
     case KVM_EXIT_SHUTDOWN: exit = Exit::TripleFault; return true;
@@ -374,15 +383,23 @@ void KvmEngine::handle_mmio() {
   access_open_ = true;
 }
 
-void KvmEngine::handle_debug() {
+// False: only a breakpoint was stepped over.
+bool KvmEngine::handle_debug() {
   const kvm_debug_exit_arch& arch = run_->debug.arch;
   hit_ = {};
-  for (unsigned i = 0; i < 4; ++i) {
+  unsigned used = request_ != nullptr ? std::min(request_->count, 4u) : 0;
+  for (unsigned i = 0; i < used; ++i) {
     if ((arch.dr6 >> i & 1) == 0) continue;
-    bool execute = (arch.dr7 >> (16 + i * 4) & 3) == 0;
+    bool execute = request_->points[i].kind == DebugRequest::Point::Kind::Execute;
     hit_.kind = execute ? DebugHit::Kind::Execute : DebugHit::Kind::Watch;
-    hit_.linear = debug_addresses_[i];
+    hit_.linear = request_->points[i].linear;
   }
+  at_code_point_ = hit_.kind == DebugHit::Kind::Execute;
+  if (std::exchange(stepping_over_, false)) {
+    apply_debug(false, true);
+    return hit_.kind != DebugHit::Kind::Step;
+  }
+  return true;
 }
 
 }  // namespace rhea::kvm

@@ -53,7 +53,8 @@ class KvmEngine final : public cpu::Engine {
   void handle_io();
   bool at_local_apic(uint64_t gpa) const;
   void handle_mmio();
-  void handle_debug();
+  bool handle_debug();
+  void apply_debug(bool step, bool code_points);
 
   KvmMachine& machine_;
   cpu::Core core_;
@@ -63,8 +64,10 @@ class KvmEngine final : public cpu::Engine {
   StateSync sync_;
   std::atomic<int> thread_{0};   // the vCPU's kernel thread while in run()
   bool access_open_ = false;     // an IN or MMIO read whose result KVM has not taken yet
+  const cpu::DebugRequest* request_ = nullptr;
+  bool at_code_point_ = false;   // the last exit was one: the next run steps over it first
+  bool stepping_over_ = false;
   cpu::DebugHit hit_;
-  uint64_t debug_addresses_[4] = {};
 };
 
 }  // namespace rhea::kvm
