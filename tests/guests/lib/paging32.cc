@@ -5,6 +5,8 @@ void paging_setup() {}
 
 void restore_defaults() {
   cli();
+  out8(0x21, 0xff);
+  out8(0xa1, 0xff);
   write_cr0(kCr0Ne | 0x10 | kCr0Mp | kCr0Pe);
   write_cr4(kCr4Osfxsr | kCr4Osxmmexcpt);
   write_dr7(0x400);

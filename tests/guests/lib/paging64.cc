@@ -1,4 +1,5 @@
 #include "paging.h"
+#include "smp.h"
 #include "test.h"
 
 extern "C" u64 pml4[512], pdpt[512], pd[2048];
@@ -47,6 +48,25 @@ void map_page(Word linear, u64 physical, u64 bits) {
   invlpg(reinterpret_cast<void*>(linear));
 }
 
+namespace {
+// What a failed test left pending or in service must not reach the next one.
+void drain_interrupts() {
+  out8(0x21, 0xff);
+  out8(0xa1, 0xff);
+  if ((read_msr(kMsrApicBase) & 0xc00) == 0xc00) write_msr(kMsrApicBase, read_msr(kMsrApicBase) & ~0xc00ull);
+  write_msr(kMsrApicBase, read_msr(kMsrApicBase) | 0x800);
+  apic_enable();
+  apic_write(kApicLvtTimer, 0x10000);
+  apic_write(kApicTimerInitial, 0);
+  for (int i = 0; i < 16; ++i) apic_eoi();
+  swallow_interrupts = true;
+  sti();
+  for (int i = 0; i < 200; ++i) pause();
+  cli();
+  swallow_interrupts = false;
+}
+}  // namespace
+
 void paging_setup() {
   for (u64 i = 0; i < 1024; ++i) {
     low_tables[i / 512][i % 512] = i << 12 | kP | kW;
@@ -72,5 +92,6 @@ void restore_defaults() {
   write_msr(kMsrEfer, kEferSce | kEferLme | kEferLma | kEferNxe);
   trap_setup_again();
   flush_all();
+  drain_interrupts();
   reset_pages();
 }

@@ -35,4 +35,5 @@ inline void on_all(F f) {
   shared(0u);
   wait_all();
 }
+void forget_processor(unsigned n);       // the last one, after INIT
 void delay_us(unsigned us);              // by the PIT, channel 2

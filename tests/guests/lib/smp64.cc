@@ -105,3 +105,9 @@ void wait_for(unsigned n) {
 void wait_all() {
   for (unsigned i = 1; i < count; ++i) wait_for(i);
 }
+
+// A test has sent INIT to the last processor: it waits for a SIPI from now on.
+void forget_processor(unsigned n) {
+  processors[n].busy = false;
+  if (n + 1 == count) count = n;
+}

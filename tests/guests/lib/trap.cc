@@ -5,6 +5,7 @@ u64 gdt[256];
 Gate idt[256];
 Tss boot_tss;
 Word user_call_target;
+bool swallow_interrupts;
 
 extern "C" {
 extern u8 trap_stubs[];
@@ -51,6 +52,12 @@ void set_gate(Word vector, u16 selector, Word offset, u8 type_dpl, u8 ist) {
 extern "C" void trap_entry(Frame& f) {
 #ifdef __x86_64__
   if (f.vector == kWakeVector) {   // an idle processor has work (lib/smp64.cc)
+    *reinterpret_cast<volatile u32*>(0xfee000b0) = 0;
+    return;
+  }
+#endif
+#ifdef __x86_64__
+  if (swallow_interrupts && f.vector >= 32 && f.vector != kUserExit) {
     *reinterpret_cast<volatile u32*>(0xfee000b0) = 0;
     return;
   }

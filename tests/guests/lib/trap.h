@@ -116,3 +116,4 @@ struct [[gnu::packed]] Tss {
 };
 #endif
 extern Tss boot_tss;
+extern bool swallow_interrupts;   // between tests: acknowledge what is pending and forget it
