@@ -10,6 +10,7 @@
 #                         waits for a line from the host
 #     --program FILE      add a program at its own path, with its shared libraries
 #     --tree DIR          add a directory at its own path (no libraries followed)
+#     --overlay DIR       add all of DIR (its lib and bin merged into usr)
 #     --add SRC:DEST      add one file or directory as DEST (absolute)
 #     --end poweroff|reboot   how --mode marker/commands end (default poweroff)
 #     --plain             no compression (boots faster when it is large)
@@ -20,13 +21,14 @@
 set -euo pipefail
 
 mode=shell commands='' end=poweroff plain=no keep='' output=''
-programs=() trees=() adds=()
+programs=() trees=() adds=() overlays=()
 while (($#)); do
   case $1 in
     --mode) mode=$2; shift 2 ;;
     --commands) commands=$2; shift 2 ;;
     --program) programs+=("$2"); shift 2 ;;
     --tree) trees+=("$2"); shift 2 ;;
+    --overlay) overlays+=("$2"); shift 2 ;;
     --add) adds+=("$2"); shift 2 ;;
     --end) end=$2; shift 2 ;;
     --plain) plain=yes; shift ;;
@@ -35,7 +37,7 @@ while (($#)); do
     *) output=$1; shift ;;
   esac
 done
-[[ -n $output ]] || { sed -n '2,20p' "$0" >&2; exit 2; }
+[[ -n $output ]] || { sed -n '2,23p' "$0" >&2; exit 2; }
 
 busybox=${RHEA_BUSYBOX:-$(command -v busybox || true)}
 [[ -x $busybox ]] || { echo "skipped: busybox-static is not installed" >&2; exit 77; }
@@ -55,14 +57,15 @@ for d in bin sbin lib lib64 lib32; do ln -sfn "usr/$d" "$tree/$d"; done
 
 # Copies one path to the same place, with the targets of symbolic links.
 copy_file() {
-  local path=$1 dest
-  dest=$tree$(realpath -s "$path")
+  local path dest target
+  path=$(realpath "$(dirname "$1")")/$(basename "$1")
+  dest=$tree$path
   [[ -e $dest ]] && return
   mkdir -p "$(dirname "$dest")"
   if [[ -L $path ]]; then
-    cp -P "$path" "$dest"
-    copy_file "$(realpath -s "$(dirname "$path")/$(readlink "$path")" 2>/dev/null || readlink -f "$path")"
-    if [[ $(readlink "$path") == /* ]]; then copy_file "$(readlink "$path")"; fi
+    target=$(readlink "$path")
+    [[ -L $dest ]] || cp -P "$path" "$dest"
+    if [[ $target == /* ]]; then copy_file "$target"; else copy_file "$(dirname "$path")/$target"; fi
   else
     cp "$path" "$dest"
   fi
@@ -87,6 +90,16 @@ for path in "${trees[@]:-}"; do
   [[ -n $path ]] || continue
   mkdir -p "$tree$(dirname "$path")"
   cp -a "$path" "$tree$(dirname "$path")/"
+done
+for path in "${overlays[@]:-}"; do
+  [[ -n $path ]] || continue
+  tar -c -C "$path" --exclude './.done' --exclude './.lock' . | tar -x -C "$tree" --keep-directory-symlink --no-same-owner
+  find "$path" -type f -perm -u+x -path '*bin/*' | while read -r program; do
+    { LD_LIBRARY_PATH=$path/usr/lib/x86_64-linux-gnu:$path/lib/x86_64-linux-gnu ldd "$program" 2>/dev/null || true; } |
+      grep -o '/[^ )]*' | sort -u | while read -r lib; do
+        case $lib in "$path"/*) ;; *) copy_file "$lib" ;; esac
+      done
+  done
 done
 for pair in "${adds[@]:-}"; do
   [[ -n $pair ]] || continue

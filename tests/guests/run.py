@@ -47,7 +47,7 @@ def configs():
         yield Config("cpu-" + model, "kernel64", append="run=cpuid_*", cpu=model)
     yield Config("cpu-max,-features", "kernel64", append="run=cpuid_*",
                  cpu="max,-smep,-smap,-umip,-pcid,-invpcid,-pku,-fsgsbase,-rdrand,-rdseed,-xsave,-avx,-avx2,-bmi1,-bmi2,"
-                     "-popcnt,-movbe,-aes,-pclmulqdq,-sse4.1,-sse4.2,-ssse3,-cx16,-rdtscp,-pdpe1gb,-nx,-la57")
+                     "-popcnt,-movbe,-aes,-pclmulqdq,-sse4.1,-sse4.2,-ssse3,-cx16,-rdtscp,-pdpe1gb,-la57")
     yield Config("triple-fault", "kernel64", append="run=only_triple_fault", ends=True)
 
 

@@ -400,15 +400,17 @@ TEST(smap_implicit_and_flags) {
   expect_trap(user([] { asm volatile("stac"); }), kUD, 0, "STAC in ring 3");
   map_page(kAt, reinterpret_cast<Word>(new_page()), kP | kW | kU);
   write_cr4(read_cr4() | kCr4Smap);
-  // A descriptor table on a user page is an implicit supervisor access: AC does not help.
-  const TablePointer saved = sgdt();
-  copy(reinterpret_cast<void*>(*entry_for(kAt, 1) & kPageMask), gdt, 4 * 64);
-  lgdt({255, kAt});
+  // A descriptor table on a user page is an implicit supervisor access: AC does
+  // not help. The LDT, since delivering the fault reads the GDT.
+  reinterpret_cast<u64*>(*entry_for(kAt, 1) & kPageMask)[1] = gdt[2];
+  gdt[kSelTest / 8] = make_descriptor(0, 15, kDescP | 0x200) | (kAt & 0xffffff) << 16 | (kAt >> 24 & 0xff) << 56;
+  gdt[kSelTest / 8 + 1] = kAt >> 32;
+  lldt(kSelTest);
   asm volatile("stac" ::: "cc");
-  const Trap t = attempt([] { asm volatile("mov %0,%%fs" ::"r"(Word{kSelData})); });
-  lgdt(saved);
+  const Trap t = attempt([] { asm volatile("mov %0,%%fs" ::"r"(Word{0x0c})); });
   asm volatile("clac" ::: "cc");
-  expect_trap(t, kPF, kEP, "GDT on a user page");
+  lldt(0);
+  expect_trap(t, kPF, kEP, "LDT on a user page");
   on_trap(0x90, [](Frame& f) {
     f.ax = read_flags();
     return true;
