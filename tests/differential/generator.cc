@@ -419,6 +419,16 @@ bool mentions(const Decoded& d, ZydisRegisterClass kind, int id) {
   return false;
 }
 
+bool several_pieces(uint16_t mnemonic) {
+  switch (mnemonic) {
+    case ZYDIS_MNEMONIC_CMPSB: case ZYDIS_MNEMONIC_CMPSW: case ZYDIS_MNEMONIC_CMPSD: case ZYDIS_MNEMONIC_CMPSQ:
+    case ZYDIS_MNEMONIC_FRSTOR: case ZYDIS_MNEMONIC_FLDENV: case ZYDIS_MNEMONIC_FXRSTOR: case ZYDIS_MNEMONIC_FXRSTOR64:
+    case ZYDIS_MNEMONIC_XRSTOR: case ZYDIS_MNEMONIC_XRSTOR64:
+      return true;
+    default: return false;
+  }
+}
+
 // Things that only the instruction's operands tell.
 bool unwanted(const Decoded& d, Mode mode) {
   for (unsigned i = 0; i < d.z.operand_count; ++i) {
@@ -459,6 +469,7 @@ void fill_code(Random& r, const Generator& g, unsigned max_insns, Mode mode, con
     c.lengths.push_back(static_cast<uint8_t>(bytes.size()));
     c.templates.push_back(index);
     if (all[index].form->action == Action::HelpFull) c.page_exact = true;
+    if (several_pieces(all[index].mnemonic)) c.any_fault = true;
     if (relative) {
       c.code.push_back(0xb0);
       c.code.push_back(static_cast<uint8_t>(r.next()));

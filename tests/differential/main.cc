@@ -1,6 +1,6 @@
 // The differential rig's command line:
 //   differential [--mode 64|32|32seg|16seg|all] [--seed N] [--count N] [--insns N] [--filter mnemonic] [--native-only]
-//                [--max-failures N] [--list]
+//                [--max-failures N] [--list] [--show] [--single] [--no-superblocks] [--no-slots] [--flags-exact]
 // A failing case is reported with its seed after having been cut down to the instructions that matter.
 #include <fmt/format.h>
 
@@ -21,7 +21,7 @@ struct Options {
   std::string mode = "all", filter;
   uint64_t seed = 1, count = 10000;
   unsigned insns = 4, max_failures = 20;
-  bool native_only = false, list = false;
+  bool native_only = false, list = false, show = false;
   dbt::DbtOptions engine;
 };
 
@@ -41,6 +41,7 @@ bool parse(int argc, char** argv, Options& o) {
     else if (a == "--no-slots") o.engine.slots = false;
     else if (a == "--flags-exact") o.engine.flag_liveness = false;
     else if (a == "--list") o.list = true;
+    else if (a == "--show") o.show = true;
     else return false;
   }
   return o.insns != 0;
@@ -63,6 +64,9 @@ class Rig {
     for (uint64_t done = 0; done < o_.count; done += kBatch) {
       batch_.resize(std::min(kBatch, o_.count - done));
       for (size_t i = 0; i < batch_.size(); ++i) batch_[i].input = g.make(o_.seed + done + i, o_.insns);
+      for (Pair& p : batch_) {
+        if (o_.show) fmt::print("{}", describe(p.input));
+      }
       native_.attach();
       for (Pair& p : batch_) native_.run(p.input.c, p.input.registers, p.input.window, p.native);
       native_.detach();

@@ -110,6 +110,12 @@ bool ignores_w(const Insn& i) {
   }
 }
 
+// No operand-size form: with 66 these are something else or #UD.
+bool refuses_66(const Insn& i) {
+  bool fence_or_mxcsr = i.map == 1 && i.opcode == 0xae;
+  return fence_or_mxcsr || i.mnemonic == ZYDIS_MNEMONIC_MOVNTI || i.mnemonic == ZYDIS_MNEMONIC_CMPXCHG8B;
+}
+
 // The register in an immediate has three bits outside 64-bit mode.
 bool register_in_immediate(const Insn& i) {
   return i.code_bits != 64 && i.encoding == Encoding::Vex && i.map == 3 && i.opcode >= 0x4a && i.opcode <= 0x4c;
@@ -144,7 +150,7 @@ void Emitter::splice_legacy(const Insn& i, uint8_t reg, uint8_t rm, const HostMe
   if (i.map == 0 && opcode == 0x82) opcode = 0x80;
   if (moffs) opcode = (opcode & 1) | (opcode >= 0xa2 ? 0x88 : 0x8a), r = 0;
   if (i.lock) a_.u8(0xf0);
-  bool size66 = i.code_bits == 16 ? i.op_bytes == 2 && i.form->unit == Unit::Integer : i.operand_override;
+  bool size66 = i.code_bits == 16 ? i.op_bytes == 2 && i.form->unit == Unit::Integer && !refuses_66(i) : i.operand_override;
   if (size66 || i.mandatory == 0x66) a_.u8(0x66);
   if (i.mandatory == 0xf2 || i.mandatory == 0xf3) a_.u8(i.mandatory);
   unsigned rex = i.rex_w != 0 ? 0x48u : 0x40u;

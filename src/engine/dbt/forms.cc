@@ -198,6 +198,9 @@ const uint8_t* evex_payload(const Insn& insn) {
 const Form* find_form(const Insn& insn) {
   if (insn.mnemonic > ZYDIS_MNEMONIC_MAX_VALUE) return &kUndefined;
   const Index& all = index();
+  // VEX.W1 of these is the 64-bit form, which other modes do not have; Zydis 4.0 takes it for the 32-bit one.
+  bool quadword = insn.mnemonic == ZYDIS_MNEMONIC_VPINSRD || insn.mnemonic == ZYDIS_MNEMONIC_VPEXTRD;
+  if (quadword && insn.encoding == Encoding::Vex && insn.rex_w != 0) return &kUndefined;
   for (unsigned i = all.first[insn.mnemonic]; i < all.first[insn.mnemonic + 1u]; ++i) {
     const Form* form = all.rows[i];
     if (form->isa_set == insn.isa_set && matches(form->pattern, insn)) return form;

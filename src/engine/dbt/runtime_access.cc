@@ -41,6 +41,8 @@ void fill_tlb(Context& c, bool write, uint64_t linear, const Slot& entry, bool g
 // Aligned to its size, as #AC demands (vector accesses are checked by their own #GP rules).
 bool misaligned(uint64_t linear, unsigned size) { return size <= 8 && (linear & (size - 1)) != 0; }
 
+bool stack_access(const AccessSite& site) { return (site.flags & AccessSite::kStack) != 0; }
+
 // MXCSR.MM (APM vol. 2, 11.3.1) lifts the alignment rules of legacy SSE; the instruction itself then knows which.
 bool misalignment_allowed() {
   uint32_t mxcsr;
@@ -97,6 +99,12 @@ extern "C" Answer runtime_access(Context* context, uint64_t linear, const Access
   }
   if ((site.flags & AccessSite::kAligned) != 0 && (linear & (site.size - 1u)) != 0 && !misalignment_allowed()) {
     static_cast<void>(core.raise(cpu::vec::GP, 0));
+    return fault(c);
+  }
+  // A flat segment outside 64-bit mode ends at 4 GiB.
+  bool ends = (c.mode & (stack_access(site) ? mode::kFlatSs : mode::kFlatDs)) != 0;
+  if (!grouped && !is64(c.mode) && ends && linear + site.size > uint64_t{1} << 32) {
+    static_cast<void>(core.raise(stack_access(site) ? cpu::vec::SS : cpu::vec::GP, 0));
     return fault(c);
   }
   if (!inside) return grouped ? ungroup(c) : bounced(c, linear, site);

@@ -14,32 +14,40 @@ uint8_t al(const Core& c) { return static_cast<uint8_t>(c.s.gpr[cpu::RAX]); }
 
 void set_ax(Core& c, unsigned value) { write_gpr(c, cpu::RAX, 2, value & 0xffff); }
 
-// DAA and DAS: the adjustment's flags come from the result.
+uint64_t overflow(unsigned sign, unsigned same_as) { return (sign & same_as) != 0 ? OF : 0; }
+
+// DAA and DAS. SF, ZF, PF and the undefined OF are those of one addition or subtraction of the whole adjustment.
 Outcome decimal_adjust(Core& c, bool subtract) {
   uint64_t old_flags = get_flags(c), flags = 0;
-  unsigned old = al(c), value = old;
-  auto adjust = [&](unsigned by) { value = subtract ? value - by : value + by; };
+  unsigned old = al(c), by = 0;
   if ((old & 0xf) > 9 || (old_flags & AF) != 0) {
-    adjust(6);
+    by = 6;
     flags |= AF;
-    if ((value & 0x100) != 0 || (old_flags & CF) != 0) flags |= CF;
+    if (subtract && (old < 6 || (old_flags & CF) != 0)) flags |= CF;
   }
   if (old > 0x99 || (old_flags & CF) != 0) {
-    adjust(0x60);
+    by += 0x60;
     flags |= CF;
   }
-  auto result = static_cast<uint8_t>(value);
+  unsigned result = (subtract ? old - by : old + by) & 0xff;
+  flags |= overflow(0x80, (subtract ? old ^ by : ~(old ^ by)) & (old ^ result));
   write_gpr(c, cpu::RAX, 1, result);
-  set_flags(c, flags | byte_result_flags(result));
+  set_flags(c, flags | byte_result_flags(static_cast<uint8_t>(result)));
   return Outcome::Continue;
 }
 
+// AAA and AAS. The undefined flags are those of one 16-bit operation on AX, before bits 7-4 of AL are cleared.
 Outcome ascii_adjust(Core& c, bool subtract) {
   auto ax = static_cast<unsigned>(c.s.gpr[cpu::RAX] & 0xffff);
   bool carry = (ax & 0xf) > 9 || (get_flags(c) & AF) != 0;
-  if (carry) ax = subtract ? ax - 0x106 : ax + 0x106;
-  set_ax(c, ax & 0xff0f);
-  set_flags(c, (carry ? AF | CF : 0) | byte_result_flags(static_cast<uint8_t>(ax & 0xf)));
+  unsigned by = carry ? 0x106 : 0;
+  unsigned result = (subtract ? ax - by : ax + by) & 0xffff;
+  uint64_t flags = carry ? AF | CF : 0;
+  flags |= (byte_result_flags(static_cast<uint8_t>(result)) & cpu::rflags::PF) | (result == 0 ? cpu::rflags::ZF : 0);
+  flags |= (result & 0x8000) != 0 ? cpu::rflags::SF : 0;
+  flags |= overflow(0x8000, (subtract ? ax ^ by : ~(ax ^ by)) & (ax ^ result));
+  set_ax(c, result & 0xff0f);
+  set_flags(c, flags);
   return Outcome::Continue;
 }
 
@@ -61,9 +69,13 @@ Outcome aam(Core& c, const Insn& insn) {
 
 Outcome aad(Core& c, const Insn& insn) {
   auto ax = static_cast<unsigned>(c.s.gpr[cpu::RAX] & 0xffff);
-  unsigned value = ((ax & 0xff) + (ax >> 8) * (insn.imm & 0xff)) & 0xff;
+  unsigned low = ax & 0xff, product = (ax >> 8) * static_cast<unsigned>(insn.imm & 0xff) & 0xff;
+  unsigned value = (low + product) & 0xff;
   set_ax(c, value);
-  set_flags(c, byte_result_flags(static_cast<uint8_t>(value)));
+  // The undefined CF, AF and OF are the addition's.
+  uint64_t flags = byte_result_flags(static_cast<uint8_t>(value)) | (low + product > 0xff ? CF : 0);
+  flags |= ((low ^ product ^ value) & 0x10) != 0 ? AF : 0;
+  set_flags(c, flags | overflow(0x80, ~(low ^ product) & (low ^ value)));
   return Outcome::Continue;
 }
 
@@ -97,13 +109,12 @@ Outcome pusha(Core& c, const Insn& insn) {
 
 Outcome popa(Core& c, const Insn& insn) {
   unsigned size = insn.op_bytes;
-  uint64_t values[8];
   for (unsigned i = 0; i < 8; ++i) {
-    if (!read_stack(c, uint64_t{size} * i, values[i], size)) return Outcome::Fault;
-  }
-  for (unsigned i = 0; i < 8; ++i) {
+    uint64_t value;
     unsigned reg = 7 - i;
-    if (reg != cpu::RSP) write_gpr(c, static_cast<int>(reg), size, values[i]);
+    // A fault leaves what has been loaded before it, on the CPUs measured; the stack pointer moves last.
+    if (!read_stack(c, uint64_t{size} * i, value, size)) return Outcome::Fault;
+    if (reg != cpu::RSP) write_gpr(c, static_cast<int>(reg), size, value);
   }
   add_rsp(c, size * 8u);
   return Outcome::Continue;

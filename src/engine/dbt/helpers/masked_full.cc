@@ -182,6 +182,10 @@ void write_low(FpuImage& image, unsigned reg, const uint8_t* from, unsigned byte
   write_vector(image, reg, whole, sizeof whole);
 }
 
+void write_cleared(FpuImage& image, unsigned reg, const uint8_t* from, unsigned bytes) {
+  write_vector(image, reg, from, bytes);
+}
+
 Vsib decode_vsib(const FpuImage& image, const Insn& insn, const VectorOperands& v) {
   Vsib s{};
   s.index_size = (insn.opcode & 1) != 0 ? 8 : 4;
@@ -228,8 +232,9 @@ Outcome gather(Core& c, const Insn& insn) {
   }
   if (!ok && !any && evex) return Outcome::Fault;
   if (!ok) {  // VEX forms have not cleared what is above the elements yet
-    if (evex) {
-      write_vector(image, v.data_register, data, s.count * s.data_size);
+    if (evex) {  // nor have those whose indices are wider than the data
+      auto write = s.index_size > s.data_size ? write_low : write_cleared;
+      write(image, v.data_register, data, s.count * s.data_size);
       write_mask(image, v.mask_register, active);
       return Outcome::Fault;
     }

@@ -40,13 +40,23 @@ bool shift_count(const ZydisDecodedInstruction& decoded) {
   }
 }
 
+unsigned broadcast_count(ZydisBroadcastMode mode) {
+  switch (mode) {
+    case ZYDIS_BROADCAST_MODE_1_TO_2: return 2;
+    case ZYDIS_BROADCAST_MODE_1_TO_4: return 4;
+    case ZYDIS_BROADCAST_MODE_1_TO_8: return 8;
+    case ZYDIS_BROADCAST_MODE_1_TO_16: return 16;
+    default: return 32;
+  }
+}
+
 // How many elements the mask counts, and how many of them memory has (fewer when it is broadcast).
 void count_elements(const ZydisDecodedInstruction& decoded, const ZydisDecodedOperand& first,
                     const ZydisDecodedOperand& memory, VectorOperands& out) {
   unsigned mask_bits = std::max<unsigned>(memory.element_count, 1), elements = mask_bits;
   bool repeated = decoded.avx.broadcast.mode != ZYDIS_BROADCAST_MODE_INVALID;
   if (repeated && decoded.avx.broadcast.is_static == ZYAN_FALSE) {
-    mask_bits = out.vector_bytes / std::max<unsigned>(out.memory_bytes, 1);
+    mask_bits = broadcast_count(decoded.avx.broadcast.mode);
     elements = 1;
   } else if (!out.store && is_vector(first) && first.element_count != 0) {
     // Wider results of several memory elements (VPDPBUSD) count once; a broadcast repeats those that memory has.
