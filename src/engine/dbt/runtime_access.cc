@@ -97,7 +97,7 @@ extern "C" Answer runtime_access(Context* context, uint64_t linear, const Access
     static_cast<void>(core.raise(cpu::vec::AC, 0));
     return fault(c);
   }
-  if ((site.flags & AccessSite::kAligned) != 0 && (linear & (site.size - 1u)) != 0 && !misalignment_allowed()) {
+  if (!grouped && (site.flags & AccessSite::kAligned) != 0 && (linear & (site.size - 1u)) != 0 && !misalignment_allowed()) {
     static_cast<void>(core.raise(cpu::vec::GP, 0));
     return fault(c);
   }
