@@ -38,7 +38,7 @@ class CoroutineRule(unittest.TestCase):
 
 class PlainText(unittest.TestCase):
     def test_local_paths_and_reminders_are_found(self):
-        self.assertEqual(len(plain_text.violations("README.md", "see /" + "work/x\n")), 1)
+        self.assertEqual(len(plain_text.violations("README.md", "see /" + "work/shared/x\n")), 1)
         self.assertEqual(len(plain_text.violations("a.cc", "// TO" + "DO: later\n")), 1)
         self.assertEqual(len(plain_text.violations("a.cc", "x \n")), 1)
         self.assertEqual(len(plain_text.violations("a.cc", "\n" * 1001)), 1)
