@@ -1,5 +1,5 @@
-// What a board asks of whoever runs it (machine/vm.h). Callable from any thread, machine lock held or not; all are
-// requests that are carried out later, on the main thread.
+// What a board asks of whoever runs it (machine/vm.h). Callable from any thread, machine lock held or not;
+// all are requests that are carried out later, on the main thread.
 #pragma once
 
 namespace rhea::machine {

@@ -40,7 +40,9 @@ enum Op : uint8_t {
 };
 enum ExtOp : uint8_t { kOpRegionOp = 0x80, kFieldOp = 0x81, kDeviceOp = 0x82, kProcessorOp = 0x83 };
 
-void append(Bytes& to, const Bytes& from) { to.insert(to.end(), from.begin(), from.end()); }
+void append(Bytes& to, const Bytes& from) {
+  to.insert(to.end(), from.begin(), from.end());
+}
 
 void append_le(Bytes& to, uint64_t value, unsigned bytes) {
   for (unsigned i = 0; i < bytes; i++) to.push_back(static_cast<uint8_t>(value >> (8 * i)));
@@ -107,7 +109,10 @@ Term integer(uint64_t value) {
   if (value <= 1) return {{value == 0 ? kZeroOp : kOneOp}};
   Term t;
   unsigned bytes = value <= 0xff ? 1 : value <= 0xffff ? 2 : value <= 0xffffffff ? 4 : 8;
-  t.bytes.push_back(bytes == 1 ? kBytePrefix : bytes == 2 ? kWordPrefix : bytes == 4 ? kDWordPrefix : kQWordPrefix);
+  t.bytes.push_back(bytes == 1   ? kBytePrefix
+                    : bytes == 2 ? kWordPrefix
+                    : bytes == 4 ? kDWordPrefix
+                                 : kQWordPrefix);
   append_le(t.bytes, value, bytes);
   return t;
 }
@@ -129,7 +134,8 @@ Term eisa_id(std::string_view id) {
   };
   auto letter = [&](size_t i) { return static_cast<uint32_t>(id[i] - 0x40); };
   // 19.3.4: compressed, stored big-endian in a DWord constant.
-  uint32_t big = letter(0) << 26 | letter(1) << 21 | letter(2) << 16 | hex(3) << 12 | hex(4) << 8 | hex(5) << 4 | hex(6);
+  uint32_t big =
+      letter(0) << 26 | letter(1) << 21 | letter(2) << 16 | hex(3) << 12 | hex(4) << 8 | hex(5) << 4 | hex(6);
   Term t{{kDWordPrefix}};
   append_le(t.bytes, __builtin_bswap32(big), 4);
   return t;
@@ -249,13 +255,27 @@ Term create_dword_field(const Term& source, const Term& byte_index, std::string_
   return t;
 }
 
-Term store(const Term& value, const Term& target) { return compare(kStoreOp, value, target); }
-Term bit_and(const Term& a, const Term& b, const Term& target) { return binary(kAndOp, a, b, target); }
-Term bit_or(const Term& a, const Term& b, const Term& target) { return binary(kOrOp, a, b, target); }
-Term add(const Term& a, const Term& b, const Term& target) { return binary(kAddOp, a, b, target); }
-Term index(const Term& object, const Term& at) { return binary(kIndexOp, object, at, {}); }
-Term less(const Term& a, const Term& b) { return compare(kLLessOp, a, b); }
-Term equal(const Term& a, const Term& b) { return compare(kLEqualOp, a, b); }
+Term store(const Term& value, const Term& target) {
+  return compare(kStoreOp, value, target);
+}
+Term bit_and(const Term& a, const Term& b, const Term& target) {
+  return binary(kAndOp, a, b, target);
+}
+Term bit_or(const Term& a, const Term& b, const Term& target) {
+  return binary(kOrOp, a, b, target);
+}
+Term add(const Term& a, const Term& b, const Term& target) {
+  return binary(kAddOp, a, b, target);
+}
+Term index(const Term& object, const Term& at) {
+  return binary(kIndexOp, object, at, {});
+}
+Term less(const Term& a, const Term& b) {
+  return compare(kLLessOp, a, b);
+}
+Term equal(const Term& a, const Term& b) {
+  return compare(kLEqualOp, a, b);
+}
 
 Term if_(const Term& condition, const Terms& body) {
   Bytes all = condition.bytes;
@@ -263,7 +283,9 @@ Term if_(const Term& condition, const Terms& body) {
   return packaged({kIfOp}, all);
 }
 
-Term else_(const Terms& body) { return packaged({kElseOp}, joined(body)); }
+Term else_(const Terms& body) {
+  return packaged({kElseOp}, joined(body));
+}
 
 Term return_(const Term& value) {
   Term t{{kReturnOp}};

@@ -1,6 +1,6 @@
-// ACPI Machine Language as values: every construct is a function from terms to a term, so that a definition block
-// reads like its source. ACPI 6.4 chapter 20 (AML encoding). Only what the board's DSDT needs is here; names and
-// numbers are ours, never the guest's, so a wrong one is a CHECK.
+// ACPI Machine Language as values: every construct is a function from terms to a term, so that a definition
+// block reads like its source. ACPI 6.4 chapter 20 (AML encoding). Only what the board's DSDT needs is here;
+// names and numbers are ours, never the guest's, so a wrong one is a CHECK.
 //
 // Threading: pure functions.
 #pragma once

@@ -7,7 +7,8 @@
 namespace rhea::machine::aml {
 namespace {
 
-// Large item types and the general flags of address space descriptors (6.4.3.5): both ends fixed, positive decode.
+// Large item types and the general flags of address space descriptors (6.4.3.5): both ends fixed, positive
+// decode.
 constexpr uint8_t kMemory32Fixed = 0x86, kWordAddress = 0x88, kDWordAddress = 0x87, kQWordAddress = 0x8a,
                   kExtendedInterrupt = 0x89;
 constexpr uint8_t kTypeMemory = 0, kTypeIo = 1, kTypeBus = 2;
@@ -68,8 +69,12 @@ Term memory32_fixed(uint32_t base, uint32_t length, bool writable) {
   return t;
 }
 
-Term bus_range(uint16_t min, uint16_t max) { return address_space(kWordAddress, 2, kTypeBus, 0, min, max); }
-Term io_window(uint16_t min, uint16_t max) { return address_space(kWordAddress, 2, kTypeIo, kEntireRange, min, max); }
+Term bus_range(uint16_t min, uint16_t max) {
+  return address_space(kWordAddress, 2, kTypeBus, 0, min, max);
+}
+Term io_window(uint16_t min, uint16_t max) {
+  return address_space(kWordAddress, 2, kTypeIo, kEntireRange, min, max);
+}
 
 Term memory_window32(uint32_t min, uint32_t max, bool cacheable) {
   uint8_t specific = static_cast<uint8_t>(kMemoryWritable | (cacheable ? kMemoryCacheable : 0));

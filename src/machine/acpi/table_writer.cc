@@ -90,6 +90,8 @@ uint32_t TableWriter::begin(std::string_view signature, uint8_t revision) {
   return at;
 }
 
-void TableWriter::end(uint32_t table) { put_le32(&blob_[table + kLengthOffset], offset() - table); }
+void TableWriter::end(uint32_t table) {
+  put_le32(&blob_[table + kLengthOffset], offset() - table);
+}
 
 }  // namespace rhea::machine::acpi

@@ -15,7 +15,8 @@ enum class Zone : uint8_t { High = 1, FSegment = 2 };
 class LoaderScript {
  public:
   void allocate(std::string_view file, uint32_t alignment, Zone zone);
-  // The little-endian pointer of `size` bytes at `offset` of `in` holds an offset into `to`; firmware adds to's address.
+  // The little-endian pointer of `size` bytes at `offset` of `in` holds an offset into `to`; firmware adds
+  // to's address.
   void add_pointer(std::string_view in, std::string_view to, uint32_t offset, uint8_t size);
   // The byte at `at` is set so that [start, start + length) sums to zero.
   void add_checksum(std::string_view file, uint32_t at, uint32_t start, uint32_t length);

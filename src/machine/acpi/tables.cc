@@ -12,9 +12,10 @@ constexpr const char* kTablesFile = "etc/acpi/tables";
 constexpr const char* kRsdpFile = "etc/acpi/rsdp";
 
 // The PIIX4 power management function as firmware programs it, and its APM commands.
-constexpr uint16_t kPm1Event = 0x600, kPm1Control = 0x604, kPmTimer = 0x608, kGpe0 = 0xafe0, kResetPort = 0xcf9,
-                   kSmiCommand = 0xb2;
-constexpr uint8_t kAcpiEnable = 0xf1, kAcpiDisable = 0xf0, kSciIrq = 9, kResetValue = 0x0f, kRtcCentury = 0x32;
+constexpr uint16_t kPm1Event = 0x600, kPm1Control = 0x604, kPmTimer = 0x608, kGpe0 = 0xafe0,
+                   kResetPort = 0xcf9, kSmiCommand = 0xb2;
+constexpr uint8_t kAcpiEnable = 0xf1, kAcpiDisable = 0xf0, kSciIrq = 9, kResetValue = 0x0f,
+                  kRtcCentury = 0x32;
 
 constexpr uint32_t kLocalApic = 0xfee00000, kIoApic = 0xfec00000, kHpet = 0xfed00000;
 
@@ -96,12 +97,13 @@ class Builder {
     out_.u32(kPmTimer);
     out_.u32(kGpe0);
     out_.u32(0);
-    for (unsigned length : {4u, 2u, 0u, 4u, 4u, 0u, 0u, 0u}) out_.u8(length);  // PM1 evt, cnt, PM2, timer, GPE0, GPE1, base, CST
-    out_.u16(0xfff);  // C2, C3 latency: unsupported
+    for (unsigned length : {4u, 2u, 0u, 4u, 4u, 0u, 0u, 0u})
+      out_.u8(length);  // PM1 evt, cnt, PM2, timer, GPE0, GPE1, base, CST
+    out_.u16(0xfff);    // C2, C3 latency: unsupported
     out_.u16(0xfff);
-    out_.zeros(4);    // flush size and stride: WBINVD works
-    out_.zeros(2);    // duty cycle
-    out_.zeros(2);    // day, month alarm
+    out_.zeros(4);  // flush size and stride: WBINVD works
+    out_.zeros(2);  // duty cycle
+    out_.zeros(2);  // day, month alarm
     out_.u8(kRtcCentury);
     out_.u16(config_.i8042 ? 3 : 1);  // legacy devices, 8042
     out_.u8(0);
@@ -163,7 +165,8 @@ class Builder {
     out_.u32(kIoApic);
     out_.u32(0);
     interrupt_override(0, 2, 0);
-    for (uint8_t irq : std::initializer_list<uint8_t>{5, 9, 10, 11}) interrupt_override(irq, irq, 0xd);  // level, active high: the PIRQ links
+    for (uint8_t irq : std::initializer_list<uint8_t>{5, 9, 10, 11})
+      interrupt_override(irq, irq, 0xd);  // level, active high: the PIRQ links
     local_nmi(any_x2apic);
     finish(at);
   }
@@ -249,6 +252,8 @@ class Builder {
 
 }  // namespace
 
-Blobs build(const Config& config) { return Builder(config).build(); }
+Blobs build(const Config& config) {
+  return Builder(config).build();
+}
 
 }  // namespace rhea::machine::acpi

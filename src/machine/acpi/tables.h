@@ -1,8 +1,8 @@
 // ACPI tables of the i440FX board and the script by which firmware places and links them.
 //
 // ACPI 6.4 chapter 5 (system description tables), IA-PC HPET 1.0a 3.2.4; QEMU's fw_cfg interface: the files
-// etc/acpi/tables, etc/acpi/rsdp and etc/table-loader (commands ALLOCATE, ADD_POINTER, ADD_CHECKSUM of 128 bytes).
-// Missing: S3/S4, CPU and PCI hot-plug, SRAT (NUMA), MCFG (no ECAM on this chipset).
+// etc/acpi/tables, etc/acpi/rsdp and etc/table-loader (commands ALLOCATE, ADD_POINTER, ADD_CHECKSUM of 128
+// bytes). Missing: S3/S4, CPU and PCI hot-plug, SRAT (NUMA), MCFG (no ECAM on this chipset).
 //
 // Threading: pure functions, called while the machine is built.
 #pragma once
@@ -20,9 +20,9 @@ struct CpuEntry {
 };
 
 struct Config {
-  std::vector<CpuEntry> cpus;       // all possible ones, by vCPU number
-  uint32_t low_ram_end;             // the 32-bit PCI window begins here
-  uint64_t pci_window64_base = 0;   // 0: none
+  std::vector<CpuEntry> cpus;      // all possible ones, by vCPU number
+  uint32_t low_ram_end;            // the 32-bit PCI window begins here
+  uint64_t pci_window64_base = 0;  // 0: none
   uint64_t pci_window64_size = 0;
   bool hpet = true;
   bool i8042 = true;

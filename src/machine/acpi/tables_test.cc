@@ -49,9 +49,7 @@ struct Firmware {
     }
     std::vector<uint8_t>& data = files[file];
     switch (le32(c)) {
-      case 1:
-        address[file] = file == "etc/acpi/rsdp" ? 0xf0000 : 0x7ffe0000;
-        return;
+      case 1: address[file] = file == "etc/acpi/rsdp" ? 0xf0000 : 0x7ffe0000; return;
       case 2: {
         uint64_t value = 0;
         std::memcpy(&value, &data.at(le32(c + 116)), c[120]);
@@ -63,7 +61,8 @@ struct Firmware {
         uint8_t sum = 0;
         uint8_t& at = data.at(le32(c + 60));
         at = 0;
-        for (uint32_t i = 0; i < le32(c + 68); i++) sum = static_cast<uint8_t>(sum + data.at(le32(c + 64) + i));
+        for (uint32_t i = 0; i < le32(c + 68); i++)
+          sum = static_cast<uint8_t>(sum + data.at(le32(c + 64) + i));
         at = static_cast<uint8_t>(-sum);
         return;
       }
@@ -130,7 +129,8 @@ TEST(AcpiTables, iasl_accepts_every_table) {
       if (signature == "DSDT") command += " && iasl " + signature + ".dsl >>log 2>&1";
       if (std::system(command.c_str()) != 0) {
         std::ifstream log(dir / "log");
-        FAIL() << signature << " with " << cpus << " CPUs\n" << std::string(std::istreambuf_iterator<char>(log), {});
+        FAIL() << signature << " with " << cpus << " CPUs\n"
+               << std::string(std::istreambuf_iterator<char>(log), {});
       }
       at = (at + length + 7) / 8 * 8;
     }

@@ -34,21 +34,34 @@ struct ProgramHeader {
 
 ProgramHeader program_header(std::span<const uint8_t> h, bool is64) {
   if (is64) {
-    return {static_cast<uint32_t>(le(h, 0, 4)), le(h, 8, 8), le(h, 16, 8), le(h, 24, 8), le(h, 32, 8), le(h, 40, 8),
+    return {static_cast<uint32_t>(le(h, 0, 4)),
+            le(h, 8, 8),
+            le(h, 16, 8),
+            le(h, 24, 8),
+            le(h, 32, 8),
+            le(h, 40, 8),
             le(h, 48, 8)};
   }
-  return {static_cast<uint32_t>(le(h, 0, 4)), le(h, 4, 4), le(h, 8, 4), le(h, 12, 4), le(h, 16, 4), le(h, 20, 4),
+  return {static_cast<uint32_t>(le(h, 0, 4)),
+          le(h, 4, 4),
+          le(h, 8, 4),
+          le(h, 12, 4),
+          le(h, 16, 4),
+          le(h, 20, 4),
           le(h, 28, 4)};
 }
 
 }  // namespace
 
-bool is_elf(std::span<const uint8_t> file) { return file.size() >= 52 && std::equal(kMagic, kMagic + 4, file.begin()); }
+bool is_elf(std::span<const uint8_t> file) {
+  return file.size() >= 52 && std::equal(kMagic, kMagic + 4, file.begin());
+}
 
 Result<ElfImage> read_elf(std::span<const uint8_t> file) {
   if (!is_elf(file)) return fail(ErrorKind::Invalid, "not an ELF file");
   ElfImage image;
-  if (file[4] != 1 && file[4] != 2) return fail(ErrorKind::Invalid, fmt::format("ELF class {} is unknown", file[4]));
+  if (file[4] != 1 && file[4] != 2)
+    return fail(ErrorKind::Invalid, fmt::format("ELF class {} is unknown", file[4]));
   if (file[5] != 1) return fail(ErrorKind::Invalid, "the ELF file is not little-endian");
   image.is64 = file[4] == 2;
   if (image.is64 && file.size() < 64) return fail(ErrorKind::Invalid, "the ELF header is cut off");
@@ -60,7 +73,8 @@ Result<ElfImage> read_elf(std::span<const uint8_t> file) {
   uint64_t table = image.is64 ? le(file, 32, 8) : le(file, 28, 4);
   size_t size = le(file, image.is64 ? 54 : 42, 2), count = le(file, image.is64 ? 56 : 44, 2);
   if (size < (image.is64 ? 56u : 32u) || count > kMaxHeaders) {
-    return fail(ErrorKind::Invalid, fmt::format("the ELF file has {} program headers of {} bytes", count, size));
+    return fail(ErrorKind::Invalid,
+                fmt::format("the ELF file has {} program headers of {} bytes", count, size));
   }
   for (size_t i = 0; i < count; i++) {
     if (table > file.size()) return fail(ErrorKind::Invalid, "the ELF program headers are outside the file");
@@ -74,7 +88,8 @@ Result<ElfImage> read_elf(std::span<const uint8_t> file) {
       image.notes.push_back(*data);
     } else if (h.memory_size != 0) {
       if (h.file_size > h.memory_size) {
-        return fail(ErrorKind::Invalid, fmt::format("ELF segment {} is larger in the file than in memory", i));
+        return fail(ErrorKind::Invalid,
+                    fmt::format("ELF segment {} is larger in the file than in memory", i));
       }
       image.segments.push_back({h.paddr, h.vaddr, h.memory_size, *data});
     }
@@ -112,8 +127,9 @@ Result<FlatImage> flatten(const ElfImage& image, uint64_t limit) {
   uint64_t low = UINT64_MAX, high = 0;
   for (const ElfSegment& s : image.segments) {
     if (s.paddr < kOneMiB || s.paddr >= limit || s.memory_size > limit - s.paddr) {
-      return fail(ErrorKind::NoSpace, fmt::format("the kernel wants {:#x} bytes at {:#x}; usable RAM is {:#x} to {:#x}",
-                                                  s.memory_size, s.paddr, kOneMiB, limit));
+      return fail(ErrorKind::NoSpace,
+                  fmt::format("the kernel wants {:#x} bytes at {:#x}; usable RAM is {:#x} to {:#x}",
+                              s.memory_size, s.paddr, kOneMiB, limit));
     }
     low = std::min(low, s.paddr);
     high = std::max(high, s.paddr + s.memory_size);

@@ -1,5 +1,5 @@
-// The block that optionrom/flatboot.S takes its orders from: parameters first, then the kernel's boot structures,
-// strings and room for the memory map.
+// The block that optionrom/flatboot.S takes its orders from: parameters first, then the kernel's boot
+// structures, strings and room for the memory map.
 #pragma once
 
 #include <cstdint>
@@ -10,8 +10,8 @@ namespace rhea::machine::boot {
 
 class FlatSetup {
  public:
-  static constexpr uint32_t kAddress = 0x10000;    // in RAM below 1 MiB, 16-byte aligned
-  static constexpr size_t kMaxSize = 0x10000;      // 16-bit offsets
+  static constexpr uint32_t kAddress = 0x10000;  // in RAM below 1 MiB, 16-byte aligned
+  static constexpr size_t kMaxSize = 0x10000;    // 16-bit offsets
   static constexpr unsigned kRecordStride = 24, kMaxRecords = 64;
 
   FlatSetup();

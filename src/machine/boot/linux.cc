@@ -12,9 +12,10 @@ namespace rhea::machine::boot {
 namespace {
 
 // Offsets in the file of the header's fields.
-constexpr size_t kSetupSects = 0x1f1, kVidMode = 0x1fa, kBootFlag = 0x1fe, kHeaderMagic = 0x202, kVersion = 0x206,
-                 kTypeOfLoader = 0x210, kLoadFlags = 0x211, kRamdiskImage = 0x218, kRamdiskSize = 0x21c,
-                 kHeapEnd = 0x224, kCmdLinePtr = 0x228, kInitrdAddrMax = 0x22c, kCmdlineSize = 0x238;
+constexpr size_t kSetupSects = 0x1f1, kVidMode = 0x1fa, kBootFlag = 0x1fe, kHeaderMagic = 0x202,
+                 kVersion = 0x206, kTypeOfLoader = 0x210, kLoadFlags = 0x211, kRamdiskImage = 0x218,
+                 kRamdiskSize = 0x21c, kHeapEnd = 0x224, kCmdLinePtr = 0x228, kInitrdAddrMax = 0x22c,
+                 kCmdlineSize = 0x238;
 constexpr size_t kMinimumFile = 0x250, kSector = 512;
 constexpr uint8_t kLoadedHigh = 1, kCanUseHeap = 0x80;
 constexpr uint8_t kLoaderId = 0xff;  // no number has been assigned to us
@@ -24,7 +25,7 @@ constexpr uint16_t kOldCmdLineValue = 0xa33f;
 
 constexpr uint32_t kHighSetup = 0x10000, kHighCmdLine = 0x20000, kHighKernel = 0x100000;
 constexpr uint32_t kLowSetup = 0x90000, kLowCmdLineEnd = 0x9a000, kLowKernel = 0x10000;
-constexpr size_t kSetupRoom = 0xa000;          // what the stack and heap above may not lose
+constexpr size_t kSetupRoom = 0xa000;  // what the stack and heap above may not lose
 constexpr uint32_t kOldCmdLineMax = 256, kDefaultInitrdMax = 0x37ffffff, kCmdLineRoom = 0x10000;
 
 uint64_t get(const Bytes& from, size_t at, unsigned bytes) {
@@ -60,17 +61,18 @@ void apply_vga_option(Bytes& setup, const std::string& command_line) {
 }
 
 // At the top of what the kernel and RAM allow, page aligned.
-Result<> place_initrd(Plan& plan, const Request& request, uint64_t highest) {
-  const Bytes& initrd = request.modules[0].data;
+Result<> place_initrd(Plan& plan, Request& request, uint64_t highest) {
+  Bytes& initrd = request.modules[0].data;
   uint64_t end = std::min(load_limit(request.low_ram_end), highest + 1);
   uint64_t kernel_end = plan.kernel.address + plan.kernel.data.size();
   if (initrd.size() > end || ((end - initrd.size()) & ~uint64_t{0xfff}) < kernel_end) {
-    return fail(ErrorKind::NoSpace, fmt::format("the initrd of {} bytes does not fit between the kernel's end at {:#x} "
-                                                "and {:#x}; give the machine more memory",
-                                                initrd.size(), kernel_end, end));
+    return fail(ErrorKind::NoSpace,
+                fmt::format("the initrd of {} bytes does not fit between the kernel's end at {:#x} "
+                            "and {:#x}; give the machine more memory",
+                            initrd.size(), kernel_end, end));
   }
   plan.initrd.address = static_cast<uint32_t>((end - initrd.size()) & ~uint64_t{0xfff});
-  plan.initrd.data = initrd;
+  plan.initrd.data = std::move(initrd);
   return {};
 }
 
@@ -96,8 +98,8 @@ Result<unsigned> protocol_version(const Bytes& kernel) {
 
 }  // namespace
 
-Result<Plan> plan_linux(const Request& request) {
-  const Bytes& kernel = request.kernel;
+Result<Plan> plan_linux(Request& request) {
+  Bytes& kernel = request.kernel;
   unsigned version = TRY(protocol_version(kernel));
   size_t sectors = kernel[kSetupSects] == 0 ? 4 : kernel[kSetupSects];
   size_t setup_size = (sectors + 1) * kSector;
@@ -112,15 +114,18 @@ Result<Plan> plan_linux(const Request& request) {
   uint64_t longest = version >= 0x206 ? get(kernel, kCmdlineSize, 4) : kOldCmdLineMax - 1;
   longest = std::min<uint64_t>(longest, kCmdLineRoom - 1);
   if (request.command_line.size() > longest) {
-    return fail(ErrorKind::Invalid, fmt::format("the kernel command line is {} characters long; this kernel takes {}",
-                                                request.command_line.size(), longest));
+    return fail(ErrorKind::Invalid,
+                fmt::format("the kernel command line is {} characters long; this kernel takes {}",
+                            request.command_line.size(), longest));
   }
 
   Plan plan;
   plan.rom = OptionRom::LinuxBoot;
   plan.rom_name = "linuxboot.bin";
-  plan.setup = {high ? kHighSetup : kLowSetup, Bytes(kernel.begin(), kernel.begin() + static_cast<ptrdiff_t>(setup_size))};
-  plan.kernel = {high ? kHighKernel : kLowKernel, Bytes(kernel.begin() + static_cast<ptrdiff_t>(setup_size), kernel.end())};
+  plan.setup = {high ? kHighSetup : kLowSetup,
+                Bytes(kernel.begin(), kernel.begin() + static_cast<ptrdiff_t>(setup_size))};
+  kernel.erase(kernel.begin(), kernel.begin() + static_cast<ptrdiff_t>(setup_size));
+  plan.kernel = {high ? kHighKernel : kLowKernel, std::move(kernel)};
   uint32_t line_size = static_cast<uint32_t>((request.command_line.size() + 1 + 15) & ~size_t{15});
   if (!high && setup_size + line_size + 0x1000 > kLowCmdLineEnd - kLowSetup) {
     return fail(ErrorKind::Invalid, "the kernel's setup code and command line do not fit below 640 KiB");
@@ -139,7 +144,7 @@ Result<Plan> plan_linux(const Request& request) {
     put(plan.setup.data, kHeapEnd, plan.command_line.address - plan.setup.address - 0x200, 2);
   }
   if (!request.modules.empty()) {
-    uint64_t highest = version >= 0x203 ? get(kernel, kInitrdAddrMax, 4) : kDefaultInitrdMax;
+    uint64_t highest = version >= 0x203 ? get(plan.setup.data, kInitrdAddrMax, 4) : kDefaultInitrdMax;
     TRY(place_initrd(plan, request, highest));
     put(plan.setup.data, kRamdiskImage, plan.initrd.address, 4);
     put(plan.setup.data, kRamdiskSize, plan.initrd.data.size(), 4);

@@ -1,5 +1,6 @@
 // Multiboot kernels. Multiboot Specification 0.6.96: 3.1 header, 3.2 machine state, 3.3 boot information.
-// Missing: video modes (flag 2), as the specification allows a loader to lack them only if the kernel does not ask.
+// Missing: video modes (flag 2), as the specification allows a loader to lack them only if the kernel does
+// not ask.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -17,8 +18,8 @@ constexpr size_t kSearched = 8192;
 constexpr uint32_t kNeedVideo = 1 << 2, kHasAddresses = 1 << 16, kRequiredMask = 0xffff, kKnownRequired = 3;
 constexpr uint64_t kPage = 4096, kOneMiB = 0x100000;
 // Boot information: offsets and flags (3.3).
-constexpr size_t kInfoSize = 120, kMemLower = 4, kBootDevice = 12, kCmdline = 16, kModsCount = 20, kModsAddr = 24,
-                 kMmapLength = 44, kMmapAddr = 48, kLoaderName = 64;
+constexpr size_t kInfoSize = 120, kMemLower = 4, kBootDevice = 12, kCmdline = 16, kModsCount = 20,
+                 kModsAddr = 24, kMmapLength = 44, kMmapAddr = 48, kLoaderName = 64;
 constexpr uint32_t kFlagMem = 1, kFlagBootDevice = 2, kFlagCmdline = 4, kFlagMods = 8, kFlagMmap = 64,
                    kFlagLoaderName = 512;
 constexpr uint32_t kFirstDisk = 0x8000ffff;
@@ -48,7 +49,8 @@ Result<Loaded> load_by_addresses(const Bytes& kernel, size_t header, uint64_t li
   uint64_t header_addr = le32(kernel, header + 12), load = le32(kernel, header + 16),
            load_end = le32(kernel, header + 20), bss_end = le32(kernel, header + 24);
   if (header_addr < load || header_addr - load > header) {
-    return fail(ErrorKind::Invalid, "the Multiboot header's load address does not match its place in the file");
+    return fail(ErrorKind::Invalid,
+                "the Multiboot header's load address does not match its place in the file");
   }
   uint64_t first = header - (header_addr - load);
   uint64_t size = load_end == 0 ? kernel.size() - first : load_end - load;
@@ -69,7 +71,8 @@ Result<Loaded> load_by_addresses(const Bytes& kernel, size_t header, uint64_t li
 
 Result<Loaded> load_elf(const Bytes& kernel, uint64_t limit) {
   ElfImage elf = TRY(read_elf(kernel));
-  if (elf.is64) return fail(ErrorKind::Unsupported, "a Multiboot kernel must be a 32-bit ELF file, this one is 64-bit");
+  if (elf.is64)
+    return fail(ErrorKind::Unsupported, "a Multiboot kernel must be a 32-bit ELF file, this one is 64-bit");
   return Loaded{TRY(flatten(elf, limit)), static_cast<uint32_t>(elf.physical_entry())};
 }
 
@@ -83,7 +86,8 @@ Result<> place_modules(Plan& plan, FlatSetup& setup, size_t info, const Request&
     const Module& module = request.modules[i];
     uint64_t offset = (plan.initrd.data.size() + kPage - 1) & ~(kPage - 1);
     if (start + offset > limit || module.data.size() > limit - start - offset) {
-      return fail(ErrorKind::NoSpace, fmt::format("module {} of {} bytes does not fit into RAM", i, module.data.size()));
+      return fail(ErrorKind::NoSpace,
+                  fmt::format("module {} of {} bytes does not fit into RAM", i, module.data.size()));
     }
     plan.initrd.data.resize(offset);
     plan.initrd.data.insert(plan.initrd.data.end(), module.data.begin(), module.data.end());
@@ -98,13 +102,15 @@ Result<> place_modules(Plan& plan, FlatSetup& setup, size_t info, const Request&
 
 }  // namespace
 
-Result<Plan> plan_multiboot(const Request& request) {
+Result<Plan> plan_multiboot(Request& request) {
   std::optional<size_t> header = find_header(request.kernel);
   if (!header) return fail(ErrorKind::NotFound, "not a Multiboot kernel");
   uint32_t flags = le32(request.kernel, *header + 4);
-  if ((flags & kNeedVideo) != 0) return fail(ErrorKind::Unsupported, "the Multiboot kernel asks for a video mode");
+  if ((flags & kNeedVideo) != 0)
+    return fail(ErrorKind::Unsupported, "the Multiboot kernel asks for a video mode");
   if ((flags & kRequiredMask & ~kKnownRequired) != 0) {
-    return fail(ErrorKind::Unsupported, fmt::format("the Multiboot kernel requires unknown features ({:#x})", flags));
+    return fail(ErrorKind::Unsupported,
+                fmt::format("the Multiboot kernel requires unknown features ({:#x})", flags));
   }
   uint64_t limit = load_limit(request.low_ram_end);
   Loaded loaded = (flags & kHasAddresses) != 0 ? TRY(load_by_addresses(request.kernel, *header, limit))
@@ -127,7 +133,8 @@ Result<Plan> plan_multiboot(const Request& request) {
   setup.set_mem_lower(info + kMemLower);
   setup.set_registers(kLoaderMagic, FlatSetup::address(info), loaded.entry);
   TRY(place_modules(plan, setup, info, request, limit));
-  if (!setup.fits()) return fail(ErrorKind::Invalid, "the command lines of the kernel and its modules are too long");
+  if (!setup.fits())
+    return fail(ErrorKind::Invalid, "the command lines of the kernel and its modules are too long");
   plan.setup = {FlatSetup::kAddress, setup.take()};
   return plan;
 }

@@ -1,4 +1,5 @@
-// Our own boot option ROMs, as firmware sees them: padded to 512-byte units, with size and checksums filled in.
+// Our own boot option ROMs, as firmware sees them: padded to 512-byte units, with size and checksums filled
+// in.
 #pragma once
 
 #include <cstdint>

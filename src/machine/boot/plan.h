@@ -1,9 +1,9 @@
-// Direct kernel boot: from the user's files to what the machine presents through fw_cfg, so that one of our option
-// ROMs, run by the firmware as a boot entry, can put everything in place and start it.
+// Direct kernel boot: from the user's files to what the machine presents through fw_cfg, so that one of our
+// option ROMs, run by the firmware as a boot entry, can put everything in place and start it.
 //
-// Linux boot protocol 2.x and older (Documentation/arch/x86/boot.rst), Multiboot 0.6.96, PVH (x86/HVM direct boot ABI).
-// Kernel files are hostile: every field is checked before use. Threading: pure functions, called while the machine
-// is built.
+// Linux boot protocol 2.x and older (Documentation/arch/x86/boot.rst), Multiboot 0.6.96, PVH (x86/HVM direct
+// boot ABI). Kernel files are hostile: every field is checked before use. Threading: pure functions, called
+// while the machine is built.
 #pragma once
 
 #include <cstdint>
@@ -42,14 +42,14 @@ struct Plan {
   Blob setup, command_line, kernel, initrd;
 };
 
-// Recognises the kernel's kind and lays it out. Errors: Invalid (not a kernel, damaged), NoSpace (RAM too small),
-// Unsupported (asks for what we have not).
-Result<Plan> plan_kernel(const Request& request);
+// Recognises the kernel's kind and lays it out; the request's data moves into the plan. Errors: Invalid (not
+// a kernel, damaged), NoSpace (RAM too small), Unsupported (asks for what we have not).
+Result<Plan> plan_kernel(Request request);
 
-// What plan_kernel() chooses between; the first two say Ok(false)/no plan by ErrorKind::NotFound when the file is not theirs.
-Result<Plan> plan_linux(const Request& request);
-Result<Plan> plan_multiboot(const Request& request);
-Result<Plan> plan_pvh(const Request& request);
+// What plan_kernel() chooses between. NotFound: the file is of another kind, and the request is as it was.
+Result<Plan> plan_linux(Request& request);
+Result<Plan> plan_multiboot(Request& request);
+Result<Plan> plan_pvh(Request& request);
 
 // Firmware keeps its tables in the last part of low RAM: nothing is loaded above this.
 uint64_t load_limit(uint64_t low_ram_end);

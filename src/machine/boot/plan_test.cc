@@ -160,7 +160,9 @@ TEST(Multiboot, address_fields_place_a_flat_binary) {
   EXPECT_FALSE(plan_kernel(request(k)));
 }
 
-TEST(Multiboot, video_mode_is_refused) { EXPECT_FALSE(plan_kernel(request(elf32(0x200000, multiboot_header(4), 64)))); }
+TEST(Multiboot, video_mode_is_refused) {
+  EXPECT_FALSE(plan_kernel(request(elf32(0x200000, multiboot_header(4), 64))));
+}
 
 TEST(Pvh, note_names_the_entry) {
   Bytes content(256, 0x90);

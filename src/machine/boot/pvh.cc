@@ -13,17 +13,18 @@ constexpr uint32_t kPhys32Entry = 18;
 constexpr uint32_t kStartMagic = 0x336ec578;
 // hvm_start_info and hvm_modlist_entry.
 constexpr size_t kStartSize = 56, kModuleSize = 32;
-constexpr size_t kMagic = 0, kVersion = 4, kModules = 12, kModuleList = 16, kCommandLine = 24, kRsdp = 32, kMemMap = 40,
-                 kMemMapEntries = 48;
+constexpr size_t kMagic = 0, kVersion = 4, kModules = 12, kModuleList = 16, kCommandLine = 24, kRsdp = 32,
+                 kMemMap = 40, kMemMapEntries = 48;
 constexpr uint64_t kPage = 4096;
 
 }  // namespace
 
-Result<Plan> plan_pvh(const Request& request) {
+Result<Plan> plan_pvh(Request& request) {
   if (!is_elf(request.kernel)) return fail(ErrorKind::NotFound, "not an ELF file");
   ElfImage elf = TRY(read_elf(request.kernel));
   auto note = elf.note("Xen", kPhys32Entry);
-  if (!note) return fail(ErrorKind::Invalid, "the ELF file has neither a Multiboot header nor a PVH entry point");
+  if (!note)
+    return fail(ErrorKind::Invalid, "the ELF file has neither a Multiboot header nor a PVH entry point");
   if (note->size() != 4 && note->size() != 8) {
     return fail(ErrorKind::Invalid, fmt::format("the PVH entry note has {} bytes", note->size()));
   }
@@ -52,15 +53,17 @@ Result<Plan> plan_pvh(const Request& request) {
   setup.set_rsdp(info + kRsdp);
   setup.set_registers(0, FlatSetup::address(info), static_cast<uint32_t>(entry));
   if (!request.modules.empty()) {
-    const Module& initrd = request.modules[0];
+    Module& initrd = request.modules[0];
     uint64_t kernel_end = plan.kernel.address + plan.kernel.data.size();
     if (initrd.data.size() > limit || ((limit - initrd.data.size()) & ~(kPage - 1)) < kernel_end) {
-      return fail(ErrorKind::NoSpace, fmt::format("the initrd of {} bytes does not fit above the kernel", initrd.data.size()));
+      return fail(ErrorKind::NoSpace,
+                  fmt::format("the initrd of {} bytes does not fit above the kernel", initrd.data.size()));
     }
-    plan.initrd = {static_cast<uint32_t>((limit - initrd.data.size()) & ~(kPage - 1)), initrd.data};
+    plan.initrd.address = static_cast<uint32_t>((limit - initrd.data.size()) & ~(kPage - 1));
+    plan.initrd.data = std::move(initrd.data);
     size_t module = setup.reserve(kModuleSize);
     setup.put64(module, plan.initrd.address);
-    setup.put64(module + 8, initrd.data.size());
+    setup.put64(module + 8, plan.initrd.data.size());
     setup.put32(info + kModules, 1);
     setup.put64(info + kModuleList, FlatSetup::address(module));
   }

@@ -13,8 +13,9 @@ namespace rhea::machine {
 namespace {
 
 constexpr uint64_t kMaxFirmware = 16 << 20, kBiosUnit = 64 << 10;
-constexpr const char* kFolders[] = {"/usr/local/share/rhea", "/usr/share/rhea", "/usr/share/seabios", "/usr/share/qemu",
-                                    "/usr/share/ovmf",       "/usr/share/OVMF", "/usr/lib/ipxe/qemu"};
+constexpr const char* kFolders[] = {"/usr/local/share/rhea", "/usr/share/rhea", "/usr/share/seabios",
+                                    "/usr/share/qemu",       "/usr/share/ovmf", "/usr/share/OVMF",
+                                    "/usr/lib/ipxe/qemu"};
 
 bool is_file(const std::string& path) {
   struct stat st {};
@@ -58,7 +59,8 @@ Result<std::vector<uint8_t>> read_whole_file(const std::string& path, uint64_t l
   }
 }
 
-Result<std::vector<uint8_t>> load_firmware_file(std::string_view name, const std::vector<std::string>& folders) {
+Result<std::vector<uint8_t>> load_firmware_file(std::string_view name,
+                                                const std::vector<std::string>& folders) {
   std::string path(name);
   if (!is_file(path)) {
     path.clear();
@@ -70,7 +72,8 @@ Result<std::vector<uint8_t>> load_firmware_file(std::string_view name, const std
     }
   }
   if (path.empty()) {
-    return fail(ErrorKind::NotFound, fmt::format("{}: no such file, nor in {}", name, fmt::join(folders, ", ")));
+    return fail(ErrorKind::NotFound,
+                fmt::format("{}: no such file, nor in {}", name, fmt::join(folders, ", ")));
   }
   return read_whole_file(path, kMaxFirmware);
 }

@@ -14,7 +14,8 @@ namespace rhea::machine {
 std::vector<std::string> firmware_folders(const std::vector<std::string>& from_user);
 
 // A file by path, or by name in the folders. Errors: NotFound (names the folders), Io.
-Result<std::vector<uint8_t>> load_firmware_file(std::string_view name, const std::vector<std::string>& folders);
+Result<std::vector<uint8_t>> load_firmware_file(std::string_view name,
+                                                const std::vector<std::string>& folders);
 
 // A PC BIOS: a multiple of 64 KiB, at most 16 MiB. Errors: also Invalid.
 Result<std::vector<uint8_t>> load_bios(std::string_view name, const std::vector<std::string>& folders);

@@ -41,7 +41,7 @@ constexpr uint32_t kE820Ram = 1;
 
 class Contents {
  public:
-  explicit Contents(const FirmwareConfig& config) : config_(config) {}
+  explicit Contents(FirmwareConfig& config) : config_(config) {}
 
   FwCfgContents build() {
     number(kRamSize, config_.ram.low + config_.ram.high, 8);
@@ -73,7 +73,9 @@ class Contents {
     le(data, value, bytes);
     add(key, std::move(data));
   }
-  void file(std::string name, std::vector<uint8_t> data) { out_.files.push_back({std::move(name), std::move(data)}); }
+  void file(std::string name, std::vector<uint8_t> data) {
+    out_.files.push_back({std::move(name), std::move(data)});
+  }
   void file_number(std::string name, uint64_t value, unsigned bytes) {
     std::vector<uint8_t> data;
     le(data, value, bytes);
@@ -110,7 +112,8 @@ class Contents {
     entry(0, config_.ram.low);
     if (config_.ram.high != 0) entry(RamLayout::kFourGiB, config_.ram.high);
     file("etc/e820", data);
-    std::vector<uint8_t> counted;  // the item's older form is empty: firmware that reads it gets RAM from CMOS
+    std::vector<uint8_t>
+        counted;  // the item's older form is empty: firmware that reads it gets RAM from CMOS
     le(counted, 0, 4);
     add(kE820, counted);
   }
@@ -158,13 +161,13 @@ class Contents {
     file("etc/smbios/smbios-anchor", std::move(blobs.anchor));
   }
 
-  void blob(const boot::Blob& b, uint16_t address, uint16_t size, uint16_t data) {
+  void blob(boot::Blob& b, uint16_t address, uint16_t size, uint16_t data) {
     number(address, b.address, 4);
     number(size, b.data.size(), 4);
-    add(data, b.data);
+    add(data, std::move(b.data));
   }
 
-  void kernel(const boot::Plan& plan) {
+  void kernel(boot::Plan& plan) {
     blob(plan.setup, kSetupAddress, kSetupSize, kSetupData);
     blob(plan.command_line, kCmdlineAddress, kCmdlineSize, kCmdlineData);
     blob(plan.kernel, kKernelAddress, kKernelSize, kKernelData);
@@ -182,7 +185,7 @@ class Contents {
     file("bootorder", {text.begin(), text.end()});
   }
 
-  const FirmwareConfig& config_;
+  FirmwareConfig& config_;  // large data is moved out
   FwCfgContents out_;
 };
 
@@ -199,7 +202,9 @@ uint8_t boot_code(char letter) {
 
 }  // namespace
 
-FwCfgContents fw_cfg_contents(const FirmwareConfig& config) { return Contents(config).build(); }
+FwCfgContents fw_cfg_contents(FirmwareConfig config) {
+  return Contents(config).build();
+}
 
 std::vector<CmosByte> cmos_contents(const FirmwareConfig& config) {
   std::vector<CmosByte> out;
@@ -223,11 +228,12 @@ std::vector<CmosByte> cmos_contents(const FirmwareConfig& config) {
   byte(0x5d, high >> 16);
   byte(0x5f, std::min(config.cpus - 1, 255u));
   std::array<uint8_t, 3> boot{};
-  for (size_t i = 0; i < boot.size() && i < config.boot_order.size(); i++) boot[i] = boot_code(config.boot_order[i]);
+  for (size_t i = 0; i < boot.size() && i < config.boot_order.size(); i++)
+    boot[i] = boot_code(config.boot_order[i]);
   byte(0x3d, static_cast<unsigned>(boot[1] << 4 | boot[0]));
   byte(0x38, static_cast<unsigned>(boot[2] << 4));
-  byte(0x10, 0);                              // no floppy drives
-  byte(0x14, config.i8042 ? 0x06 : 0x02);     // FPU, PS/2 mouse
+  byte(0x10, 0);                           // no floppy drives
+  byte(0x14, config.i8042 ? 0x06 : 0x02);  // FPU, PS/2 mouse
   return out;
 }
 

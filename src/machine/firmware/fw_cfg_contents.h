@@ -1,8 +1,8 @@
 // What the board tells its firmware through fw_cfg and CMOS.
 //
-// QEMU's fw_cfg interface: numbered items (little-endian) and named files; the keys are those that SeaBIOS and OVMF
-// read. CMOS: Ralf Brown's list (CMOS.LST), as SeaBIOS uses it. Threading: pure functions, called while the machine is
-// built.
+// QEMU's fw_cfg interface: numbered items (little-endian) and named files; the keys are those that SeaBIOS
+// and OVMF read. CMOS: Ralf Brown's list (CMOS.LST), as SeaBIOS uses it. Threading: pure functions, called
+// while the machine is built.
 #pragma once
 
 #include <array>
@@ -22,12 +22,12 @@ struct FirmwareConfig {
   cpu::Topology topology;  // of all possible vCPUs
   unsigned cpus = 1;       // present at start
   std::array<uint8_t, 16> uuid{};
-  bool graphics = true;           // false: the firmware talks on the first serial port
+  bool graphics = true;            // false: the firmware talks on the first serial port
   std::string boot_order = "cad";  // a floppy, c disk, d CD-ROM, n network
   bool boot_menu = false;
-  std::optional<uint16_t> boot_menu_ms;           // how long the menu's prompt stays
-  std::optional<uint32_t> boot_fail_wait_ms;      // absent: no retry
-  std::vector<std::string> boot_paths;            // firmware device paths, first tried first
+  std::optional<uint16_t> boot_menu_ms;       // how long the menu's prompt stays
+  std::optional<uint32_t> boot_fail_wait_ms;  // absent: no retry
+  std::vector<std::string> boot_paths;        // firmware device paths, first tried first
   std::optional<boot::Plan> kernel;
   bool hpet = true, i8042 = true;
   bool serial[4] = {};
@@ -48,7 +48,7 @@ struct FwCfgContents {
   std::vector<FwCfgFile> files;
 };
 
-FwCfgContents fw_cfg_contents(const FirmwareConfig& config);
+FwCfgContents fw_cfg_contents(FirmwareConfig config);
 
 struct CmosByte {
   uint8_t index, value;

@@ -1,5 +1,5 @@
-// The wires from the board to its vCPUs that pass no APIC: SMI and the A20 gate. A wire sets a bit of Core::pending and
-// wakes or stops the vCPU.
+// The wires from the board to its vCPUs that pass no APIC: SMI and the A20 gate. A wire sets a bit of
+// Core::pending and wakes or stops the vCPU.
 //
 // Threading: signal() from any thread; the A20 gate with the machine lock held.
 #pragma once
@@ -30,8 +30,8 @@ class CpuWires final {
     for (size_t i = 0; i < cores_.size(); i++) signal(i, bits);
   }
 
-  // The A20 gate: the keyboard controller or port 0x92, whichever spoke last. Open at power-on, as firmware of PCI
-  // boards expects.
+  // The A20 gate: the keyboard controller or port 0x92, whichever spoke last. Open at power-on, as firmware
+  // of PCI boards expects.
   void set_a20(bool open);
   bool a20_open() const { return a20_open_; }
 

@@ -44,7 +44,8 @@ struct SerialOptions {
 
 const config::Group<DebugExitOptions>& debug_exit_group() {
   static const config::Group<DebugExitOptions> group{
-      "isa-debug-exit", "",
+      "isa-debug-exit",
+      "",
       {config::integer("iobase", &DebugExitOptions::iobase, 0u, 0xffffu, "first port"),
        config::integer("iosize", &DebugExitOptions::iosize, 1u, 16u, "number of ports")}};
   return group;
@@ -52,7 +53,8 @@ const config::Group<DebugExitOptions>& debug_exit_group() {
 
 const config::Group<DebugConsoleOptions>& debug_console_group() {
   static const config::Group<DebugConsoleOptions> group{
-      "isa-debugcon", "",
+      "isa-debugcon",
+      "",
       {config::integer("iobase", &DebugConsoleOptions::iobase, 0u, 0xffffu, "port"),
        config::integer("readback", &DebugConsoleOptions::readback, 0u, 255u, "what reading the port gives"),
        config::text("chardev", &DebugConsoleOptions::chardev, "id of the character back end")}};
@@ -61,7 +63,8 @@ const config::Group<DebugConsoleOptions>& debug_console_group() {
 
 const config::Group<SerialOptions>& serial_group() {
   static const config::Group<SerialOptions> group{
-      "isa-serial", "",
+      "isa-serial",
+      "",
       {config::integer("index", &SerialOptions::index, 0u, 3u, "COM port, from 0"),
        config::integer("iobase", &SerialOptions::iobase, 0u, 0xfff8u, "first port"),
        config::integer("irq", &SerialOptions::irq, 0u, 15u, "interrupt"),
@@ -73,17 +76,21 @@ constexpr const char* kAddrHelp = "slot[.function] on the PCI bus, in hexadecima
 
 const config::Group<PciTestOptions>& pci_test_group() {
   static const config::Group<PciTestOptions> group{
-      "pci-testdev", "",
+      "pci-testdev",
+      "",
       {config::text("addr", &PciTestOptions::addr, kAddrHelp),
-       config::size("membar", &PciTestOptions::membar, 1, 0, uint64_t{1} << 40, "size of a third, empty BAR")}};
+       config::size("membar", &PciTestOptions::membar, 1, 0, uint64_t{1} << 40,
+                    "size of a third, empty BAR")}};
   return group;
 }
 
 const config::Group<EduOptions>& edu_group() {
   static const config::Group<EduOptions> group{
-      "edu", "",
+      "edu",
+      "",
       {config::text("addr", &EduOptions::addr, kAddrHelp),
-       config::integer("dma_mask", &EduOptions::dma_mask, uint64_t{0}, UINT64_MAX, "address bits that DMA has")}};
+       config::integer("dma_mask", &EduOptions::dma_mask, uint64_t{0}, UINT64_MAX,
+                       "address bits that DMA has")}};
   return group;
 }
 
@@ -111,7 +118,8 @@ Result<unsigned> pci_place(const bus::pci::PciBus& bus, const std::optional<std:
     return failf(ErrorKind::Invalid, "'addr' accepts SLOT[.FUNCTION], 0 to 1f and 0 to 7, not '{}'", *addr);
   }
   unsigned devfn = bus::pci::devfn_of(slot, function);
-  if (bus.at(devfn) != nullptr) return failf(ErrorKind::Busy, "PCI address {} is taken by {}", *addr, bus.at(devfn)->name());
+  if (bus.at(devfn) != nullptr)
+    return failf(ErrorKind::Busy, "PCI address {} is taken by {}", *addr, bus.at(devfn)->name());
   return devfn;
 }
 
@@ -191,8 +199,10 @@ class ExtraDevices {
     NoOptions options;
     TRY(pc_test_group().apply(values, options));
     using Device = devices::PcTestDevice;
-    auto& device = board.own(std::make_unique<Device>(Device::Wiring{
-        .gsi = &board.interrupts_, .flush = [&board](uint64_t) { board.cpus_.signal_all(cpu::pending::kTlbFlush); }}));
+    auto& device = board.own(
+        std::make_unique<Device>(Device::Wiring{.gsi = &board.interrupts_, .flush = [&board](uint64_t) {
+                                                  board.cpus_.signal_all(cpu::pending::kTlbFlush);
+                                                }}));
     TRY(board.map_ports(std::initializer_list<PcBoard::PortRange>{
         {0xe0, Device::kScratchSize, device, Device::kScratch},
         {0xe4, Device::kFlushSize, device, Device::kFlush},
@@ -206,9 +216,11 @@ class ExtraDevices {
     static constexpr Driver kDrivers[] = {
         {"edu", "a PCI device for learning", [] { return edu_group().help(); }, edu},
         {"isa-debug-exit", "a write ends the emulator", [] { return debug_exit_group().help(); }, debug_exit},
-        {"isa-debugcon", "a port that prints bytes", [] { return debug_console_group().help(); }, debug_console},
+        {"isa-debugcon", "a port that prints bytes", [] { return debug_console_group().help(); },
+         debug_console},
         {"isa-serial", "a 16550A serial port", [] { return serial_group().help(); }, serial},
-        {"pc-testdev", "ports and memory for guest test suites", [] { return pc_test_group().help(); }, pc_test},
+        {"pc-testdev", "ports and memory for guest test suites", [] { return pc_test_group().help(); },
+         pc_test},
         {"pci-testdev", "counts what a guest writes", [] { return pci_test_group().help(); }, pci_test},
     };
     return kDrivers;
@@ -223,7 +235,8 @@ class ExtraDevices {
 
  private:
   static Result<> ports(PcBoard& board, uint32_t base, uint32_t size, memory::IoHandler& handler) {
-    if (base + size > 0x10000) return failf(ErrorKind::Invalid, "ports {:#x} to {:#x} do not exist", base, base + size - 1);
+    if (base + size > 0x10000)
+      return failf(ErrorKind::Invalid, "ports {:#x} to {:#x} do not exist", base, base + size - 1);
     TRY(board.ports_.map_io(Gpa{base}, size, handler));
     return {};
   }

@@ -1,4 +1,5 @@
-// What -device can add to the board: one row per driver in extra_devices.cc, each with its table of properties.
+// What -device can add to the board: one row per driver in extra_devices.cc, each with its table of
+// properties.
 #pragma once
 
 #include <string>

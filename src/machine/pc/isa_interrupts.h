@@ -1,5 +1,5 @@
-// ISA interrupts and the global system interrupts above them: each goes to the 8259 pair and to the I/O APIC, where
-// interrupt 0 is input 2 (as the MADT says). Inputs 16..23 exist at the I/O APIC only.
+// ISA interrupts and the global system interrupts above them: each goes to the 8259 pair and to the I/O APIC,
+// where interrupt 0 is input 2 (as the MADT says). Inputs 16..23 exist at the I/O APIC only.
 //
 // Machine lock held.
 #pragma once

@@ -5,14 +5,14 @@ namespace rhea::machine {
 
 LocalApics::LocalApics(const Wiring& wiring) {
   for (size_t i = 0; i < wiring.cpus.count(); i++) {
-    apics_.push_back(std::make_unique<devices::LocalApic>(devices::LocalApic::Wiring{
-        .core = wiring.cpus.core(i),
-        .interconnect = interconnect_,
-        .clock = wiring.clock,
-        .tsc_hz = wiring.tsc_hz,
-        .kick = [&cpus = wiring.cpus, i] { cpus.kick(i); },
-        .machine_lock = wiring.lock,
-        .extint = &wiring.extint}));
+    apics_.push_back(std::make_unique<devices::LocalApic>(
+        devices::LocalApic::Wiring{.core = wiring.cpus.core(i),
+                                   .interconnect = interconnect_,
+                                   .clock = wiring.clock,
+                                   .tsc_hz = wiring.tsc_hz,
+                                   .kick = [&cpus = wiring.cpus, i] { cpus.kick(i); },
+                                   .machine_lock = wiring.lock,
+                                   .extint = &wiring.extint}));
   }
 }
 

@@ -1,7 +1,8 @@
-// The vCPUs' local APICs with what connects them: the interconnect for messages, the 8259's output at every LINT0, and
-// the address range to which devices write message-signalled interrupts.
+// The vCPUs' local APICs with what connects them: the interconnect for messages, the 8259's output at every
+// LINT0, and the address range to which devices write message-signalled interrupts.
 //
-// Threading: as devices/irq/local_apic.h says; reset and state with the machine lock held and the vCPUs stopped.
+// Threading: as devices/irq/local_apic.h says; reset and state with the machine lock held and the vCPUs
+// stopped.
 #pragma once
 
 #include <memory>

@@ -12,7 +12,8 @@ using bus::pci::devfn_of;
 
 constexpr uint64_t kIoApicBase = 0xfec00000, kHpetBase = 0xfed00000;
 constexpr unsigned kTimerIrq = 0, kKeyboardIrq = 1, kRtcIrq = 8, kSciIrq = 9, kMouseIrq = 12;
-constexpr unsigned kHostBridge = devfn_of(0, 0), kIsaBridge = devfn_of(1, 0), kPowerManagement = devfn_of(1, 3);
+constexpr unsigned kHostBridge = devfn_of(0, 0), kIsaBridge = devfn_of(1, 0),
+                   kPowerManagement = devfn_of(1, 3);
 
 // PIIX4 7.1.30 (DEVACTB): bit 25 enables the SMI on writes to the APM port.
 constexpr unsigned kDeviceActivityB = 0x58;
@@ -63,8 +64,9 @@ PcBoard::PcBoard(const PcConfig& config, const Wiring& wiring, std::unique_ptr<P
 
 PcBoard::~PcBoard() = default;
 
-Result<std::unique_ptr<PcBoard>> PcBoard::create(const PcConfig& config, const Wiring& wiring) {
-  std::unique_ptr<PcMemory> memory = TRY_IN(PcMemory::create(config.ram_bytes, config.bios, wiring.lock), "memory");
+Result<std::unique_ptr<PcBoard>> PcBoard::create(PcConfig config, const Wiring& wiring) {
+  std::unique_ptr<PcMemory> memory =
+      TRY_IN(PcMemory::create(config.ram_bytes, config.bios, wiring.lock), "memory");
   for (size_t i = 0; i < wiring.cores.size(); i++) {
     wiring.cores[i]->apic_id = config.topology.apic_id(static_cast<unsigned>(i));
   }
@@ -74,12 +76,13 @@ Result<std::unique_ptr<PcBoard>> PcBoard::create(const PcConfig& config, const W
   return board;
 }
 
-Result<> PcBoard::assemble(const PcConfig& config) {
+Result<> PcBoard::assemble(PcConfig& config) {
   apics_.add_eoi_listener(ioapic_);
   pci_.attach(host_bridge_, kHostBridge);
   pci_.attach(piix3_, kIsaBridge);
   pci_.attach(pm_, kPowerManagement);
-  devices_ = {&host_bridge_, &piix3_, &pm_, &pci_config_, &pic_, &ioapic_, &apics_, &i8042_, &port92_, &pit_, &rtc_, &dma_, &fw_cfg_, &post_};
+  devices_ = {&host_bridge_, &piix3_,  &pm_,  &pci_config_, &pic_, &ioapic_, &apics_,
+              &i8042_,       &port92_, &pit_, &rtc_,        &dma_, &fw_cfg_, &post_};
   if (hpet_) devices_.push_back(hpet_.get());
 
   TRY(map_ports(std::initializer_list<PortRange>{
@@ -106,7 +109,8 @@ Result<> PcBoard::assemble(const PcConfig& config) {
   TRY(apics_.map(memory_->memory()));
   TRY(add_serial_ports(config));
   if (config.debugcon != nullptr) {
-    auto& console = own(std::make_unique<devices::DebugConsole>(devices::DebugConsole::Wiring{.output = config.debugcon}));
+    auto& console = own(
+        std::make_unique<devices::DebugConsole>(devices::DebugConsole::Wiring{.output = config.debugcon}));
     TRY(map_ports(std::initializer_list<PortRange>{{config.debugcon_port, 1, console}}));
   }
   TRY(add_devices(config));
@@ -147,7 +151,7 @@ Result<> PcBoard::add_serial_ports(const PcConfig& config) {
   return {};
 }
 
-void PcBoard::fill_firmware_config(const PcConfig& config) {
+void PcBoard::fill_firmware_config(PcConfig& config) {
   FirmwareConfig firmware;
   firmware.ram = memory_->layout();
   firmware.topology = config.topology;
@@ -158,17 +162,17 @@ void PcBoard::fill_firmware_config(const PcConfig& config) {
   firmware.boot_menu = config.boot_menu;
   firmware.boot_menu_ms = config.boot_menu_ms;
   firmware.boot_fail_wait_ms = config.boot_fail_wait_ms;
-  firmware.kernel = config.kernel;
+  firmware.kernel = std::move(config.kernel);
   firmware.hpet = config.hpet;
   firmware.cpuid_signature = config.cpuid_signature;
   firmware.cpuid_features = config.cpuid_features;
   for (size_t i = 0; i < config.serial.size(); i++) firmware.serial[i] = config.serial[i].has_value();
 
-  FwCfgContents contents = fw_cfg_contents(firmware);
+  for (CmosByte byte : cmos_contents(firmware)) rtc_.set_cmos(byte.index, byte.value);
+  FwCfgContents contents = fw_cfg_contents(std::move(firmware));
   for (FwCfgItem& item : contents.items) fw_cfg_.set_item(item.key, std::move(item.data));
   for (FwCfgFile& file : contents.files) fw_cfg_.set_file(file.name, std::move(file.data));
   for (const PcConfig::FirmwareItem& item : config.firmware_items) fw_cfg_.set_file(item.name, item.data);
-  for (CmosByte byte : cmos_contents(firmware)) rtc_.set_cmos(byte.index, byte.value);
 }
 
 Result<> PcBoard::add_devices(const PcConfig& config) {
@@ -207,8 +211,12 @@ void PcBoard::state(bus::StateVisitor& v) {
 }
 
 // To the first vCPU only: firmware of this board prepares no other for SMM.
-void PcBoard::raise_smi() { cpus_.signal(0, cpu::pending::kSmi); }
+void PcBoard::raise_smi() {
+  cpus_.signal(0, cpu::pending::kSmi);
+}
 
-void PcBoard::raise_nmi() { apics_.pulse_nmi(); }
+void PcBoard::raise_nmi() {
+  apics_.pulse_nmi();
+}
 
 }  // namespace rhea::machine

@@ -1,5 +1,6 @@
-// The "pc" machine: 82441FX host bridge, 82371SB/AB south bridge, and what a PC has on its ISA bus. The board is the
-// only code that knows addresses, interrupt numbers and slots; they stand in the tables of pc_board.cc.
+// The "pc" machine: 82441FX host bridge, 82371SB/AB south bridge, and what a PC has on its ISA bus. The board
+// is the only code that knows addresses, interrupt numbers and slots; they stand in the tables of
+// pc_board.cc.
 //
 // Machine lock held for everything after create().
 #pragma once
@@ -47,7 +48,7 @@ class PcBoard final : public Board, private devices::PowerListener {
   };
 
   // Builds the machine and wires the cores (memory, ports, apic). Errors: NoSpace, and Invalid for a -device.
-  static Result<std::unique_ptr<PcBoard>> create(const PcConfig& config, const Wiring& wiring);
+  static Result<std::unique_ptr<PcBoard>> create(PcConfig config, const Wiring& wiring);
   ~PcBoard() override;
 
   void reset() override;
@@ -79,11 +80,11 @@ class PcBoard final : public Board, private devices::PowerListener {
   };
 
   PcBoard(const PcConfig& config, const Wiring& wiring, std::unique_ptr<PcMemory> memory);
-  Result<> assemble(const PcConfig& config);
+  Result<> assemble(PcConfig& config);
   Result<> map_ports(std::span<const PortRange> table);
   Result<> add_serial_ports(const PcConfig& config);
   Result<> add_devices(const PcConfig& config);
-  void fill_firmware_config(const PcConfig& config);
+  void fill_firmware_config(PcConfig& config);
   void wire_cores();
   bus::IrqLine isa_irq(unsigned number) { return {interrupts_, number}; }
   std::unique_ptr<devices::Hpet> make_hpet(const PcConfig& config);

@@ -116,7 +116,8 @@ TEST_F(PcBoardTest, guest_can_reset_and_power_off) {
 
 TEST_F(PcBoardTest, timer_interrupt_reaches_the_first_local_apic) {
   build();
-  // 8259: vectors from 8, only interrupt 0 open. LINT0 of a local APIC after reset is masked: open it as ExtINT.
+  // 8259: vectors from 8, only interrupt 0 open. LINT0 of a local APIC after reset is masked: open it as
+  // ExtINT.
   for (auto [port, value] : {std::pair{0x20, 0x11}, {0x21, 8}, {0x21, 4}, {0x21, 1}, {0x21, 0xfe}}) {
     out(static_cast<uint16_t>(port), static_cast<unsigned>(value));
   }
@@ -140,7 +141,10 @@ TEST_F(PcBoardTest, message_to_an_apic_arrives) {
 }
 
 TEST_F(PcBoardTest, extra_devices_are_added_by_name) {
-  config.devices = {{"isa-debug-exit", {}}, {"edu", {{"addr", "5"}}}, {"pci-testdev", {}}, {"pc-testdev", {}},
+  config.devices = {{"isa-debug-exit", {}},
+                    {"edu", {{"addr", "5"}}},
+                    {"pci-testdev", {}},
+                    {"pc-testdev", {}},
                     {"isa-serial", {}}};
   build();
   out(0x501, 7);
@@ -178,8 +182,8 @@ TEST_F(PcBoardTest, random_port_traffic_is_survived) {
   config.devices = {{"pc-testdev", {}}, {"edu", {}}, {"pci-testdev", {}}};
   build();
   std::mt19937 random(7);
-  constexpr uint16_t kBases[] = {0x00, 0x20, 0x40, 0x60, 0x70, 0x80, 0x92, 0xa0, 0xb2, 0xc0, 0xe0, 0x510, 0x3f8, 0x4d0,
-                                 0xcf8, 0xcfc, 0xafe0, 0x600, 0x700, 0x2000};
+  constexpr uint16_t kBases[] = {0x00, 0x20,  0x40,  0x60,  0x70,  0x80,  0x92,   0xa0,  0xb2,  0xc0,
+                                 0xe0, 0x510, 0x3f8, 0x4d0, 0xcf8, 0xcfc, 0xafe0, 0x600, 0x700, 0x2000};
   for (unsigned i = 0; i < 200'000; i++) {
     uint16_t port = static_cast<uint16_t>(kBases[random() % std::size(kBases)] + random() % 16);
     unsigned size = 1u << random() % 3;

@@ -25,19 +25,19 @@ struct DeviceRequest {
 struct PcConfig {
   uint64_t ram_bytes = 128 << 20;
   cpu::Topology topology;
-  std::vector<uint8_t> bios;          // firmware/firmware_files.h
-  std::optional<boot::Plan> kernel;   // boot/plan.h
+  std::vector<uint8_t> bios;         // firmware/firmware_files.h
+  std::optional<boot::Plan> kernel;  // boot/plan.h
   std::array<uint8_t, 16> uuid{};
-  bool graphics = true;               // false: firmware talks on the first serial port
+  bool graphics = true;  // false: firmware talks on the first serial port
   std::string boot_order = "cad";
   bool boot_menu = false;
   std::optional<uint16_t> boot_menu_ms;
   std::optional<uint32_t> boot_fail_wait_ms;
   bool hpet = true;
-  bool smm = true;                    // the engine can do it
-  bool rtc_runs_with_vm = false;      // -rtc clock=vm
-  bool rtc_slew = false;              // -rtc driftfix=slew
-  int64_t rtc_base_seconds = 0;       // what the clock shows at start
+  bool smm = true;                                   // the engine can do it
+  bool rtc_runs_with_vm = false;                     // -rtc clock=vm
+  bool rtc_slew = false;                             // -rtc driftfix=slew
+  int64_t rtc_base_seconds = 0;                      // what the clock shows at start
   uint32_t cpuid_signature = 0, cpuid_features = 0;  // CPUID.1 EAX, EDX, for the firmware's tables
 
   // -serial: the ports that exist; a null chardev is a port with nothing attached.

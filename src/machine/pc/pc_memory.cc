@@ -40,10 +40,10 @@ Result<> PcMemory::map_ram() {
   }
   for (uint32_t start = kPamStart; start < kPamBios; start += kPamUnit) TRY(map_pam_region(start, kPamUnit));
   TRY(map_pam_region(kPamBios, kOneMiB - kPamBios));
-  smram_open_ = TRY(memory_.map_ram(Gpa{kLegacyEnd}, *ram_, kLegacyEnd, kSmramSize, memory::RamAccess::ReadWrite,
-                                    kSmramPriority));
-  smram_ = TRY(smm_memory_.map_ram(Gpa{kLegacyEnd}, *ram_, kLegacyEnd, kSmramSize, memory::RamAccess::ReadWrite,
-                                   kSmramPriority));
+  smram_open_ = TRY(memory_.map_ram(Gpa{kLegacyEnd}, *ram_, kLegacyEnd, kSmramSize,
+                                    memory::RamAccess::ReadWrite, kSmramPriority));
+  smram_ = TRY(smm_memory_.map_ram(Gpa{kLegacyEnd}, *ram_, kLegacyEnd, kSmramSize,
+                                   memory::RamAccess::ReadWrite, kSmramPriority));
   memory_.set_enabled(smram_open_, false);
   smm_memory_.set_enabled(smram_, false);
   return {};
@@ -69,9 +69,10 @@ Result<> PcMemory::map_bios(const std::vector<uint8_t>& bios) {
   restore_bios();
   uint64_t low = std::min<uint64_t>(bios.size(), kIsaBiosMax);
   for (memory::AddressSpace* view : views()) {
-    TRY(view->map_ram(Gpa{RamLayout::kFourGiB - bios.size()}, *bios_, 0, bios.size(), memory::RamAccess::ReadOnly,
+    TRY(view->map_ram(Gpa{RamLayout::kFourGiB - bios.size()}, *bios_, 0, bios.size(),
+                      memory::RamAccess::ReadOnly, kRomPriority));
+    TRY(view->map_ram(Gpa{kOneMiB - low}, *bios_, bios.size() - low, low, memory::RamAccess::ReadOnly,
                       kRomPriority));
-    TRY(view->map_ram(Gpa{kOneMiB - low}, *bios_, bios.size() - low, low, memory::RamAccess::ReadOnly, kRomPriority));
   }
   return {};
 }

@@ -1,8 +1,8 @@
-// The board's physical memory map: RAM around the hole, the BIOS at the top of 4 GiB and below 1 MiB, the PAM regions
-// that switch between ROM and RAM, SMRAM, and the second view of it all that SMM code has.
+// The board's physical memory map: RAM around the hole, the BIOS at the top of 4 GiB and below 1 MiB, the PAM
+// regions that switch between ROM and RAM, SMRAM, and the second view of it all that SMM code has.
 //
-// Intel 290549-001 (82441FX): 3.2.17 PAM, 3.2.24 SMRAM, 4.1 address decoding. Missing: D_CLS (data accesses of SMM
-// code to the bus). Machine lock held for changes.
+// Intel 290549-001 (82441FX): 3.2.17 PAM, 3.2.24 SMRAM, 4.1 address decoding. Missing: D_CLS (data accesses
+// of SMM code to the bus). Machine lock held for changes.
 #pragma once
 
 #include <array>
@@ -55,7 +55,9 @@ class PcMemory final : public devices::I440fxListener {
     explicit Forward(memory::AddressSpace& to) : to_(to) {}
     uint64_t io_read(uint64_t offset, unsigned size) override { return to_.load(offset, size); }
     void io_write(uint64_t offset, unsigned size, uint64_t value) override { to_.store(offset, size, value); }
-    memory::IoTraits io_traits() const override { return {.min = 1, .max = 8, .locking = memory::Locking::None}; }
+    memory::IoTraits io_traits() const override {
+      return {.min = 1, .max = 8, .locking = memory::Locking::None};
+    }
 
    private:
     memory::AddressSpace& to_;
@@ -63,7 +65,7 @@ class PcMemory final : public devices::I440fxListener {
 
   struct PamRegion {
     uint32_t start, size;
-    memory::MapId ram[2];    // in memory_ and smm_memory_
+    memory::MapId ram[2];  // in memory_ and smm_memory_
     memory::MapId write_only[2];
     std::unique_ptr<WriteOnlyRam> handler;
   };
@@ -82,8 +84,8 @@ class PcMemory final : public devices::I440fxListener {
   std::vector<uint8_t> bios_image_;
   Forward forward_{memory_};
   std::vector<PamRegion> pam_;
-  memory::MapId smram_open_{};    // in memory_
-  memory::MapId smram_{};         // in smm_memory_
+  memory::MapId smram_open_{};  // in memory_
+  memory::MapId smram_{};       // in smm_memory_
 };
 
 }  // namespace rhea::machine

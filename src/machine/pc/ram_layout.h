@@ -7,7 +7,8 @@ namespace rhea::machine {
 
 struct RamLayout {
   static constexpr uint64_t kFourGiB = uint64_t{1} << 32;
-  // As QEMU's i440FX board: up to 3.5 GiB lie below the hole; more is split at 3 GiB, so that it is 1 GiB aligned.
+  // As QEMU's i440FX board: up to 3.5 GiB lie below the hole; more is split at 3 GiB, so that it is 1 GiB
+  // aligned.
   static constexpr uint64_t kWholeBelow = 0xe0000000, kSplit = 0xc0000000;
 
   uint64_t low;   // [0, low)

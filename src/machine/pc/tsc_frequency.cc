@@ -18,7 +18,8 @@ int64_t monotonic_ns() {
 
 uint64_t from_cpuid() {
   uint32_t a = 0, b = 0, c = 0, d = 0;
-  if (__get_cpuid_count(0x15, 0, &a, &b, &c, &d) != 0 && a != 0 && b != 0 && c != 0) return uint64_t{c} * b / a;
+  if (__get_cpuid_count(0x15, 0, &a, &b, &c, &d) != 0 && a != 0 && b != 0 && c != 0)
+    return uint64_t{c} * b / a;
   __cpuid(1, a, b, c, d);
   if ((c & 1u << 31) == 0) return 0;
   __cpuid(0x40000000, a, b, c, d);

@@ -74,7 +74,8 @@ void system(std::vector<uint8_t>& out, const Config& config) {
   s.text(config.product);
   s.text(config.machine);
   s.text("");
-  for (unsigned i : {3u, 2u, 1u, 0u, 5u, 4u, 7u, 6u, 8u, 9u, 10u, 11u, 12u, 13u, 14u, 15u}) s.u8(config.uuid[i]);
+  for (unsigned i : {3u, 2u, 1u, 0u, 5u, 4u, 7u, 6u, 8u, 9u, 10u, 11u, 12u, 13u, 14u, 15u})
+    s.u8(config.uuid[i]);
   s.u8(6);  // wake-up: power switch
   s.text("");
   s.text("");
@@ -112,8 +113,8 @@ void processor(std::vector<uint8_t>& out, const Config& config, unsigned socket)
   s.u16(0);
   s.u16(2000);
   s.u16(2000);
-  s.u8(0x41);  // populated, enabled
-  s.u8(1);     // upgrade: other
+  s.u8(0x41);                                 // populated, enabled
+  s.u8(1);                                    // upgrade: other
   for (int i = 0; i < 3; i++) s.u16(0xffff);  // no cache structures
   s.text("");
   s.text("");
@@ -156,7 +157,7 @@ void memory_device(std::vector<uint8_t>& out, unsigned index, uint64_t bytes) {
   s.u8(0);
   s.text(fmt::format("DIMM {}", index));
   s.text("");
-  s.u8(7);       // RAM
+  s.u8(7);        // RAM
   s.u16(1 << 1);  // other
   s.u16(0);
   s.text("Rhea");

@@ -1,6 +1,7 @@
 // SMBIOS 2.8 tables of the board (DMTF DSP0134 2.8.0), delivered to firmware as the fw_cfg files
 // etc/smbios/smbios-tables and etc/smbios/smbios-anchor: types 1, 3, 4, 16, 17, 19, 32 and 127.
-// Type 0 is left to the firmware, which knows its own name and version. Missing: -smbios overrides, type 2, 3.0 entry point (not needed below 64 KiB of tables).
+// Type 0 is left to the firmware, which knows its own name and version. Missing: -smbios overrides, type
+// 2, 3.0 entry point (not needed below 64 KiB of tables).
 //
 // Threading: pure functions, called while the machine is built.
 #pragma once

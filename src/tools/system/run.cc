@@ -117,7 +117,7 @@ Result<std::optional<machine::boot::Plan>> plan_kernel(const SystemOptions& opti
   request.command_line = options.append;
   request.modules = TRY(load_modules(options.initrd));
   request.low_ram_end = machine::RamLayout::of(options.memory.size).low;
-  return TRY_IN(machine::boot::plan_kernel(request), "-kernel " + options.kernel);
+  return TRY_IN(machine::boot::plan_kernel(std::move(request)), "-kernel " + options.kernel);
 }
 
 Result<std::array<uint8_t, 16>> parse_uuid(const std::string& text) {
@@ -219,7 +219,7 @@ Result<int> run_machine(const SystemOptions& options) {
     cores.push_back(&vm.core(i));
   }
   auto config = TRY(configure(options, smp, *model, *accelerator, lines));
-  auto board = TRY(machine::PcBoard::create(config, {.host = vm,
+  auto board = TRY(machine::PcBoard::create(std::move(config), {.host = vm,
                                                      .lock = vm.lock(),
                                                      .virtual_clock = vm.loop().virtual_clock(),
                                                      .host_clock = vm.loop().host_clock(),
