@@ -51,8 +51,11 @@ std::string CommandLine::help() const {
   std::string out;
   for (const CommandOption& option : options_) {
     const std::string left = option.argument.empty() ? option.name : option.name + " " + option.argument;
-    const std::string gap = left.size() < kColumn ? std::string() : fmt::format("\n{:<{}}", "", kColumn + 2);
-    out += fmt::format("-{:<{}} {}{}\n", left, kColumn, gap, option.help);
+    if (left.size() < kColumn) {
+      out += fmt::format("-{:<{}} {}\n", left, kColumn, option.help);
+    } else {
+      out += fmt::format("-{}\n{:<{}}{}\n", left, "", kColumn + 2, option.help);
+    }
   }
   return out;
 }
