@@ -1,0 +1,229 @@
+#!/bin/bash
+# Real guests, each to a marker. Prints `ok NAME`, `not ok NAME: why` or
+# `skip NAME: why`, last `N passed, N failed`; exit 1 if anything failed.
+#
+#   tests/real/run.sh [--quick] [NAME-GLOB...]
+#
+# --quick is the subset for CI; without it memtest86+, stress-ng and every CPU
+# model run, too. The emulator is $RHEA_SYSTEM, its accelerator $RHEA_ACCEL
+# (default tcg). $RHEA_REAL_SLOW multiplies the time limits.
+set -uo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+root=$here/../..
+guest=$root/scripts/guest
+emulator=${RHEA_SYSTEM:-$root/build/release/src/tools/system/rhea-system-x86_64}
+accel=${RHEA_ACCEL:-tcg}
+slow=${RHEA_REAL_SLOW:-1}
+out=$root/build/real
+mkdir -p "$out"
+quick=no
+[[ ${1:-} == --quick ]] && { quick=yes; shift; }
+globs=("$@")
+passed=0 failed=0 skipped=0
+
+wanted() {   # full|quick NAME
+  local g
+  [[ $quick == yes && $1 == full ]] && return 1
+  ((${#globs[@]})) || return 0
+  for g in "${globs[@]}"; do [[ $2 == $g ]] && return 0; done
+  return 1
+}
+ok() { echo "ok $1"; ((++passed)); }
+not_ok() { echo "not ok $1: $2"; ((++failed)); tail -n 8 "$out/$1.log" 2>/dev/null | tr -d '\033\r' | sed 's/^/    /' | cut -c1-160; }
+skip() { echo "skip $1: $2"; ((++skipped)); }
+
+base=(-accel "$accel" -nodefaults -no-user-config -display none -no-reboot)
+
+# run NAME SECONDS MARKER OPTIONS... : the emulator ends by itself and has printed MARKER.
+run() {
+  local name=$1 seconds=$2 marker=$3 status begin=$SECONDS
+  shift 3
+  timeout -k 5 $((seconds * slow)) "$emulator" "${base[@]}" "$@" >"$out/$name.log" 2>&1 </dev/null
+  status=$?
+  if ! grep -aqE "$marker" "$out/$name.log"; then
+    not_ok "$name" "no '$marker' (status $status, $((SECONDS - begin)) s)"
+  elif ((status)); then
+    not_ok "$name" "marker seen, but status $status"
+  else
+    ok "$name"
+  fi
+}
+
+# until NAME SECONDS MARKER OPTIONS... : stopped once MARKER has been printed.
+until_marker() {
+  local name=$1 seconds=$2 marker=$3 pid end
+  shift 3
+  end=$((SECONDS + seconds * slow))
+  "$emulator" "${base[@]}" "$@" >"$out/$name.log" 2>&1 </dev/null &
+  pid=$!
+  while ((SECONDS < end)) && kill -0 $pid 2>/dev/null && ! tr -d '\033' <"$out/$name.log" | grep -aqE "$marker"; do sleep 0.3; done
+  kill $pid 2>/dev/null
+  wait $pid 2>/dev/null
+  if tr -d '\033' <"$out/$name.log" | grep -aqE "$marker"; then ok "$name"; else not_ok "$name" "no '$marker' within $((seconds * slow)) s"; fi
+}
+
+kernel() { "$guest/fetch-kernel.sh" "$1" 2>"$out/fetch.log"; }
+why() { tail -n 1 "$out/fetch.log"; }
+
+# linux NAME tier cpus EXTRA-APPEND OPTIONS...
+linux() {
+  local name=$1 tier=$2 cpus=$3 append=$4
+  shift 4
+  wanted "$tier" "$name" || return
+  [[ -n ${cloud:-} ]] || cloud=$(kernel cloud-amd64) || cloud=''
+  [[ -n $cloud ]] || { skip "$name" "$(why)"; return; }
+  [[ -e $out/marker.gz ]] || "$guest/make-initramfs.sh" --mode marker "$out/marker.gz" || { skip "$name" "no initramfs"; return; }
+  run "$name" 60 "RHEA-GUEST-UP cpus=$cpus " -m 256 -smp "$cpus" -serial stdio -kernel "$cloud" -initrd "$out/marker.gz" \
+      -append "console=ttyS0 panic=-1 $append" "$@"
+}
+
+# ---- firmware alone ----
+if wanted quick seabios; then
+  until_marker seabios 20 'No bootable device|Booting from|No more devices' -m 64 \
+    -chardev stdio,id=debug -device isa-debugcon,iobase=0x402,chardev=debug
+fi
+
+# ---- Debian kernels ----
+linux linux-1cpu quick 1 "quiet" -cpu max
+linux linux-4cpu quick 4 "quiet" -cpu max
+linux linux-qemu64 quick 1 "quiet" -cpu qemu64
+linux linux-haswell quick 1 "quiet" -cpu Haswell
+linux linux-host quick 1 "quiet" -cpu "$([[ $accel == tcg* && $emulator == *qemu* ]] && echo max || echo host)"
+linux linux-noapic quick 1 "quiet noapic nolapic" -cpu max
+linux linux-nopcid quick 1 "quiet nopcid" -cpu max
+linux linux-la57 quick 1 "quiet" -cpu max,+la57
+linux linux-no5lvl full 1 "quiet no5lvl" -cpu max
+linux linux-nosmp full 1 "nosmp quiet" -cpu max -smp 2,sockets=1,cores=2
+linux linux-noacpi full 1 "quiet acpi=off reboot=t" -cpu max
+linux linux-nohpet full 1 "quiet hpet=disable" -cpu max
+linux linux-16cpu full 16 "quiet" -cpu max -m 512
+linux linux-tinycache full 1 "quiet" -cpu max -accel tcg,tb-size=1
+if [[ $quick == no ]]; then
+  for model in kvm64 Nehalem Westmere SandyBridge IvyBridge Broadwell Skylake-Client Skylake-Server Cascadelake-Server \
+               Icelake-Server Opteron_G1 Opteron_G2 Opteron_G3 Opteron_G4 Opteron_G5 EPYC EPYC-Rome EPYC-Milan; do
+    linux "linux-$model" full 1 quiet -cpu "$model"
+  done
+fi
+
+if wanted quick linux-686-pae; then
+  if pae=$(kernel 686-pae) && busybox=$(kernel busybox-i386); then
+    [[ -e $out/marker32.gz ]] || RHEA_BUSYBOX=$busybox "$guest/make-initramfs.sh" --mode marker "$out/marker32.gz"
+    run linux-686-pae 60 'RHEA-GUEST-UP cpus=1 .* i686' -cpu max -m 256 -serial stdio -kernel "$pae" -initrd "$out/marker32.gz" \
+        -append "console=ttyS0 quiet panic=-1"
+    wanted full linux-686-qemu32 && run linux-686-qemu32 60 'RHEA-GUEST-UP cpus=1 .* i686' -cpu qemu32 -m 256 -serial stdio \
+        -kernel "$pae" -initrd "$out/marker32.gz" -append "console=ttyS0 quiet panic=-1"
+  else
+    skip linux-686-pae "$(why)"
+  fi
+fi
+
+# ---- what programs compute in the guest equals the host's ----
+if wanted quick same-output; then
+  cat >"$out/commands.sh" <<'COMMANDS'
+export OPENSSL_CONF=/dev/null
+cd /root
+for d in sha256 sha512 sha3-256 blake2b512 md5 sha1; do openssl dgst -$d -r /etc/sample; done
+for c in aes-128-cbc aes-256-ctr chacha20 camellia-256-cbc aria-128-ctr; do
+  openssl enc -$c -K 00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff -iv 0123456789abcdef0123456789abcdef </etc/sample 2>/dev/null | sha256sum
+done
+python3 -S -E -c '
+import hashlib, math, zlib, struct
+h = hashlib.sha256()
+for i in range(1, 20000):
+    x = i * 0.7371
+    h.update(struct.pack("<dddd", math.sin(x), math.exp(-x / 1000), math.log(x), x ** 1.5))
+    h.update(repr(x / 3).encode())
+print(h.hexdigest(), zlib.crc32(open("/etc/sample", "rb").read()), pow(3, 10**5 + 7, 2**521 - 1) % 10**20)'
+for o in -O0 -O2 -O3; do $(cat /etc/cc1) -quiet $o -o - /etc/program.c | sha256sum; done
+COMMANDS
+  sample=$out/sample
+  cc1=$(gcc -print-prog-name=cc1 2>/dev/null || true)
+  echo "$cc1" >"$out/cc1"
+  head -c 700000 "$(command -v bash)" >"$sample"
+  cat >"$out/program.c" <<'PROGRAM'
+typedef unsigned long u64;
+struct item { struct item *next; double weight; int key[8]; };
+double total(struct item *i, int n) { double s = 0; for (; i; i = i->next) for (int k = 0; k < n; ++k) s += i->weight * i->key[k & 7]; return s; }
+u64 mix(u64 x, int r) { switch (r % 9) { case 0: return x * 31; case 1: return x ^ x >> 7; case 5: return x / 10; case 8: return x % 97; default: return x + r; } }
+void sort(int *v, int n) { for (int i = 1; i < n; ++i) { int x = v[i], k = i; while (k && v[k - 1] > x) v[k] = v[k - 1], --k; v[k] = x; } }
+float dot(const float *a, const float *b, int n) { float s = 0; for (int i = 0; i < n; ++i) s += a[i] * b[i]; return s; }
+PROGRAM
+  python=$(PATH=/usr/bin:/bin command -v python3 || true)
+  if [[ -x $cc1 && -n $python && -x /usr/bin/openssl ]] && cloud=$(kernel cloud-amd64); then
+    library=/usr/lib/$(basename "$(readlink -f "$python")")
+    rm -rf "$out/pythonlib"
+    mkdir -p "$out/pythonlib"
+    (cd "$library" && tar -c --exclude test --exclude idlelib --exclude lib2to3 --exclude ensurepip --exclude 'config-*' \
+       --exclude dist-packages --exclude pydoc_data --exclude unittest . | tar -x -C "$out/pythonlib")
+    "$guest/make-initramfs.sh" --mode commands --commands "$out/commands.sh" --plain --keep "$out/same-root" \
+      --program /usr/bin/openssl --program "$python" --program "$(readlink -f "$python")" --program "$cc1" \
+      --add "$out/pythonlib:$library" --add "$sample:/etc/sample" --add "$out/cc1:/etc/cc1" --add "$out/program.c:/etc/program.c" "$out/same.cpio"
+    in_root=(chroot "$out/same-root")
+    ((EUID)) && in_root=(unshare -r chroot "$out/same-root")
+    mkdir -p "$out/same-root/root"
+    if "${in_root[@]}" /bin/busybox env -i PATH=/usr/bin:/bin LC_ALL=C.UTF-8 sh /etc/commands >"$out/same.native" 2>&1; then
+      for cpu in max qemu64; do
+        [[ $cpu == qemu64 && $quick == yes ]] && continue
+        timeout $((180 * slow)) "$emulator" "${base[@]}" -cpu $cpu -m 768 -serial stdio -kernel "$cloud" -initrd "$out/same.cpio" \
+          -append "console=ttyS0 quiet loglevel=0 panic=-1" </dev/null >"$out/same-output.log" 2>&1
+        tr -d '\r' <"$out/same-output.log" | sed -n '/RHEA-GUEST-UP/,/RHEA-GUEST-DONE/{//!p}' >"$out/same.guest"
+        if [[ -s $out/same.native ]] && diff -q "$out/same.native" "$out/same.guest" >/dev/null; then
+          ok "same-output-$cpu"
+        else
+          not_ok "same-output-$cpu" "differs: $(diff "$out/same.native" "$out/same.guest" | head -2 | tail -1 | cut -c1-100)"
+        fi
+      done
+    else
+      skip same-output "the programs don't run in a chroot here: $(tail -n 1 "$out/same.native")"
+    fi
+    rm -rf "$out/same-root" "$out/pythonlib"
+  else
+    skip same-output "needs gcc, python3 and openssl"
+  fi
+fi
+
+# ---- memtest86+ ----
+if wanted full memtest86+; then
+  if memtest=$(kernel memtest86+); then
+    until_marker memtest86+ 900 'Pass: *[1-9]|Pass  *[1-9]|\*\*\*\*\*\*PASS' -cpu max -m 32 -serial stdio -kernel "$memtest" -append "console=ttyS0,115200 nomch nosmp"
+    if tr -d '\033' <"$out/memtest86+.log" | grep -aqE 'Errors: *[1-9]'; then not_ok memtest86+-errors "memory errors"; fi
+  else
+    skip memtest86+ "$(why)"
+  fi
+fi
+
+# ---- stress-ng --verify ----
+if wanted full stress-ng; then
+  packages=$("$guest/fetch-package.sh" stress-ng libapparmor1 libbsd0 libmd0 libipsec-mb1 libjudydebian1 libkmod2 libsctp1 libxxhash0 \
+             libjpeg62-turbo libegl1 libgbm1 libgles2 libglvnd0 libdrm2 libwayland-server0 libexpat1 libatomic1 liblzma5 libzstd1 2>"$out/fetch.log")
+  if [[ -x $packages/usr/bin/stress-ng ]] && cloud=$(kernel cloud-amd64); then
+    mkdir -p "$out/stress-root/usr/bin" "$out/stress-root/usr/lib/x86_64-linux-gnu"
+    cp "$packages/usr/bin/stress-ng" "$out/stress-root/usr/bin/"
+    for lib in $(LD_LIBRARY_PATH=$packages/usr/lib/x86_64-linux-gnu:$packages/lib/x86_64-linux-gnu ldd "$packages/usr/bin/stress-ng" | grep -o '/[^ )]*'); do
+      case $lib in "$packages"/*) cp -L "$lib" "$out/stress-root/usr/lib/x86_64-linux-gnu/" ;; esac
+    done
+    cat >"$out/stress.sh" <<'COMMANDS'
+stress-ng --temp-path /dev/shm --verify --metrics-brief --cpu 1 --cpu-method all --cpu-ops 400 --timeout 300s && echo STRESS-CPU-GOOD
+stress-ng --temp-path /dev/shm --verify --vm 1 --vm-bytes 32M --vm-method all --vm-ops 3000 --timeout 300s && echo STRESS-VM-GOOD
+stress-ng --temp-path /dev/shm --verify --vecmath 1 --vecmath-ops 50 --matrix 1 --matrix-ops 100 --crypt 1 --crypt-ops 20 --timeout 200s && echo STRESS-MATH-GOOD
+COMMANDS
+    "$guest/make-initramfs.sh" --mode commands --commands "$out/stress.sh" --overlay "$out/stress-root" --plain "$out/stress.cpio"
+    rm -rf "$out/stress-root"
+    timeout $((1200 * slow)) "$emulator" "${base[@]}" -cpu max -smp 2 -m 512 -serial stdio -kernel "$cloud" -initrd "$out/stress.cpio" \
+      -append "console=ttyS0 quiet panic=-1" </dev/null >"$out/stress-ng.log" 2>&1
+    for part in CPU VM MATH; do
+      if grep -aq "STRESS-$part-GOOD" "$out/stress-ng.log" && ! grep -aqE 'fail:|verification failed|Oops|BUG:' "$out/stress-ng.log"; then
+        ok "stress-ng-$part"
+      else
+        cp "$out/stress-ng.log" "$out/stress-ng-$part.log"
+        not_ok "stress-ng-$part" "no STRESS-$part-GOOD, or a failure"
+      fi
+    done
+  else
+    skip stress-ng "$(tail -n 1 "$out/fetch.log")"
+  fi
+fi
+
+echo "# $skipped skipped ($emulator)"
+echo "$passed passed, $failed failed"
+((failed == 0))
