@@ -30,7 +30,8 @@ struct Slot {
 inline constexpr uint64_t kEmptyTag = 0x7ffffffffffff000;
 inline constexpr Slot kEmptySlot{kEmptyTag, 0 - kEmptyTag};
 
-inline constexpr unsigned kSlots = 512;        // per bank and direction; bound to access sites at translation
+inline constexpr unsigned kSlots = 2048;       // per bank and direction; bound to access sites at translation
+inline constexpr unsigned kSlotChunk = 64;     // slots that share a dirty byte
 inline constexpr unsigned kTlbEntries = 2048;  // per bank and direction; indexed by page number
 inline constexpr unsigned kJumpEntries = 16384;
 inline constexpr unsigned kFetchEntries = 256;
@@ -59,11 +60,10 @@ struct AccessBank {
   Slot write[kSlots];
   Slot tlb_read[kTlbEntries];
   Slot tlb_write[kTlbEntries];
-  uint8_t tlb_read_global[kTlbEntries];
-  uint8_t tlb_write_global[kTlbEntries];
-  // Indexes, writes offset by kSlots or kTlbEntries; bit 15: not from a global page (kept apart in kBankKernel only).
-  FillLog<2 * kSlots> slots_filled;
-  FillLog<2 * kTlbEntries> tlb_filled;
+  uint8_t read_dirty[kSlots / kSlotChunk];   // a slot of the chunk may be filled
+  uint8_t write_dirty[kSlots / kSlotChunk];
+  FillLog<2 * kTlbEntries> tlb_filled;       // indexes, writes offset by kTlbEntries; bit 15: not from a global page
+  bool has_non_global;                       // something from a page that is not global is in here
   bool has_large[2];              // since the last full flush, a page above 4 KiB was behind an entry, by address bit 63
 };
 
@@ -107,7 +107,7 @@ struct Context {
   uint32_t bank;
   uint64_t segment_end[2][6];     // [write][ES..GS]: first offset beyond the segment for simple segments, 0: ask C++
   uint64_t saved_rsp;             // host stack on entry
-  uint64_t scratch[4];
+  uint64_t scratch[5];
   uint32_t signal_vector;
   uint32_t signal_page_offset;
   uint8_t in_cold;                // guest vector state is in core.s.xsave, not in the host's registers

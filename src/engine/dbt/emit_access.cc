@@ -12,6 +12,10 @@ HostMem slot_field(Bank bank, bool write, unsigned slot, size_t field) {
                 (write ? offsetof(AccessBank, write) : offsetof(AccessBank, read));
   return ctx_mem(base + slot * sizeof(Slot) + field);
 }
+size_t dirty_byte(Bank bank, bool write, unsigned slot) {
+  return RHEA_CTX(access) + bank * sizeof(AccessBank) +
+         (write ? offsetof(AccessBank, write_dirty) : offsetof(AccessBank, read_dirty)) + slot / kSlotChunk;
+}
 }  // namespace
 
 bool Emitter::flat(unsigned seg) const {
@@ -149,7 +153,8 @@ void Emitter::access(const Insn& i, const MemOperand& m, unsigned addr_bytes, un
                                        (op.kind != MemOp::Kind::Copy ? AccessSite::kUnfinished : 0) |
                                        (group.group >= 0 ? AccessSite::kGroup : 0));
   s.site = {static_cast<uint16_t>(i.page_offset | i.length << 12), static_cast<uint16_t>(size), flags, 0,
-            static_cast<uint16_t>(slot)};
+            static_cast<uint16_t>(slot), kPageSize - size, static_cast<uint32_t>(tag.disp),
+            static_cast<uint32_t>(dirty_byte(bank_, write, slot))};
   stubs_.push_back(s);
 }
 
@@ -184,21 +189,35 @@ void Emitter::apply(const MemOp& op, const HostMem& mem) {
   }
 }
 
+// lea T1, [rip + to come]: returns the place of the displacement.
+uint8_t* Emitter::lea_data() {
+  a_.u8(0x4c), a_.u8(0x8d), a_.u8(0x15);
+  a_.u32(0);
+  return a_.here() - 4;
+}
+
 void Emitter::emit_access_stub(Stub& s) {
   bool write = (s.site.flags & AccessSite::kWrite) != 0;
+  bool fills = (s.site.flags & AccessSite::kNoFill) == 0;
   if (s.base_form) a_.add(kT0, slot_field(bank_, write, s.site.slot, offsetof(Slot, tag)));
-  a_.call(thunks_.access);
-  uint8_t* site = a_.here();
-  a_.bytes(&s.site, sizeof s.site);
+  uint8_t* data[2] = {lea_data(), nullptr};
+  a_.call(fills ? thunks_.access_fast[bank_][write ? 1 : 0] : thunks_.access);
+  uint8_t* returned = a_.here();
   if (!s.base_form) a_.add_rr(kT0, kT1);
   a_.jmp(s.resume);
-  if (!write || (s.site.flags & AccessSite::kGroup) != 0) return;
-  site[offsetof(AccessSite, alt)] = static_cast<uint8_t>(a_.here() - site);
-  if (!s.base_form) a_.add_rr(kT0, kT1);
-  apply(s.op, s.mem);
-  a_.call(thunks_.store_done);
+  if (write && (s.site.flags & AccessSite::kGroup) == 0) {
+    s.site.alt = static_cast<uint8_t>(a_.here() - returned);
+    if (!s.base_form) a_.add_rr(kT0, kT1);
+    apply(s.op, s.mem);
+    data[1] = lea_data();
+    a_.call(thunks_.store_done);
+    a_.jmp(s.after);
+  }
+  a_.align(8);
+  for (uint8_t* at : data) {
+    if (at != nullptr) Assembler::bind(at, a_.here());
+  }
   a_.bytes(&s.site, sizeof s.site);
-  a_.jmp(s.after);
 }
 
 }  // namespace rhea::dbt

@@ -36,8 +36,8 @@ void Emitter::help(const Insn& i, uint16_t live_after) {
   bool live = (live_after & kStatusMask) != 0;
   if (reads || (writes && live) || live) save_flags();
   fault_point(i, a_.here());
+  a_.mov_imm64(kT1, reinterpret_cast<uint64_t>(kept));
   a_.call(thunks_.help);
-  a_.u64(reinterpret_cast<uint64_t>(kept));
   if (live) restore_flags();
 }
 
@@ -45,8 +45,8 @@ void Emitter::help_end(const Insn& i) {
   const Insn* kept = cache_.keep(lock_, i);
   save_flags();
   fault_point(i, a_.here());
-  a_.call(thunks_.help_end);
-  a_.u64(reinterpret_cast<uint64_t>(kept));
+  a_.mov_imm64(kT1, reinterpret_cast<uint64_t>(kept));
+  a_.jmp(thunks_.help_end);
   ended_ = true;
 }
 
@@ -58,18 +58,20 @@ uint8_t* Emitter::finish() {
     switch (s.kind) {
       case Stub::Kind::Access: emit_access_stub(s); break;
       case Stub::Kind::Segment:
+        here = lea_data();
         a_.call(thunks_.segment);
-        a_.bytes(&s.segment, sizeof s.segment);
         a_.jmp(s.resume);
+        Assembler::bind(here, a_.here());
+        a_.bytes(&s.segment, sizeof s.segment);
         break;
       case Stub::Kind::Link:
         s.link->unlinked = here;
-        a_.call(thunks_.link);
-        a_.u64(reinterpret_cast<uint64_t>(s.link));
+        a_.mov_imm64(kT2, reinterpret_cast<uint64_t>(s.link));
+        a_.jmp(thunks_.link);
         break;
       case Stub::Kind::Poll:
-        a_.call(thunks_.poll);
-        a_.u64(reinterpret_cast<uint64_t>(s.link));
+        a_.mov_imm64(kT2, reinterpret_cast<uint64_t>(s.link));
+        a_.jmp(thunks_.poll);
         break;
     }
   }

@@ -99,6 +99,7 @@ class Emitter {
   void apply(const MemOp& op, const HostMem& mem);
   void store_sized(const HostMem& mem, uint8_t reg, unsigned bytes);
   void emit_access_stub(Stub& s);
+  uint8_t* lea_data();
   bool flat(unsigned seg) const;
   unsigned next_slot() { return slot_counter_++ % kSlots; }
 

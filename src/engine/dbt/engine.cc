@@ -133,7 +133,11 @@ Result<std::unique_ptr<cpu::Engine>> make_dbt_engine(std::shared_ptr<DbtShared> 
   c->log_int = events_logged();
   c->mode = ~0u;
   for (JumpBank& j : c->jump) j.filled.count = ~0u;
-  for (AccessBank& a : c->access) a.slots_filled.count = a.tlb_filled.count = ~0u;
+  for (AccessBank& a : c->access) {
+    a.tlb_filled.count = ~0u;
+    std::memset(a.read_dirty, 1, sizeof a.read_dirty);
+    std::memset(a.write_dirty, 1, sizeof a.write_dirty);
+  }
   flush_everything(*c);
   c->core.index = index;
   c->core.hooks = &kHooks;

@@ -14,28 +14,22 @@ namespace {
 
 Answer fault(Context& c) { return {reinterpret_cast<uint64_t>(deliver_and_dispatch(c)), 2}; }
 
-// Entries of the kernel's bank that come from global pages outlive a CR3 load; elsewhere the difference is not kept.
-template <unsigned N>
-void note_filled(FillLog<N>& log, unsigned bank, unsigned index, const Slot& before, bool global) {
-  bool apart = bank == kBankKernel && !global;
-  if (before.tag == kEmptyTag || apart) log.add(apart ? index | 0x8000 : index);
-}
-
-void fill_slot(Context& c, const AccessSite& site, bool write, const Slot& entry, bool global) {
+void fill_slot(Context& c, const AccessSite& site, bool write, const Slot& entry) {
   if ((site.flags & AccessSite::kNoFill) != 0) return;
   AccessBank& bank = c.access[c.bank];
-  Slot& slot = write ? bank.write[site.slot] : bank.read[site.slot];
-  note_filled(bank.slots_filled, c.bank, site.slot + (write ? kSlots : 0), slot, global);
-  slot = entry;
+  (write ? bank.write : bank.read)[site.slot] = entry;
+  (write ? bank.write_dirty : bank.read_dirty)[site.slot / kSlotChunk] = 1;
 }
 
+// Entries that come from global pages outlive a CR3 load in the kernel's bank.
 void fill_tlb(Context& c, bool write, uint64_t linear, const Slot& entry, bool global) {
   AccessBank& bank = c.access[c.bank];
   unsigned n = static_cast<unsigned>(linear >> 12) & (kTlbEntries - 1);
   Slot& slot = (write ? bank.tlb_write : bank.tlb_read)[n];
-  note_filled(bank.tlb_filled, c.bank, n + (write ? kTlbEntries : 0), slot, global);
+  unsigned id = n + (write ? kTlbEntries : 0);
+  if (slot.tag == kEmptyTag || !global) bank.tlb_filled.add(global ? id : id | 0x8000);
   slot = entry;
-  (write ? bank.tlb_write_global : bank.tlb_read_global)[n] = global;
+  if (!global) bank.has_non_global = true;
 }
 
 // Aligned to its size, as #AC demands (vector accesses are checked by their own #GP rules).
@@ -85,9 +79,8 @@ extern "C" Answer runtime_access(Context* context, uint64_t linear, const Access
   bool inside = in_page + site.size <= kPageSize, grouped = (site.flags & AccessSite::kGroup) != 0;
   const Slot& known = (write ? bank.tlb_write : bank.tlb_read)[(linear >> 12) & (kTlbEntries - 1)];
   if (known.tag == page && inside && !checked) {
-    bool global = (write ? bank.tlb_write_global : bank.tlb_read_global)[(linear >> 12) & (kTlbEntries - 1)] != 0;
     Slot entry = known;
-    fill_slot(c, site, write, entry, global);
+    fill_slot(c, site, write, entry);
     return {entry.delta, 0};
   }
   cpu::Core& core = c.core;
@@ -138,7 +131,7 @@ extern "C" Answer runtime_access(Context* context, uint64_t linear, const Access
   if (whole && (!write || t.write_ok)) {
     if (t.page_bytes > kPageSize) bank.has_large[linear >> 63] = true;
     fill_tlb(c, write, linear, entry, t.global);
-    fill_slot(c, site, write, entry, t.global);
+    fill_slot(c, site, write, entry);
   } else if (grouped) {
     return ungroup(c);
   }

@@ -14,17 +14,27 @@ void fill(Slot* at, unsigned count) {
   }
 }
 
-void flush_access_all(AccessBank& b) {
-  if (b.slots_filled.overflowed()) {
-    fill(b.read, kSlots);
-    fill(b.write, kSlots);
-  } else {
-    for (unsigned n = 0; n < b.slots_filled.count; ++n) {
-      unsigned i = b.slots_filled.index[n] & 0x7fffu;
-      (i >= kSlots ? b.write[i - kSlots] : b.read[i]) = kEmptySlot;
+void flush_chunks(Slot* slots, uint8_t* dirty) {
+  for (unsigned n = 0; n < kSlots / kSlotChunk; ++n) {
+    if (dirty[n] == 0) continue;
+    dirty[n] = 0;
+    fill(slots + n * kSlotChunk, kSlotChunk);
+  }
+}
+
+template <class Match>
+void drop_slots_if(Slot* slots, const uint8_t* dirty, Match match) {
+  for (unsigned n = 0; n < kSlots / kSlotChunk; ++n) {
+    if (dirty[n] == 0) continue;
+    for (Slot* s = slots + n * kSlotChunk; s != slots + (n + 1) * kSlotChunk; ++s) {
+      if (match(*s)) *s = kEmptySlot;
     }
   }
-  b.slots_filled.count = 0;
+}
+
+void flush_access_all(AccessBank& b) {
+  flush_chunks(b.read, b.read_dirty);
+  flush_chunks(b.write, b.write_dirty);
   if (b.tlb_filled.overflowed()) {
     fill(b.tlb_read, kTlbEntries);
     fill(b.tlb_write, kTlbEntries);
@@ -35,7 +45,7 @@ void flush_access_all(AccessBank& b) {
     }
   }
   b.tlb_filled.count = 0;
-  b.has_large[0] = b.has_large[1] = false;
+  b.has_large[0] = b.has_large[1] = b.has_non_global = false;
 }
 
 // Keeps what came from global pages. An index logged both ways is dropped: it held either.
@@ -53,11 +63,14 @@ bool drop_non_global(FillLog<N>& log, Drop drop) {
 }
 
 void flush_access_non_global(AccessBank& b) {
-  bool ok = drop_non_global(b.slots_filled, [&](unsigned i) { (i >= kSlots ? b.write[i - kSlots] : b.read[i]) = kEmptySlot; });
-  ok = ok && drop_non_global(b.tlb_filled, [&](unsigned i) {
-         (i >= kTlbEntries ? b.tlb_write[i - kTlbEntries] : b.tlb_read[i]) = kEmptySlot;
-       });
+  if (!b.has_non_global) return;
+  flush_chunks(b.read, b.read_dirty);
+  flush_chunks(b.write, b.write_dirty);
+  bool ok = drop_non_global(b.tlb_filled, [&](unsigned i) {
+    (i >= kTlbEntries ? b.tlb_write[i - kTlbEntries] : b.tlb_read[i]) = kEmptySlot;
+  });
   if (!ok) flush_access_all(b);
+  b.has_non_global = false;
 }
 
 void flush_jump(JumpBank& b) {
@@ -102,15 +115,9 @@ static void flush_access_page(AccessBank& b, uint64_t page) {
   unsigned n = static_cast<unsigned>(page >> 12) & (kTlbEntries - 1);
   if (b.tlb_read[n].tag == page) b.tlb_read[n] = kEmptySlot;
   if (b.tlb_write[n].tag == page) b.tlb_write[n] = kEmptySlot;
-  if (b.slots_filled.overflowed()) {
-    flush_access_all(b);
-    return;
-  }
-  for (unsigned k = 0; k < b.slots_filled.count; ++k) {
-    unsigned i = b.slots_filled.index[k] & 0x7fffu;
-    Slot& slot = i >= kSlots ? b.write[i - kSlots] : b.read[i];
-    if (slot.tag == page) slot = kEmptySlot;
-  }
+  auto match = [page](const Slot& slot) { return slot.tag == page; };
+  drop_slots_if(b.read, b.read_dirty, match);
+  drop_slots_if(b.write, b.write_dirty, match);
 }
 
 void hook_flush_tlb(cpu::Core& core, bool including_global) {
@@ -188,22 +195,19 @@ void jump_insert(Context& c, uint64_t rip, const uint8_t* host) {
 
 void drop_write_entries(Context& c, const uint8_t* host_page) {
   auto host = reinterpret_cast<uint64_t>(host_page);
-  for (unsigned b = 0; b < kBanks; ++b) {
-    AccessBank& bank = c.access[b];
-    auto drop_in = [&](Slot* table, unsigned base, unsigned count, auto& log) {
-      if (log.overflowed()) {
-        for (unsigned n = 0; n < count; ++n) {
-          if (table[n].tag + table[n].delta == host) table[n] = kEmptySlot;
-        }
-        return;
+  auto match = [host](const Slot& slot) { return slot.tag + slot.delta == host; };
+  for (AccessBank& bank : c.access) {
+    drop_slots_if(bank.write, bank.write_dirty, match);
+    if (bank.tlb_filled.overflowed()) {
+      for (Slot& slot : bank.tlb_write) {
+        if (match(slot)) slot = kEmptySlot;
       }
-      for (unsigned n = 0; n < log.count; ++n) {
-        unsigned i = log.index[n] & 0x7fffu;
-        if (i >= base && table[i - base].tag + table[i - base].delta == host) table[i - base] = kEmptySlot;
-      }
-    };
-    drop_in(bank.write, kSlots, kSlots, bank.slots_filled);
-    drop_in(bank.tlb_write, kTlbEntries, kTlbEntries, bank.tlb_filled);
+      continue;
+    }
+    for (unsigned n = 0; n < bank.tlb_filled.count; ++n) {
+      unsigned i = bank.tlb_filled.index[n] & 0x7fffu;
+      if (i >= kTlbEntries && match(bank.tlb_write[i - kTlbEntries])) bank.tlb_write[i - kTlbEntries] = kEmptySlot;
+    }
   }
 }
 

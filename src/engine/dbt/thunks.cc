@@ -23,12 +23,15 @@ class ThunkMaker {
     go_ = start();
     emit_go();
     t.access = access_like(reinterpret_cast<const void*>(&runtime_access), false);
+    for (unsigned bank = 0; bank < kBanks; ++bank) {
+      for (bool write : {false, true}) t.access_fast[bank][write ? 1 : 0] = emit_access_fast(bank, write, t.access);
+    }
     t.segment = access_like(reinterpret_cast<const void*>(&runtime_segment), true);
     t.store_done = emit_store_done();
     t.help = emit_help();
-    t.help_end = emit_exit_with_data(reinterpret_cast<const void*>(&runtime_help_end), false);
-    t.link = emit_exit_with_data(reinterpret_cast<const void*>(&runtime_link), true);
-    t.poll = emit_exit_with_data(reinterpret_cast<const void*>(&runtime_poll), true);
+    t.help_end = emit_exit_with_data(reinterpret_cast<const void*>(&runtime_help_end), false, kT1);
+    t.link = emit_exit_with_data(reinterpret_cast<const void*>(&runtime_link), true, kT2);
+    t.poll = emit_exit_with_data(reinterpret_cast<const void*>(&runtime_poll), true, kT2);
     t.lookup = emit_lookup();
     t.dropped = emit_dropped();
     t.fault = emit_fault();
@@ -132,6 +135,41 @@ class ThunkMaker {
     return at;
   }
 
+  // A slot miss that the TLB can serve: fills the slot. Otherwise everything is as it was and `slow` goes on.
+  const uint8_t* emit_access_fast(unsigned bank, bool write, const uint8_t* slow) {
+    const uint8_t* at = start();
+    size_t tlb = RHEA_CTX(access) + bank * sizeof(AccessBank) +
+                 (write ? offsetof(AccessBank, tlb_write) : offsetof(AccessBank, tlb_read));
+    a_.store(ctx_mem(RHEA_CTX(scratch[0])), kT2);
+    a_.store(ctx_mem(RHEA_CTX(scratch[3])), hRAX);
+    a_.mov32(hRAX, kT0);
+    a_.op_rr(0xc1, 5, hRAX, false), a_.u8(8);  // shr eax, 8
+    a_.and32_imm(hRAX, (kTlbEntries - 1) * sizeof(Slot));
+    a_.mov(kT2, kT0);
+    a_.sub(kT2, ctx_mem(tlb + offsetof(Slot, tag), hRAX));
+    a_.cmp(kT2, {.base = kT1, .disp = offsetof(AccessSite, limit)});
+    uint8_t* miss = a_.jcc_later(ccA);
+    a_.load(hRAX, ctx_mem(tlb + offsetof(Slot, delta), hRAX));
+    a_.op_rr(0xf7, 3, kT2);  // neg
+    a_.add_rr(kT2, kT0);     // the tag
+    a_.store(ctx_mem(RHEA_CTX(scratch[4])), hRCX);
+    a_.load32(hRCX, {.base = kT1, .disp = offsetof(AccessSite, slot_disp)});
+    a_.store(ctx_mem(0, hRCX), kT2);
+    a_.store(ctx_mem(offsetof(Slot, delta), hRCX), hRAX);
+    a_.load32(hRCX, {.base = kT1, .disp = offsetof(AccessSite, dirty_disp)});
+    a_.op_rm(0xc6, 0, ctx_mem(0, hRCX), false), a_.u8(1);  // mov byte [dirty], 1
+    a_.mov(kT1, hRAX);
+    a_.load(hRCX, ctx_mem(RHEA_CTX(scratch[4])));
+    a_.load(hRAX, ctx_mem(RHEA_CTX(scratch[3])));
+    a_.load(kT2, ctx_mem(RHEA_CTX(scratch[0])));
+    a_.ret();
+    Assembler::bind(miss, a_.here());
+    a_.load(hRAX, ctx_mem(RHEA_CTX(scratch[3])));
+    a_.load(kT2, ctx_mem(RHEA_CTX(scratch[0])));
+    a_.jmp(slow);
+    return at;
+  }
+
   // T0 in, T1 (access) or T0 (segment) out; T2 kept. The C++ side answers rdx: 0 behind the site, 1 its alt, 2 rax.
   const uint8_t* access_like(const void* fn, bool result_in_t0) {
     const uint8_t* at = start();
@@ -140,25 +178,24 @@ class ThunkMaker {
     save_gprs();
     self_to(hRDI);
     a_.mov(hRSI, kT0);
-    a_.load(hRDX, {.base = hRSP});
+    a_.mov(hRDX, kT1);
+    a_.store(ctx_mem(RHEA_CTX(scratch[4])), kT1);
     a_.lea(hRSP, {.base = hRSP, .disp = -8});
     call(fn);
     a_.lea(hRSP, {.base = hRSP, .disp = 8});
     a_.cmp_imm(hRDX, 1);
     uint8_t* jump = a_.jcc_later(ccA);
-    a_.load(hRCX, {.base = hRSP});
     uint8_t* alt = a_.jcc_later(ccE);
-    a_.lea(hRCX, {.base = hRCX, .disp = sizeof(AccessSite)});
     uint8_t* back = a_.here();
-    a_.store({.base = hRSP}, hRCX);
     a_.mov(result_in_t0 ? kT0 : kT1, hRAX);
     load_caller_saved();
     a_.load(kT2, ctx_mem(RHEA_CTX(scratch[0])));
     if (!result_in_t0) a_.load(kT0, ctx_mem(RHEA_CTX(scratch[3])));
     a_.ret();
     Assembler::bind(alt, a_.here());
-    a_.op_rm(0x0fb6, hRSI, {.base = hRCX, .disp = offsetof(AccessSite, alt)}, false);
-    a_.add_rr(hRCX, hRSI);
+    a_.load(hRCX, ctx_mem(RHEA_CTX(scratch[4])));
+    a_.op_rm(0x0fb6, hRCX, {.base = hRCX, .disp = offsetof(AccessSite, alt)}, false);
+    a_.op_rm(0x01, hRCX, {.base = hRSP});  // add [rsp], rcx
     a_.jmp(back);
     Assembler::bind(jump, a_.here());
     drop_return();
@@ -171,14 +208,11 @@ class ThunkMaker {
     a_.u8(0x9c);  // pushfq
     save_gprs();
     self_to(hRDI);
-    a_.load(hRSI, {.base = hRSP, .disp = 8});
+    a_.mov(hRSI, kT1);
     a_.load(hRDX, {.base = hRSP});
     call(reinterpret_cast<const void*>(&runtime_store_done));
     a_.op_rr(0x85, hRDX, hRDX);
     uint8_t* jump = a_.jcc_later(ccNE);
-    a_.load(hRCX, {.base = hRSP, .disp = 8});
-    a_.lea(hRCX, {.base = hRCX, .disp = sizeof(AccessSite)});
-    a_.store({.base = hRSP, .disp = 8}, hRCX);
     load_caller_saved();
     a_.u8(0x9d);  // popfq
     a_.ret();
@@ -192,16 +226,12 @@ class ThunkMaker {
     const uint8_t* at = start();
     save_gprs();
     self_to(hRDI);
-    a_.load(hRSI, {.base = hRSP});
-    a_.load(hRSI, {.base = hRSI});
+    a_.mov(hRSI, kT1);
     a_.lea(hRSP, {.base = hRSP, .disp = -8});
     call(reinterpret_cast<const void*>(&runtime_help));
     a_.lea(hRSP, {.base = hRSP, .disp = 8});
     a_.op_rr(0x85, hRDX, hRDX);
     uint8_t* jump = a_.jcc_later(ccNE);
-    a_.load(hRCX, {.base = hRSP});
-    a_.lea(hRCX, {.base = hRCX, .disp = 8});
-    a_.store({.base = hRSP}, hRCX);
     load_gprs();
     a_.ret();
     Assembler::bind(jump, a_.here());
@@ -210,14 +240,13 @@ class ThunkMaker {
     return at;
   }
 
-  // call thunk; 8 bytes of data: runs fn(context, data) and goes where it says.
-  const uint8_t* emit_exit_with_data(const void* fn, bool flags) {
+  // Jumped to with data in a register: runs fn(context, data) and goes where it says.
+  const uint8_t* emit_exit_with_data(const void* fn, bool flags, Host data) {
     const uint8_t* at = start();
     if (flags) save_flags();
     save_gprs();
     self_to(hRDI);
-    a_.pop(hRSI);
-    a_.load(hRSI, {.base = hRSI});
+    a_.mov(hRSI, data);
     call(fn);
     a_.jmp(go_);
     return at;

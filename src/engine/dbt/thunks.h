@@ -4,18 +4,22 @@
 #include <cstdint>
 
 #include "engine/dbt/assembler.h"
+#include "engine/dbt/mode.h"
 
 namespace rhea::dbt {
 
 class CodeCache;
 
-// After `call access` in a cold stub; and after `call store_done`.
-struct __attribute__((packed)) AccessSite {
+// What the thunks behind an access need to know of it; T1 points at it.
+struct AccessSite {
   uint16_t place;        // page offset of the instruction, its length in bits 15..12
   uint16_t size;         // bytes accessed, 1..64; of a group: from the lowest to behind the highest
   uint8_t flags;
-  uint8_t alt;           // distance from this struct to the alternative path (stores)
+  uint8_t alt;           // distance of the alternative path (stores) from the call's return address
   uint16_t slot;
+  uint64_t limit;        // highest offset in a page at which the access ends inside it
+  uint32_t slot_disp;    // of the site's slot and of its chunk's dirty byte, in the Context
+  uint32_t dirty_disp;
   // kUnfinished: the instruction has more to do behind the store (PUSH, CALL move the stack pointer). kGroup: later
   // accesses rely on the slot, so it must be filled or the block left.
   static constexpr uint8_t kWrite = 1, kStack = 2, kRead = 4, kNoFill = 8, kUnfinished = 16, kGroup = 32,
@@ -23,9 +27,9 @@ struct __attribute__((packed)) AccessSite {
   unsigned page_offset() const { return place & 0xfffu; }
   unsigned next_offset() const { return (place & 0xfffu) + (place >> 12); }
 };
-static_assert(sizeof(AccessSite) == 8);
+static_assert(sizeof(AccessSite) == 24);
 
-// After `call segment`: offset in T0 failed the inline check.
+// Of an offset in T0 that failed the inline check; T1 points at it.
 struct __attribute__((packed)) SegmentSite {
   uint16_t page_offset;
   uint8_t seg;
@@ -37,13 +41,14 @@ static_assert(sizeof(SegmentSite) == 8);
 
 // Addresses in the writable view. "Saves all": guest GPRs go to Context::core.s.gpr.
 struct Thunks {
-  const uint8_t* access;       // T0 linear → T1 delta; continues after the AccessSite, at its alt, or elsewhere
-  const uint8_t* store_done;   // finishes a store made through the alternative path; keeps EFLAGS
-  const uint8_t* segment;      // T0 offset → T0 linear
-  const uint8_t* help;         // followed by const Insn*: runs its helper, goes on behind the pointer
-  const uint8_t* help_end;     // followed by const Insn*: runs its helper, goes to the dispatcher
-  const uint8_t* link;         // followed by LinkSite*: saves flags, links, enters the target
-  const uint8_t* poll;         // followed by LinkSite*: the same without linking (something is pending)
+  const uint8_t* access_fast[kBanks][2];  // [bank][write]: the same by the TLB alone, else access
+  const uint8_t* access;       // T0 linear, T1 AccessSite → T1 delta; returns, goes to the site's alt, or elsewhere
+  const uint8_t* store_done;   // T1 AccessSite: finishes a store made through the alternative path; keeps EFLAGS
+  const uint8_t* segment;      // T0 offset, T1 SegmentSite → T0 linear
+  const uint8_t* help;         // T1 const Insn*: runs its helper and returns
+  const uint8_t* help_end;     // jumped to; T1 const Insn*: runs its helper, goes to the dispatcher
+  const uint8_t* link;         // jumped to; T2 LinkSite*: saves flags, links, enters the target
+  const uint8_t* poll;         // the same without linking (something is pending)
   const uint8_t* lookup;       // T0: rip; flags are in the state
   const uint8_t* dropped;      // called from in front of a dropped block's entry; the return address tells the block
   const uint8_t* fault;        // entered by the signal handler: signal_vector, rip set
