@@ -172,6 +172,12 @@ unsigned CodeCache::drop_range(CacheLock& lock, memory::RamBlock& ram, uint64_t 
   return dropped;
 }
 
+void CodeCache::give_up_groups(CacheLock& lock, Block& block) {
+  if (block.ram == nullptr) return;
+  ungrouped_.insert(static_cast<uint64_t>(block.ram->id()) << 48 | block.offset);
+  drop(lock, block);
+}
+
 void CodeCache::link(CacheLock&, LinkSite& site, Block& to) {
   if (site.to != nullptr || to.dropped || site.from->dropped) return;
   site.to = &to;
@@ -193,6 +199,7 @@ void CodeCache::reset(CacheLock&) {
   }
   by_address_.clear();
   crossing_.clear();
+  ungrouped_.clear();
   blocks_.clear();
   links_.clear();
   insns_.clear();

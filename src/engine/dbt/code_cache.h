@@ -7,6 +7,7 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <unordered_set>
 #include <vector>
 
 #include "base/result.h"
@@ -44,6 +45,11 @@ class CodeCache {
   unsigned drop_range(CacheLock&, memory::RamBlock& ram, uint64_t offset, uint64_t length);
   void drop(CacheLock&, Block& block);
   void link(CacheLock&, LinkSite& site, Block& to);
+  // The block's groups fail too often: it is dropped and its place translated without groups until the next reset.
+  void give_up_groups(CacheLock&, Block& block);
+  bool stays_ungrouped(const memory::RamBlock* ram, uint64_t offset) const {
+    return ram != nullptr && ungrouped_.contains(static_cast<uint64_t>(ram->id()) << 48 | offset);
+  }
   // Everything goes; all vCPUs are at safepoints.
   void reset(CacheLock&);
   void set_thunks_end();  // what was emitted so far stays over resets
@@ -94,6 +100,7 @@ class CodeCache {
   std::deque<CodePage> pages_;
   std::vector<Block*> by_address_;  // ascending start
   std::vector<Block*> crossing_;
+  std::unordered_set<uint64_t> ungrouped_;  // RAM id << 48 | offset
 };
 
 }  // namespace rhea::dbt

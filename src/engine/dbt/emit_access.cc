@@ -151,7 +151,7 @@ void Emitter::access(const Insn& i, const MemOperand& m, unsigned addr_bytes, un
                                        (m.seg == cpu::SS ? AccessSite::kStack : 0) | (slow ? AccessSite::kNoFill : 0) |
                                        (m.aligned && group.group < 0 ? AccessSite::kAligned : 0) |
                                        (op.kind != MemOp::Kind::Copy ? AccessSite::kUnfinished : 0) |
-                                       (group.group >= 0 ? AccessSite::kGroup : 0));
+                                       (group.group >= 0 || op.must_fill ? AccessSite::kGroup : 0));
   s.site = {static_cast<uint16_t>(i.page_offset | i.length << 12), static_cast<uint16_t>(size), flags, 0,
             static_cast<uint16_t>(slot), kPageSize - size, static_cast<uint32_t>(tag.disp),
             static_cast<uint32_t>(dirty_byte(bank_, write, slot))};

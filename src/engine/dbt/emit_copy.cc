@@ -50,7 +50,7 @@ void Emitter::copy(const Insn& i, uint16_t live_after) {
     operation(i, nullptr);
     return;
   }
-  MemOp op{.kind = MemOp::Kind::Copy, .insn = &i};
+  MemOp op{.kind = MemOp::Kind::Copy, .insn = &i, .must_fill = i.form->whole_or_careful};
   auto live_before = static_cast<uint16_t>(((live_after & ~i.flags_written) | i.flags_read) & kStatusMask);
   op.keep_flags = live_before;
   access(i, i.mem, i.addr_bytes, i.mem.bytes, i.mem.write, i.mem.read, op, plan_.mem);

@@ -44,6 +44,7 @@ struct MemOp {
   uint8_t reg = 0;              // host register to store or load
   uint8_t bytes = 8;
   int32_t imm = 0;              // StoreGuest: a guest register that lives in the state
+  bool must_fill = false;       // the slow path may not stand in: the block's careful variant runs instead
   uint16_t keep_flags = 0;      // flags live around the access: restored before the operation
 };
 

@@ -166,6 +166,14 @@ void cold_drop_block(void* arg) {
   shared.cache->drop(lock, *r.result);
 }
 
+void cold_give_up_groups(void* arg) {
+  auto& r = *static_cast<SiteRequest*>(arg);
+  CodeCache& cache = *shared_of(*r.context).cache;
+  CacheLock lock = cache.lock();
+  Block* b = const_cast<Block*>(cache.block_at(reinterpret_cast<uintptr_t>(r.site)));
+  if (b != nullptr) cache.give_up_groups(lock, *b);
+}
+
 void cold_safepoint(void* arg) {
   auto& c = *static_cast<Context*>(arg);
   shared_of(c).exclusive.safepoint(c);

@@ -71,6 +71,7 @@ struct Form {
   uint16_t feature, feature2;  // cpu::Feature, or kNoFeature
   const char* helper_name;
   Helper helper;         // Help*, else null
+  bool whole_or_careful = false;  // masked memory forms: copied where the whole extent is accessible, else helped
 };
 
 inline constexpr uint16_t kNoFeature = 0xffff;

@@ -83,6 +83,11 @@ struct DropRequest {
   uint64_t offset, length;
 };
 void cold_drop(void* request);
+struct SiteRequest {
+  Context* context;
+  const AccessSite* site;
+};
+void cold_give_up_groups(void* request);
 void cold_drop_block(void* translate_request);  // its `result`
 void cold_safepoint(void* context);
 void cold_memory_changed(void* context);

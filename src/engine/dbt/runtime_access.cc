@@ -45,7 +45,14 @@ bool misalignment_allowed() {
 }
 
 // The group cannot be served by one page of RAM: the ungrouped variant of the rest of the block runs once.
-Answer ungroup(Context& c) {
+// A block where that keeps happening is translated anew without groups.
+Answer ungroup(Context& c, const AccessSite* site) {
+  constexpr uint8_t kPatience = 64;
+  auto* failures = &const_cast<AccessSite*>(reinterpret_cast<const AccessSite*>(c.cache->writable(reinterpret_cast<const uint8_t*>(site))))->alt;
+  if (*failures < kPatience && ++*failures == kPatience) {
+    SiteRequest request{&c, site};
+    run_cold(c.core, cold_give_up_groups, &request);
+  }
   c.ungrouped_once = 1;
   return {reinterpret_cast<uint64_t>(dispatch(c)), 2};
 }
@@ -100,22 +107,22 @@ extern "C" Answer runtime_access(Context* context, uint64_t linear, const Access
     static_cast<void>(core.raise(stack_access(site) ? cpu::vec::SS : cpu::vec::GP, 0));
     return fault(c);
   }
-  if (!inside) return grouped ? ungroup(c) : bounced(c, linear, site);
+  if (!inside) return grouped ? ungroup(c, site_pointer) : bounced(c, linear, site);
   cpu::Translation t;
   if (!cpu::translate(core, linear, write ? cpu::Access::Write : cpu::Access::Read, cpu::current_privilege(core), t,
                       (site.flags & AccessSite::kStack) != 0)) {
-    return grouped ? ungroup(c) : fault(c);  // the fault's address is that of the access, not of the group
+    return grouped ? ungroup(c, site_pointer) : fault(c);  // the fault's address is that of the access, not of the group
   }
   const memory::FlatRange* range = nullptr;
   uint8_t* host = cpu::host_pointer(core, t.gpa, site.size, range);
   if (host == nullptr || (write && range->access == memory::RamAccess::ReadOnly)) {
-    return grouped ? ungroup(c) : bounced(c, linear, site);
+    return grouped ? ungroup(c, site_pointer) : bounced(c, linear, site);
   }
   uint64_t delta = reinterpret_cast<uint64_t>(host) - linear;
   if (write) {
     uint64_t offset = range->offset + (t.gpa - range->start);
     if (range->ram->page_has_code(offset / kPageSize)) {
-      if (grouped) return ungroup(c);
+      if (grouped) return ungroup(c, site_pointer);
       ++c.counters.slow_stores;
       uint64_t lines = c.cache->code_lines(*range->ram, offset / kPageSize);
       uint64_t touched = (~uint64_t{0} << (in_page / 64)) & (~uint64_t{0} >> (63 - (in_page + site.size - 1) / 64));
@@ -133,7 +140,7 @@ extern "C" Answer runtime_access(Context* context, uint64_t linear, const Access
     fill_tlb(c, write, linear, entry, t.global);
     fill_slot(c, site, write, entry);
   } else if (grouped) {
-    return ungroup(c);
+    return ungroup(c, site_pointer);
   }
   return {delta, 0};
 }

@@ -15,7 +15,7 @@ struct AccessSite {
   uint16_t place;        // page offset of the instruction, its length in bits 15..12
   uint16_t size;         // bytes accessed, 1..64; of a group: from the lowest to behind the highest
   uint8_t flags;
-  uint8_t alt;           // distance of the alternative path (stores) from the call's return address
+  uint8_t alt;           // distance of the alternative path (stores) from the call's return address; kGroup: failures
   uint16_t slot;
   uint64_t limit;        // highest offset in a page at which the access ends inside it
   uint32_t slot_disp;    // of the site's slot and of its chunk's dirty byte, in the Context

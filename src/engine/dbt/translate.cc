@@ -11,6 +11,7 @@
 #include "engine/dbt/emitter.h"
 #include "engine/dbt/forms.h"
 #include "engine/dbt/helpers/helpers.h"
+#include "engine/dbt/helpers/helpers.h"
 
 namespace rhea::dbt {
 
@@ -26,6 +27,24 @@ constexpr Form raising(Helper helper) {
 }
 const Form kRaiseUd = raising(helpers::raise_ud), kRaiseNm = raising(helpers::raise_nm),
            kRaiseGp = raising(helpers::raise_gp);
+
+Form whole_extent_form() {
+  Form f{};
+  f.action = Action::Copy;
+  f.unit = Unit::Avx512;
+  f.whole_or_careful = true;
+  return f;
+}
+const Form kWholeExtent = whole_extent_form();
+
+// A masked access whose whole extent is accessible needs no fault suppression: it runs natively. The block's careful
+// variant, entered where that is not so, leaves it to the helper.
+bool run_whole(const Insn& i, uint32_t m, const DbtOptions& options) {
+  constexpr uint32_t kCareful = mode::kUngrouped | mode::kSingle | mode::kWatch | mode::kAlignCheck;
+  bool masked = i.form->helper == &helpers::masked_memory || i.form->helper == &helpers::vmaskmov;
+  return masked && options.slots && options.groups && is64(m) && (m & kCareful) == 0 && i.has_mem && !i.mem.vsib &&
+         i.mem.bytes >= 1 && i.mem.bytes <= 64;
+}
 
 // #UD and #NM that follow from the mode and the CPU model alone.
 const Form* gate(const Insn& i, uint32_t m, const cpu::CpuidTable& cpuid) {
@@ -84,7 +103,8 @@ class BlockTranslator final : Emitter::TargetFlags {
     Emitter e(cache_, lock_, thunks_, options_, block);
     e.set_target_flags(this);
     unsigned groups = 0;
-    plan_ = plan_accesses(insns_, in_.mode, options_.groups && options_.slots, groups);
+    bool grouped = options_.groups && options_.slots && !cache_.stays_ungrouped(in_.ram, in_.offset);
+    plan_ = plan_accesses(insns_, in_.mode, grouped, groups);
     e.set_groups(groups);
     e.begin(in_.page_offset);
     emit(e);
@@ -131,6 +151,8 @@ class BlockTranslator final : Emitter::TargetFlags {
         i.form = raise;
       } else if (i.form->older_without_feature && !form_available(*i.form, cpuid_)) {
         i.mandatory = 0;  // LZCNT, TZCNT → BSR, BSF
+      } else if (run_whole(i, in_.mode, options_)) {
+        i.form = &kWholeExtent;
       }
       touch(offset, i.length);
       offset += i.length;
