@@ -102,6 +102,7 @@ void CodeCache::publish(CacheLock&, Block& block, uint8_t* end) {
 void CodeCache::drop(CacheLock&, Block& block) {
   if (block.dropped.exchange(true)) return;
   drop_epoch_.fetch_add(1);
+  if (drop_listener_) drop_listener_(block);
   // Whoever still reaches the entry (another vCPU's jump table) goes to the dispatcher: two bytes, aligned, `jmp` back
   // to the call that precedes the entry.
   uint16_t jump_back = static_cast<uint16_t>(0xeb | static_cast<unsigned>(static_cast<uint8_t>(-(5 + 2))) << 8);

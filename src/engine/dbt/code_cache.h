@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <unordered_set>
@@ -67,7 +68,8 @@ class CodeCache {
   uint64_t used() const { return static_cast<uint64_t>(cursor_ - rw_); }
   uint64_t capacity() const { return size_; }
 
-  uint8_t* dropped_thunk = nullptr;  // writable view; where dropped blocks' entries go
+  // Called under the lock for every block dropped.
+  void on_drop(std::function<void(const Block&)> listener) { drop_listener_ = std::move(listener); }
 
  private:
   static constexpr unsigned kHashBits = 16;
@@ -86,6 +88,7 @@ class CodeCache {
   void attach(Block& block, memory::RamBlock& ram, uint64_t page, uint64_t lines);
 
   std::recursive_mutex mutex_;
+  std::function<void(const Block&)> drop_listener_;
   std::atomic<uint64_t> drop_epoch_{0}, resets_{0};
   uint8_t* rw_ = nullptr;
   uint8_t* rx_ = nullptr;

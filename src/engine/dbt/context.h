@@ -77,6 +77,21 @@ struct JumpBank {
 
 inline unsigned page_hash(uint64_t linear) { return static_cast<unsigned>((linear >> 12) ^ (linear >> 22)) & 1023; }
 
+// Blocks by place and mode, in front of the shared hash table: one line of memory instead of a chain of blocks. Other
+// threads clear entries of blocks that they drop; a stale read leads to a dropped block's entry, which is safe.
+struct FrontEntry {
+  uint64_t place;                 // place_key(); ~0: empty
+  const uint8_t* host;
+  uint32_t mode;
+};
+inline constexpr unsigned kFrontEntries = 16384;
+inline uint64_t place_key(const memory::RamBlock& ram, uint64_t offset) {
+  return static_cast<uint64_t>(ram.id()) << 48 | offset;
+}
+inline unsigned front_index(uint64_t place, uint32_t mode) {
+  return static_cast<unsigned>((place ^ static_cast<uint64_t>(mode) << 40) * 0x9e3779b97f4a7c15u >> 50) & (kFrontEntries - 1);
+}
+
 struct FetchEntry {
   uint64_t page;                  // linear page address; kEmptyTag: none
   memory::RamBlock* ram;
@@ -141,6 +156,7 @@ struct Context {
   Counters counters;
 
   FetchEntry fetch[kBanks][kFetchEntries];
+  FrontEntry front[kFrontEntries];
   alignas(64) AccessBank access[kBanks];
   alignas(64) JumpBank jump[kBanks];
 };

@@ -100,6 +100,14 @@ void call_cold(void (*fn)(void*), void* arg) {
 DbtShared::DbtShared(const DbtOptions& options_in, std::unique_ptr<CodeCache> cache_in)
     : options(options_in), cache(std::move(cache_in)), thunks(make_thunks(*cache)) {
   memory::RamBlock::set_code_listener(this);
+  cache->on_drop([this](const Block& b) {
+    if (b.ram == nullptr) return;
+    uint64_t place = place_key(*b.ram, b.offset);
+    for (Context* c : exclusive.all()) {
+      FrontEntry& e = c->front[front_index(place, b.mode)];
+      if (e.place == place && e.mode == b.mode) e.place = ~uint64_t{0};
+    }
+  });
 }
 
 DbtShared::~DbtShared() { memory::RamBlock::set_code_listener(nullptr); }
@@ -133,6 +141,7 @@ Result<std::unique_ptr<cpu::Engine>> make_dbt_engine(std::shared_ptr<DbtShared> 
   c->log_int = events_logged();
   c->mode = ~0u;
   for (JumpBank& j : c->jump) j.filled.count = ~0u;
+  for (FrontEntry& e : c->front) e.place = ~uint64_t{0};
   for (AccessBank& a : c->access) {
     a.tlb_filled.count = ~0u;
     std::memset(a.read_dirty, 1, sizeof a.read_dirty);

@@ -109,6 +109,19 @@ bool fetch_page(Context& c, uint64_t linear, FetchEntry*& out) {
   return true;
 }
 
+const uint8_t* find_in_front(Context& c, const FetchEntry& f, uint64_t linear, uint32_t block_mode) {
+  uint64_t place = place_key(*f.ram, f.offset + (linear & kPageMask));
+  const FrontEntry& e = c.front[front_index(place, block_mode)];
+  return e.place == place && e.mode == block_mode ? e.host : nullptr;
+}
+
+// Lets translated code find the block by itself next time.
+void note_jump(Context& c, const FetchEntry& f, uint64_t rip, const uint8_t* host) {
+  if ((c.mode & (mode::kFlatCs | mode::kDebug)) != mode::kFlatCs) return;
+  jump_insert(c, rip, host);
+  if (!f.global) c.jump[c.bank].has_non_global = true;
+}
+
 // Whether the instruction pointer is beyond CS, and whether the page needs single steps because CS ends within it.
 bool check_code_limit(Context& c, bool& single) {
   const cpu::Segment& cs = c.core.s.seg[cpu::CS];
@@ -219,6 +232,13 @@ const uint8_t* dispatch(Context& c) {
     Block* b = nullptr;
     if (!fault) {
       bool in_ram = f->page != kEmptyTag;
+      if (in_ram && !single && c.log_exec == 0) {
+        if (const uint8_t* host = find_in_front(c, *f, linear, block_mode)) {
+          ++c.counters.lookups;
+          if (!ungrouped) note_jump(c, *f, rip, host);
+          return host;
+        }
+      }
       if (in_ram) b = find_block(c, *f, linear, block_mode, fault);
       if (b == nullptr && !fault) {
         uint64_t place = in_ram ? f->offset + (linear & kPageMask) : 0;
@@ -240,9 +260,10 @@ const uint8_t* dispatch(Context& c) {
       core.s.interrupt_shadow = core.s.shadow_is_mov_ss = 0;
       c.single_ran = 1;
       c.trap_after_single = trap;
-    } else if ((c.mode & (mode::kFlatCs | mode::kDebug)) == mode::kFlatCs && !b->crossing && b->ram != nullptr && !ungrouped) {
-      jump_insert(c, rip, host);
-      if (!f->global) c.jump[c.bank].has_non_global = true;
+    } else if (!b->crossing && b->ram != nullptr) {
+      uint64_t place = place_key(*b->ram, b->offset);
+      c.front[front_index(place, block_mode)] = {place, host, block_mode};
+      if (!ungrouped) note_jump(c, *f, rip, host);
     }
     return host;
   }
