@@ -175,6 +175,8 @@ bool attempt_protected(Core& c, const Event& e, uint64_t flags) {
 
 bool attempt(Core& c, const Event& e, bool resume_flag) {
   uint64_t flags = c.s.rflags() | (resume_flag ? rflags::RF : 0);
+  // Instructions clear RF when they start; what they push is that.
+  if (from_program(e) || e.kind == EventKind::Int1) flags &= ~rflags::RF;
   if (c.s.long_mode()) return attempt_long(c, e, flags);
   if (c.s.protected_mode()) return attempt_protected(c, e, flags);
   return attempt_real(c, e, flags);

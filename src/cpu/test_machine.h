@@ -83,6 +83,9 @@ class CpuTest : public testing::Test {
       s().seg[i].attr = 0;
       set_real_segment(c(), i, 0);
     }
+    s().set_rflags(0);
+    s().cpl = 0;
+    s().cr4 = s().efer = 0;
     s().cr0 = cr0::ET;
     s().gpr[RSP] = 0x8000;
     s().idtr = {.base = 0, .limit = 0x3ff, .pad = 0};
@@ -169,7 +172,9 @@ class CpuTest : public testing::Test {
 
   void build_tables() {
     s().set_rflags(0);
-    s().cr4 = 0;
+    s().cr4 = s().efer = 0;
+    s().cr0 = cr0::PE | cr0::ET;
+    s().gdtr = {.base = kGdt, .limit = 0xff, .pad = 0};
     constexpr uint32_t kP = attr::kPresent, kSeg = kP | attr::kS, k32 = attr::kBig | attr::kGranular,
                        kRing3 = 3 << 5, kRing1 = 1 << 5;
     constexpr uint32_t kCodeType = attr::kCode | attr::kReadable, kDataType = attr::kWritable;

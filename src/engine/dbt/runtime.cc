@@ -45,6 +45,12 @@ const uint8_t* leave_debug(Context& c, cpu::DebugHit::Kind why) {
 bool finish_single(Context& c) {
   c.single_ran = 0;
   bool watched = c.debugger_hit != 0;
+  // MOV SS and POP SS make no trap of their own; their data points are reported with the next instruction.
+  bool held = c.core.s.interrupt_shadow != 0 && c.core.s.shadow_is_mov_ss != 0 && c.debugger_step == 0 && !watched;
+  if (held) {
+    c.trap_after_single = 0;
+    return true;
+  }
   uint64_t dr6 = c.guest_hits | (c.trap_after_single != 0 ? 0x4000u : 0u);
   c.trap_after_single = 0;
   forget_watch(c);
@@ -315,6 +321,13 @@ extern "C" const uint8_t* runtime_help_end(Context* context, const Insn* insn) {
   // Software interrupts clear TF before the trap after the instruction is looked for (SDM vol. 3A 6.12.1.4).
   bool interrupts = insn->map == 0 && ((insn->opcode >= 0xcc && insn->opcode <= 0xce) || insn->opcode == 0xf1);
   if (interrupts && outcome == Outcome::Jump) c.trap_after_single = 0;
+  // SYSCALL traps only if IA32_FMASK leaves TF alone, SYSRET at once when it sets TF.
+  bool fast_call = insn->map == 1 && (insn->opcode == 0x05 || insn->opcode == 0x07);
+  if (fast_call && outcome == Outcome::Jump) {
+    bool tf = (c.core.s.system_flags & cpu::rflags::TF) != 0;
+    if (insn->opcode == 0x05) c.trap_after_single = c.trap_after_single != 0 && tf;
+    if (insn->opcode == 0x07 && tf) c.single_ran = c.trap_after_single = 1;
+  }
   return after_helper(c, outcome);
 }
 

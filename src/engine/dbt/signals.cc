@@ -58,7 +58,8 @@ void on_fault(int signal, siginfo_t* info, void* ucontext) {
       auto it = std::upper_bound(b->faults.begin(), b->faults.end(), offset,
                                  [](uint32_t o, const FaultPoint& f) { return o < f.host_begin; });
       if (it != b->faults.begin()) {
-        c->signal_vector = static_cast<uint32_t>(vector);
+        bool masked = vector == cpu::vec::XM && (c->core.s.cr4 & cpu::cr4::OSXMMEXCPT) == 0;
+        c->signal_vector = masked ? cpu::vec::UD : static_cast<uint32_t>(vector);
         c->signal_page_offset = (--it)->page_offset;
         u->uc_mcontext.gregs[REG_RIP] = static_cast<greg_t>(reinterpret_cast<uintptr_t>(fault_entry.load()));
         return;

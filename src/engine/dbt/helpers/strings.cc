@@ -20,6 +20,7 @@ struct StringOp {
   SegIndex source;
   bool rep;
   bool down;
+  bool step;           // TF: a trap after each element
   uint64_t mask;       // of pointers and counter
 };
 
@@ -29,6 +30,7 @@ StringOp decode(const Core& c, const Insn& insn) {
           .source = prefixed_segment(insn),
           .rep = repeat_prefix(insn) != 0,
           .down = c.s.direction_flag != 0,
+          .step = (c.s.system_flags & cpu::rflags::TF) != 0,
           .mask = size_mask(insn.addr_bytes)};
 }
 
@@ -57,7 +59,7 @@ struct Run {
 bool find_run(Core& c, const StringOp& op, SegIndex segment, int reg, bool write, uint64_t limit, Run& run) {
   uint64_t offset = c.s.gpr[reg] & op.mask, linear;
   run.elements = 0;
-  if (op.down || limit < 4) return true;
+  if (op.down || op.step || limit < 4) return true;
   uint64_t room = op.mask - offset;  // one less than the bytes before the address wraps
   uint64_t bytes = 0x1000;
   if (limit < bytes / op.size) bytes = limit * op.size;
@@ -171,7 +173,7 @@ enum class Step : uint8_t { GoOn, Finished, Leave };
 
 Step next_step(Core& c, const StringOp& op, uint64_t left) {
   if (!op.rep || left == 0) return Step::Finished;
-  return interrupted(c) ? Step::Leave : Step::GoOn;
+  return op.step || interrupted(c) ? Step::Leave : Step::GoOn;
 }
 
 Outcome outcome(Step step) { return step == Step::Leave ? Outcome::Jump : Outcome::Continue; }
@@ -200,7 +202,7 @@ Outcome movs(Core& c, const Insn& insn) {
     advance(c, op, cpu::RSI, n);
     advance(c, op, cpu::RDI, n);
     count_down(c, op, n);
-    if (n == 1 && left % kPollInterval != 0) continue;
+    if (n == 1 && !op.step && left % kPollInterval != 0) continue;
     if (Step step = next_step(c, op, left - n); step != Step::GoOn) return outcome(step);
   }
   return Outcome::Continue;
@@ -222,7 +224,7 @@ Outcome stos(Core& c, const Insn& insn) {
     }
     advance(c, op, cpu::RDI, n);
     count_down(c, op, n);
-    if (n == 1 && left % kPollInterval != 0) continue;
+    if (n == 1 && !op.step && left % kPollInterval != 0) continue;
     if (Step step = next_step(c, op, left - n); step != Step::GoOn) return outcome(step);
   }
   return Outcome::Continue;
@@ -244,7 +246,7 @@ Outcome lods(Core& c, const Insn& insn) {
     write_gpr(c, cpu::RAX, op.size, value);
     advance(c, op, cpu::RSI, 1);
     count_down(c, op, 1);
-    if (n == 1 && left % kPollInterval != 0) continue;
+    if (n == 1 && !op.step && left % kPollInterval != 0) continue;
     if (Step step = next_step(c, op, left - n); step != Step::GoOn) return outcome(step);
   }
   return Outcome::Continue;
@@ -286,7 +288,7 @@ Outcome cmps(Core& c, const Insn& insn) {
     advance(c, op, cpu::RDI, n);
     count_down(c, op, n);
     if (!condition_holds(c, while_equal)) return Outcome::Continue;
-    if (n == 1 && left % kPollInterval != 0) continue;
+    if (n == 1 && !op.step && left % kPollInterval != 0) continue;
     if (Step step = next_step(c, op, left - n); step != Step::GoOn) return outcome(step);
   }
   return Outcome::Continue;
@@ -310,7 +312,7 @@ Outcome scas(Core& c, const Insn& insn) {
     advance(c, op, cpu::RDI, n);
     count_down(c, op, n);
     if (!condition_holds(c, while_equal)) return Outcome::Continue;
-    if (n == 1 && left % kPollInterval != 0) continue;
+    if (n == 1 && !op.step && left % kPollInterval != 0) continue;
     if (Step step = next_step(c, op, left - n); step != Step::GoOn) return outcome(step);
   }
   return Outcome::Continue;
