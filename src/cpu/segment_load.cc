@@ -129,8 +129,7 @@ bool to_linear(Core& c, SegIndex index, uint64_t offset, unsigned size, bool wri
   if ((a & (attr::kCode | attr::kExpandDown)) == attr::kExpandDown) {
     uint64_t top = (a & attr::kBig) != 0 ? 0xffffffffu : 0xffffu;
     if (offset <= s.limit || last > top) return c.raise(vector, 0);
-  } else if (last > s.limit && s.limit != 0xffffffffu) {
-    // With a 4 GiB limit the access wraps, as processors do.
+  } else if (last > s.limit) {  // beyond 4 GiB too, as measured
     return c.raise(vector, 0);
   }
   linear = (s.base + offset) & 0xffffffffu;

@@ -419,11 +419,23 @@ bool mentions(const Decoded& d, ZydisRegisterClass kind, int id) {
   return false;
 }
 
+bool is_near_branch(uint16_t mnemonic) {
+  switch (mnemonic) {
+    case ZYDIS_MNEMONIC_PUSH: case ZYDIS_MNEMONIC_POP: case ZYDIS_MNEMONIC_LEA: case ZYDIS_MNEMONIC_LEAVE:
+    case ZYDIS_MNEMONIC_MOV:
+      return false;
+    default: return true;
+  }
+}
+
 bool several_pieces(uint16_t mnemonic) {
   switch (mnemonic) {
     case ZYDIS_MNEMONIC_CMPSB: case ZYDIS_MNEMONIC_CMPSW: case ZYDIS_MNEMONIC_CMPSD: case ZYDIS_MNEMONIC_CMPSQ:
     case ZYDIS_MNEMONIC_FRSTOR: case ZYDIS_MNEMONIC_FLDENV: case ZYDIS_MNEMONIC_FXRSTOR: case ZYDIS_MNEMONIC_FXRSTOR64:
     case ZYDIS_MNEMONIC_XRSTOR: case ZYDIS_MNEMONIC_XRSTOR64:
+    case ZYDIS_MNEMONIC_VGATHERDPS: case ZYDIS_MNEMONIC_VGATHERDPD: case ZYDIS_MNEMONIC_VGATHERQPS:
+    case ZYDIS_MNEMONIC_VGATHERQPD: case ZYDIS_MNEMONIC_VPGATHERDD: case ZYDIS_MNEMONIC_VPGATHERDQ:
+    case ZYDIS_MNEMONIC_VPGATHERQD: case ZYDIS_MNEMONIC_VPGATHERQQ:
       return true;
     default: return false;
   }
@@ -470,6 +482,8 @@ void fill_code(Random& r, const Generator& g, unsigned max_insns, Mode mode, con
     c.templates.push_back(index);
     if (all[index].form->action == Action::HelpFull) c.page_exact = true;
     if (several_pieces(all[index].mnemonic)) c.any_fault = true;
+    bool near = all[index].form->action == Action::Rewrite && is_near_branch(all[index].mnemonic);
+    if (near && mode == Mode::Segmented16) c.near_branch = true;
     if (relative) {
       c.code.push_back(0xb0);
       c.code.push_back(static_cast<uint8_t>(r.next()));
@@ -479,19 +493,6 @@ void fill_code(Random& r, const Generator& g, unsigned max_insns, Mode mode, con
     note_changes(d, changed);
   }
   c.code.push_back(0xcc);
-}
-
-}  // namespace
-
-namespace {
-
-bool is_near_branch(uint16_t mnemonic) {
-  switch (mnemonic) {
-    case ZYDIS_MNEMONIC_PUSH: case ZYDIS_MNEMONIC_POP: case ZYDIS_MNEMONIC_LEA: case ZYDIS_MNEMONIC_LEAVE:
-    case ZYDIS_MNEMONIC_MOV:
-      return false;
-    default: return true;
-  }
 }
 
 }  // namespace

@@ -59,6 +59,7 @@ struct Case {
   uint64_t code_offset;                  // in the code page
   uint64_t seed;
   bool page_exact = false;               // a form of several accesses: which byte of a page faults is not compared
+  bool near_branch = false;              // 16-bit code with a near branch, whose 32-bit form may leave the segment
   bool any_fault = false;                // nor which of two operands, or of several pieces, faults first
 };
 

@@ -1,7 +1,10 @@
 // The one place that emits a guest memory access: effective address, segment, the check against the site's slot, and
 // the stub behind it. A further tier replaces access().
+#include <Zydis/Zydis.h>
+
 #include "base/check.h"
 #include "engine/dbt/emitter.h"
+#include "engine/dbt/forms.h"
 #include "engine/dbt/options.h"
 
 namespace rhea::dbt {
@@ -17,6 +20,12 @@ size_t dirty_byte(Bank bank, bool write, unsigned slot) {
          (write ? offsetof(AccessBank, write_dirty) : offsetof(AccessBank, read_dirty)) + slot / kSlotChunk;
 }
 }  // namespace
+
+static bool waits_for_x87(const MemOp& op) {
+  if (op.kind != MemOp::Kind::Copy || op.insn == nullptr) return false;
+  bool non_waiting = op.insn->mnemonic == ZYDIS_MNEMONIC_FNSTCW || op.insn->mnemonic == ZYDIS_MNEMONIC_FNSTSW;
+  return (op.insn->form->unit == Unit::X87 || op.insn->form->unit == Unit::Mmx) && !non_waiting;
+}
 
 bool Emitter::flat(unsigned seg) const {
   if (is64(mode_)) return seg != cpu::FS && seg != cpu::GS;
@@ -145,11 +154,14 @@ void Emitter::access(const Insn& i, const MemOperand& m, unsigned addr_bytes, un
   s.mem = base_form ? HostMem{.base = base, .index = kT1, .disp = static_cast<int32_t>(m.disp)}
                     : HostMem{.base = kT0, .disp = static_cast<int32_t>(from_min)};
   s.resume = a_.here();
+  // The empty slot's tag is a non-canonical page that a guest can name; its delta leads to a host fault, here.
+  if (op.kind != MemOp::Kind::Copy) fault_point(i, a_.here());
   apply(op, s.mem);
   s.after = a_.here();
   uint8_t flags = static_cast<uint8_t>((write ? AccessSite::kWrite : 0) | (read ? AccessSite::kRead : 0) |
                                        (m.seg == cpu::SS ? AccessSite::kStack : 0) | (slow ? AccessSite::kNoFill : 0) |
                                        (m.aligned && group.group < 0 ? AccessSite::kAligned : 0) |
+                                       (group.group < 0 && waits_for_x87(op) ? AccessSite::kWaits : 0) |
                                        (op.kind != MemOp::Kind::Copy ? AccessSite::kUnfinished : 0) |
                                        (group.group >= 0 || op.must_fill ? AccessSite::kGroup : 0));
   s.site = {static_cast<uint16_t>(i.page_offset | i.length << 12), static_cast<uint16_t>(size), flags, 0,

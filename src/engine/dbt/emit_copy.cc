@@ -80,6 +80,7 @@ void Emitter::operation(const Insn& i, const HostMem* mem) {
     a_.mov(hRSI, kT2);
   } else if (i.high_byte && (i.gpr_fields & gpr_field::kModrmReg) != 0 && reg >= 8 && i.gpr_bytes_reg > 1) {
     a_.mov(kT2, hRSI);  // MOVZX/MOVSX esp, AH
+    if ((i.regs_read >> i.reg & 1) != 0) a_.mov(hRSI, static_cast<Host>(reg));  // CRC32 esp, AH
     splice(i, hRSI, rm, vvvv, nullptr);
     a_.mov(static_cast<Host>(kT1), hRSI);
     a_.mov(hRSI, kT2);
@@ -99,6 +100,8 @@ bool ignores_w(const Insn& i) {
   if (i.code_bits == 64) return false;
   if (i.gpr_fields != 0) return true;
   switch (i.mnemonic) {
+    case ZYDIS_MNEMONIC_VPCMPESTRI:
+    case ZYDIS_MNEMONIC_VPCMPESTRM:
     case ZYDIS_MNEMONIC_VCVTSI2SS:
     case ZYDIS_MNEMONIC_VCVTSI2SD:
     case ZYDIS_MNEMONIC_VCVTUSI2SS:

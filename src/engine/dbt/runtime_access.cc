@@ -32,8 +32,15 @@ void fill_tlb(Context& c, bool write, uint64_t linear, const Slot& entry, bool g
   if (!global) bank.has_non_global = true;
 }
 
-// Aligned to its size, as #AC demands (vector accesses are checked by their own #GP rules).
-bool misaligned(uint64_t linear, unsigned size) { return size <= 8 && (linear & (size - 1)) != 0; }
+// Aligned to its size, as #AC demands (vector accesses too, on the CPUs measured).
+bool misaligned(uint64_t linear, unsigned size) { return (size & (size - 1)) == 0 && (linear & (size - 1)) != 0; }
+
+// The guest's x87 state is the host's.
+bool x87_exception_pending() {
+  uint16_t status;
+  asm volatile("fnstsw %0" : "=a"(status));
+  return (status & 0x80) != 0;
+}
 
 bool stack_access(const AccessSite& site) { return (site.flags & AccessSite::kStack) != 0; }
 
@@ -99,6 +106,10 @@ extern "C" Answer runtime_access(Context* context, uint64_t linear, const Access
   }
   if (!grouped && (site.flags & AccessSite::kAligned) != 0 && (linear & (site.size - 1u)) != 0 && !misalignment_allowed()) {
     static_cast<void>(core.raise(cpu::vec::GP, 0));
+    return fault(c);
+  }
+  if ((site.flags & AccessSite::kWaits) != 0 && x87_exception_pending()) {
+    static_cast<void>(core.raise(cpu::vec::MF));
     return fault(c);
   }
   // A flat segment outside 64-bit mode ends at 4 GiB.

@@ -23,6 +23,7 @@ struct AccessSite {
   // kUnfinished: the instruction has more to do behind the store (PUSH, CALL move the stack pointer). kGroup: later
   // accesses rely on the slot, so it must be filled or the block left.
   static constexpr uint8_t kWrite = 1, kStack = 2, kRead = 4, kNoFill = 8, kUnfinished = 16, kGroup = 32,
+                           kWaits = 128,   // #MF comes first when an x87 exception is pending
                            kAligned = 64;  // #GP unless aligned to its size, before any page fault
   unsigned page_offset() const { return place & 0xfffu; }
   unsigned next_offset() const { return (place & 0xfffu) + (place >> 12); }

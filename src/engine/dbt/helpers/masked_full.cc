@@ -30,6 +30,12 @@ bool load_elements(Core& c, const Place& p, uint64_t active, unsigned elements, 
   return true;
 }
 
+// Outside 64-bit mode the whole operand must be inside its segment, whatever the mask.
+bool in_segment(Core& c, const Insn& insn, const Place& p, unsigned bytes) {
+  uint64_t linear;
+  return insn.code_bits == 64 || cpu::to_linear(c, p.segment, p.offset, bytes, false, linear);
+}
+
 bool probe_elements(Core& c, const Place& p, uint64_t active, unsigned elements, unsigned size) {
   for (unsigned i = 0; i < elements; ++i) {
     if ((active >> i & 1) == 0) continue;
@@ -92,7 +98,9 @@ Outcome maskmov(Core& c, const Insn& insn) {
     image.set<uint8_t>(4, 0xff);
     image.mark(xstate::kX87Bit, true);
   }
-  return done(store_elements(c, p, active, size, 1, data));
+  // With nothing selected the place is still looked at, on the CPUs measured.
+  if (active == 0) return done(probe_elements(c, p, 1, 1, size));
+  return done(in_segment(c, insn, p, size) && store_elements(c, p, active, size, 1, data));
 }
 
 // VZEROALL and VZEROUPPER outside 64-bit mode, where they leave registers 8-15 alone.
