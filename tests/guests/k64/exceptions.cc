@@ -149,7 +149,7 @@ TEST(gp_and_ss_non_canonical) {
   expect_trap(attempt([] { asm volatile("mov %%eax,(%0)" ::"r"(kNonCanonical) : "memory"); }), kGP, 0, "store");
   expect_trap(attempt([] { asm volatile("push %%rbp; mov %0,%%rbp; mov (%%rbp),%%eax; pop %%rbp" ::"r"(kNonCanonical) : "rax", "memory"); }), kSS, 0, "by rbp");
   set_gate(kSS, kSelCode, stub_address(kSS), 0x8e, 1);   // the stack that faulted can't take the frame
-  expect_trap(attempt([] { asm volatile("mov %%rsp,%%rcx; mov %0,%%rsp; push %%rax; mov %%rcx,%%rsp" ::"r"(kNonCanonical) : "rcx", "memory"); }), kSS, 0, "push");
+  expect_trap(attempt([] { asm volatile("mov %%rsp,%%rcx; mov %0,%%rsp; push %%rax; mov %%rcx,%%rsp" ::"r"(kNonCanonical + 64) : "rcx", "memory"); }), kSS, 0, "push");
   expect_trap(attempt([] { asm volatile("jmp *%0" ::"r"(kNonCanonical)); }), kGP, 0, "jump");
   expect_trap(attempt([] { asm volatile("push %0; ret" ::"r"(kNonCanonical) : "memory"); }), kGP, 0, "ret");
   expect_trap(attempt([] { asm volatile("mov %%rsp,%%rcx; push $0x10; push %%rcx; push $2; push $8; push %0; iretq" ::"r"(kNonCanonical) : "rcx", "memory"); }), kGP, 0, "iretq");
