@@ -1,0 +1,291 @@
+// For tests and fuzzers only: every device once, wired to a small world of its own, and visitors that save
+// its state and load it back or load noise.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "async/fake_clock.h"
+#include "base/check.h"
+#include "bus/pci/config_mechanism1.h"
+#include "bus/pci/pci_bridge.h"
+#include "devices/bridge/i440fx.h"
+#include "devices/bridge/piix3.h"
+#include "devices/bridge/piix4_pm.h"
+#include "devices/dma/i8237.h"
+#include "devices/input/i8042.h"
+#include "devices/irq/i8259.h"
+#include "devices/irq/ioapic.h"
+#include "devices/misc/debug_ports.h"
+#include "devices/misc/edu.h"
+#include "devices/misc/fw_cfg.h"
+#include "devices/misc/pc_testdev.h"
+#include "devices/misc/pci_testdev.h"
+#include "devices/serial/uart16550.h"
+#include "devices/timer/hpet.h"
+#include "devices/timer/i8254.h"
+#include "devices/timer/mc146818.h"
+
+namespace rhea::devices::testing {
+
+using bus::pci::PciFunction;
+
+class Saver final : public bus::StateVisitor {
+ public:
+  void number(std::string_view name, uint64_t& value, unsigned bytes) override {
+    text += std::string(name) + "=" + std::to_string(value) + "\n";
+    numbers.push_back({value, bytes});
+  }
+  void bytes(std::string_view name, std::span<uint8_t> value) override {
+    text += std::string(name) + "=" + std::string(value.begin(), value.end()) + "\n";
+    blobs.emplace_back(value.begin(), value.end());
+  }
+  void enter(std::string_view name) override { text += std::string(name) + " {\n"; }
+  void leave() override { text += "}\n"; }
+  struct Number {
+    uint64_t value;
+    unsigned bytes;
+  };
+  std::string text;
+  std::vector<Number> numbers;
+  std::vector<std::vector<uint8_t>> blobs;
+};
+
+// Gives back what was saved, or noise.
+class Loader final : public bus::StateVisitor {
+ public:
+  explicit Loader(const Saver& from, std::mt19937_64* noise = nullptr) : from_(from), noise_(noise) {}
+  void number(std::string_view, uint64_t& value, unsigned) override {
+    const uint64_t saved = from_.numbers.at(next_number_++).value;
+    value = noise_ == nullptr ? saved : (*noise_)() >> ((*noise_)() % 64);
+  }
+  void bytes(std::string_view, std::span<uint8_t> value) override {
+    const auto& saved = from_.blobs.at(next_blob_++);
+    for (size_t i = 0; i < value.size(); ++i)
+      value[i] = noise_ == nullptr ? saved.at(i) : static_cast<uint8_t>((*noise_)());
+  }
+  void enter(std::string_view) override {}
+  void leave() override {}
+  bool loading() const override { return true; }
+
+ private:
+  const Saver& from_;
+  std::mt19937_64* noise_;
+  size_t next_number_ = 0, next_blob_ = 0;
+};
+
+struct Nowhere : bus::IrqSink, bus::ApicBus, I440fxListener, PowerListener {
+  void set_irq(unsigned, bool) override {}
+  void deliver(const bus::ApicMessage&) override {}
+  void pam_changed(uint32_t, uint32_t, bool, bool) override {}
+  void smram_changed(bool, bool, bool) override {}
+  void power_off() override {}
+  void suspend_to_ram() override {}
+  void raise_smi() override {}
+};
+
+struct Terminal : chardev::Chardev {
+  chardev::Frontend* front = nullptr;
+  void attach(chardev::Frontend* frontend) override { front = frontend; }
+  size_t write(std::span<const uint8_t> bytes) override { return bytes.size(); }
+  void resume_input() override {}
+};
+
+// The world that a device under test is wired to.
+struct World {
+  World() : ram(*memory::RamBlock::create("ram", 0x100000)) {
+    CHECK(memory.map_ram(Gpa{0}, *ram, 0, ram->size()).has_value());
+  }
+  bus::IrqLine line() { return bus::IrqLine(nowhere, 0); }
+
+  std::recursive_mutex lock;
+  memory::AddressSpace memory{"memory", lock};
+  memory::AddressSpace ports{"ports", lock};
+  std::unique_ptr<memory::RamBlock> ram;
+  async::FakeClock clock{1'700'000'000'000'000'000};
+  Nowhere nowhere;
+  Terminal terminal;
+  bus::pci::PciBus bus{{.memory = memory, .ports = ports, .intx = &nowhere, .apics = &nowhere}};
+};
+
+struct Region {
+  memory::IoHandler* handler;
+  uint64_t size;
+};
+
+struct Specimen {
+  std::unique_ptr<bus::Device> device;
+  std::vector<Region> regions;
+  PciFunction* function = nullptr;
+  std::function<void(uint64_t)> poke{};  // what else the outside does to it
+};
+
+struct Entry {
+  const char* name;
+  std::function<Specimen(World&)> make;
+};
+
+template <class T>
+Specimen with(std::unique_ptr<T> device, uint64_t size) {
+  T* raw = device.get();
+  return {.device = std::move(device), .regions = {{raw, size}}};
+}
+
+template <class T>
+Specimen on_bus(World& world, std::unique_ptr<T> device) {
+  T* raw = device.get();
+  world.bus.attach(*raw, bus::pci::devfn_of(3, 0));
+  Specimen specimen{.device = std::move(device), .regions = {}};
+  specimen.function = raw;
+  return specimen;
+}
+
+inline std::vector<Entry> entries() {
+  return {
+      {"i440fx",
+       [](World& w) { return on_bus(w, std::make_unique<I440fx>(I440fx::Wiring{.board = &w.nowhere})); }},
+      {"piix3",
+       [](World& w) {
+         Specimen s =
+             on_bus(w, std::make_unique<Piix3>(Piix3::Wiring{.isa = &w.nowhere, .reset = [](bool) {}}));
+         auto* piix3 = static_cast<Piix3*>(s.device.get());
+         s.regions = {{piix3, 1}};
+         s.poke = [piix3](uint64_t v) { piix3->set_irq(v % 4, v / 4 % 2 != 0); };
+         return s;
+       }},
+      {"piix4_pm",
+       [](World& w) {
+         Specimen s = on_bus(w, std::make_unique<Piix4Pm>(Piix4Pm::Wiring{
+                                    .clock = w.clock, .sci = w.line(), .machine = &w.nowhere}));
+         auto* pm = static_cast<Piix4Pm*>(s.device.get());
+         s.regions = {{&pm->apm_ports(), 2}, {&pm->gpe_ports(), Piix4Pm::kGpeBytes}, {&pm->smbus(), 64}};
+         s.poke = [pm](uint64_t v) { v % 2 == 0 ? pm->press_power_button() : pm->raise_gpe(v / 2 % 16); };
+         return s;
+       }},
+      {"pci_bridge",
+       [](World& w) { return on_bus(w, std::make_unique<bus::pci::PciBridge>(w.bus.wiring())); }},
+      {"config_mechanism1",
+       [](World& w) {
+         return with(
+             std::make_unique<bus::pci::ConfigMechanism1>(bus::pci::ConfigMechanism1::Wiring{.root = w.bus}),
+             8);
+       }},
+      {"i8259",
+       [](World& w) {
+         Specimen s = with(std::make_unique<I8259Pair>(I8259Pair::Wiring{.intr = w.line()}), 6);
+         auto* pic = static_cast<I8259Pair*>(s.device.get());
+         s.poke = [pic](uint64_t v) {
+           pic->set_irq(v % 16, v / 16 % 2 != 0);
+           if (v / 32 % 2 != 0) static_cast<void>(pic->acknowledge_extint());
+         };
+         return s;
+       }},
+      {"ioapic",
+       [](World& w) {
+         Specimen s = with(std::make_unique<IoApic>(IoApic::Wiring{.apics = w.nowhere}), IoApic::kIoSize);
+         auto* apic = static_cast<IoApic*>(s.device.get());
+         s.poke = [apic](uint64_t v) {
+           apic->set_irq(v % 32, v / 32 % 2 != 0);
+           apic->end_of_interrupt(static_cast<uint8_t>(v >> 8));
+         };
+         return s;
+       }},
+      {"i8254",
+       [](World& w) {
+         return with(std::make_unique<I8254>(I8254::Wiring{.clock = w.clock, .irq0 = w.line()}), 5);
+       }},
+      {"mc146818",
+       [](World& w) {
+         return with(
+             std::make_unique<Mc146818>(Mc146818::Wiring{
+                 .clock = w.clock, .irq8 = w.line(), .base_seconds = 1'700'000'000, .nmi_mask = [](bool) {}}),
+             4);
+       }},
+      {"hpet",
+       [](World& w) {
+         Specimen s = with(std::make_unique<Hpet>(Hpet::Wiring{.clock = w.clock,
+                                                               .gsi = &w.nowhere,
+                                                               .irq0 = w.line(),
+                                                               .irq8 = w.line(),
+                                                               .message = [](uint64_t, uint32_t) {}}),
+                           Hpet::kIoSize);
+         auto* hpet = static_cast<Hpet*>(s.device.get());
+         s.poke = [hpet](uint64_t v) { hpet->set_irq(v % 2, v / 2 % 2 != 0); };
+         return s;
+       }},
+      {"i8042",
+       [](World& w) {
+         Specimen s = with(std::make_unique<I8042>(I8042::Wiring{
+                               .irq1 = w.line(), .irq12 = w.line(), .a20 = [](bool) {}, .reset = [] {}}),
+                           2);
+         auto* kbc = static_cast<I8042*>(s.device.get());
+         s.poke = [kbc](uint64_t v) {
+           kbc->keyboard().key(static_cast<uint16_t>(v), v / 65536 % 2 != 0);
+           kbc->mouse().move(static_cast<int>(v), static_cast<int>(v >> 20), static_cast<int>(v >> 8 & 3),
+                             static_cast<uint8_t>(v));
+         };
+         return s;
+       }},
+      {"port92",
+       [](World&) {
+         return with(std::make_unique<Port92>(Port92::Wiring{.a20 = [](bool) {}, .reset = [] {}}), 1);
+       }},
+      {"uart16550",
+       [](World& w) {
+         Specimen s = with(std::make_unique<Uart16550>(
+                               Uart16550::Wiring{.clock = w.clock, .irq = w.line(), .backend = &w.terminal}),
+                           8);
+         auto* uart = static_cast<Uart16550*>(s.device.get());
+         s.poke = [uart](uint64_t v) {
+           const uint8_t byte = static_cast<uint8_t>(v);
+           if (uart->can_receive() != 0) uart->receive({&byte, 1});
+           if (v % 8 == 0) uart->receive_break();
+         };
+         return s;
+       }},
+      {"i8237",
+       [](World& w) {
+         Specimen s =
+             with(std::make_unique<I8237Pair>(I8237Pair::Wiring{.memory = w.memory}), I8237Pair::kIoSize);
+         auto* dma = static_cast<I8237Pair*>(s.device.get());
+         s.poke = [dma](uint64_t v) {
+           const uint8_t bytes[64] = {};
+           static_cast<void>(dma->to_memory(v % 8, bytes));
+         };
+         return s;
+       }},
+      {"fw_cfg",
+       [](World& w) {
+         auto cfg = std::make_unique<FwCfg>(FwCfg::Wiring{.memory = w.memory});
+         cfg->set_file("etc/ro", {1, 2, 3});
+         cfg->set_file("etc/rw", std::vector<uint8_t>(100), true);
+         return with(std::move(cfg), FwCfg::kIoSize);
+       }},
+      {"debug_console",
+       [](World& w) {
+         return with(std::make_unique<DebugConsole>(DebugConsole::Wiring{.output = &w.terminal}), 1);
+       }},
+      {"debug_exit",
+       [](World&) { return with(std::make_unique<DebugExit>(DebugExit::Wiring{.exit = [](int) {}}), 2); }},
+      {"post_port", [](World&) { return with(std::make_unique<PostPort>(), 1); }},
+      {"pc_testdev",
+       [](World& w) {
+         return with(std::make_unique<PcTestDevice>(
+                         PcTestDevice::Wiring{.gsi = &w.nowhere, .flush = [](uint64_t) {}}),
+                     PcTestDevice::kMemory + PcTestDevice::kMemorySize);
+       }},
+      {"pci_testdev", [](World& w) { return on_bus(w, std::make_unique<PciTestDevice>(0x10000)); }},
+      {"edu",
+       [](World& w) {
+         Specimen s = on_bus(w, std::make_unique<Edu>(Edu::Wiring{.clock = w.clock}));
+         s.regions = {{static_cast<Edu*>(s.device.get()), 0x100000}};
+         return s;
+       }},
+  };
+}
+
+}  // namespace rhea::devices::testing
