@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <string_view>
 
 #include "base/result.h"
@@ -24,6 +25,8 @@ class Accelerator {
   virtual std::string_view name() const = 0;
   virtual bool is_translator() const = 0;
   virtual bool has_smm() const = 0;
+  // For people: counts and sizes of the translator (info jit); empty when there is nothing to tell.
+  virtual std::string info() const { return {}; }
   // What guests may be given.
   virtual cpu::FeatureSet features() const = 0;
   virtual void attach(memory::AddressSpace& memory) = 0;

@@ -7,8 +7,8 @@
 
 namespace rhea::machine {
 
-Vcpu::Vcpu(std::unique_ptr<cpu::Engine> engine, Listener& listener)
-    : listener_(listener), engine_(std::move(engine)) {}
+Vcpu::Vcpu(std::unique_ptr<cpu::Engine> engine, Listener& listener, Turns* turns)
+    : listener_(listener), turns_(turns), engine_(std::move(engine)) {}
 
 Vcpu::~Vcpu() { quit(); }
 
@@ -63,6 +63,11 @@ void Vcpu::kick() {
   wake_.notify_one();
 }
 
+void Vcpu::yield() {
+  core().pending.fetch_or(cpu::pending::kExit);
+  engine_->kick();
+}
+
 // False: the thread is to end.
 bool Vcpu::stand_still() {
   std::unique_lock hold(mutex_);
@@ -86,9 +91,17 @@ bool Vcpu::stand_still() {
   return true;
 }
 
+cpu::Exit Vcpu::run_engine() {
+  if (turns_ == nullptr) return engine_->run();
+  turns_->take(index());
+  cpu::Exit exit = engine_->run();
+  turns_->give();
+  return exit;
+}
+
 void Vcpu::run_once() {
   uint32_t seen = wake_.load();
-  switch (engine_->run()) {
+  switch (run_engine()) {
     case cpu::Exit::Halted:
       if (!stop_) wake_.wait(seen);
       return;

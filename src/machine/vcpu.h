@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "cpu/engine.h"
+#include "machine/turns.h"
 
 namespace rhea::machine {
 
@@ -26,7 +27,8 @@ class Vcpu {
     virtual void debug_stop(Vcpu& vcpu) = 0;
   };
 
-  Vcpu(std::unique_ptr<cpu::Engine> engine, Listener& listener);
+  // turns: null, or shared by vCPUs that do not run in parallel.
+  Vcpu(std::unique_ptr<cpu::Engine> engine, Listener& listener, Turns* turns);
   ~Vcpu();
   Vcpu(const Vcpu&) = delete;
   Vcpu& operator=(const Vcpu&) = delete;
@@ -45,14 +47,18 @@ class Vcpu {
   void quit();  // stops and ends the thread
 
   void kick();
+  // Any thread: leaves the guest for a moment, so that another has its turn.
+  void yield();
 
  private:
   void main();
   bool stand_still();
   void run_once();
+  cpu::Exit run_engine();
   void block_signals() const;
 
   Listener& listener_;
+  Turns* turns_;
   std::unique_ptr<cpu::Engine> engine_;
   std::thread thread_;
   std::atomic<uint32_t> wake_{0};   // counts kicks; what a halted vCPU sleeps on

@@ -15,7 +15,13 @@
 
 namespace rhea::machine {
 
-Vm::Vm(Options options) : options_(options) {}
+namespace {
+constexpr int64_t kSlice = 2'000'000;  // ns
+}
+
+Vm::Vm(Options options) : options_(options) {
+  if (options.one_at_a_time) slice_timer_ = loop_.monotonic_clock().make_timer([this] { slice_over(); });
+}
 
 Vm::~Vm() {
   for (auto& vcpu : vcpus_) vcpu->quit();
@@ -25,7 +31,9 @@ Vm::~Vm() {
 
 Result<> Vm::create_vcpus(unsigned count, engine::Accelerator& accelerator) {
   for (unsigned i = 0; i < count; ++i) {
-    vcpus_.push_back(std::make_unique<Vcpu>(TRY(accelerator.create_engine(i)), static_cast<Vcpu::Listener&>(*this)));
+    Turns* turns = options_.one_at_a_time ? &turns_ : nullptr;
+    vcpus_.push_back(
+        std::make_unique<Vcpu>(TRY(accelerator.create_engine(i)), static_cast<Vcpu::Listener&>(*this), turns));
   }
   return {};
 }
@@ -34,9 +42,16 @@ Result<> Vm::start(Board& board) {
   board_ = &board;
   TRY(watch_signals());
   watch_memory();
+  if (slice_timer_) slice_over();
   for (auto& vcpu : vcpus_) vcpu->start();
   reset();
   return {};
+}
+
+// The end of a time slice of vCPUs that run in turn.
+void Vm::slice_over() {
+  if (auto vcpu = turns_.contended()) vcpus_[*vcpu]->yield();
+  slice_timer_->arm(loop_.monotonic_clock().now_ns() + kSlice);
 }
 
 // Engines derive translations from the memory map: a change drops them on every vCPU.

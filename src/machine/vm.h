@@ -40,6 +40,7 @@ class Vm final : public MachineHost, private Vcpu::Listener {
     bool reboot = true;      // false: a reset ends the machine
     bool shutdown = true;    // false: it stays, stopped, after power-off
     bool start_paused = false;
+    bool one_at_a_time = false;  // vCPUs in turn
   };
 
   explicit Vm(Options options);
@@ -89,12 +90,15 @@ class Vm final : public MachineHost, private Vcpu::Listener {
   void end(int status);
   void report_debug_stop();
   void watch_memory();
+  void slice_over();
   Result<> watch_signals();
   void signalled();
 
   Options options_;
   std::recursive_mutex lock_;
   async::EventLoop loop_{lock_};
+  Turns turns_;
+  std::unique_ptr<async::Timer> slice_timer_;  // only when one_at_a_time
   std::vector<std::unique_ptr<Vcpu>> vcpus_;
   Board* board_ = nullptr;
   Debugger* debugger_ = nullptr;

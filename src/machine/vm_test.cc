@@ -108,6 +108,26 @@ TEST(Vm, kick_wakes_a_halted_vcpu) {
   EXPECT_GE(woken, 2);
 }
 
+TEST(Vm, vcpus_in_turn_never_run_together) {
+  Vm vm({.one_at_a_time = true});
+  CountingBoard board;
+  std::atomic<int> inside{0}, together{0}, runs{0};
+  ScriptAccelerator accelerator([&](cpu::Core& core) {
+    if (++inside > 1) ++together;
+    // Runs until it is asked to leave, as a busy guest does.
+    while ((core.pending.load() & cpu::pending::kExit) == 0) {
+    }
+    core.pending.fetch_and(~cpu::pending::kExit);
+    --inside;
+    if (++runs == 9) vm.request_exit(7);
+    return cpu::Exit::Kicked;
+  });
+  ASSERT_TRUE(vm.create_vcpus(3, accelerator));
+  ASSERT_TRUE(vm.start(board));
+  EXPECT_EQ(vm.run(), 7);
+  EXPECT_EQ(together, 0);
+}
+
 TEST(Vm, pause_stops_vcpus_that_want_the_machine_lock) {
   Vm vm({});
   CountingBoard board;

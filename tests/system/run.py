@@ -298,6 +298,7 @@ set $rcx = 0x1234
 stepi
 printf "rcx %lx\\n", (long)$rcx
 info threads
+monitor info jit
 detach
 """
 
@@ -342,6 +343,16 @@ def debugger_on_kvm():
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         raise Skip("no /dev/kvm")
     debug_session("kvm", False)  # a KVM that emulates real mode sees no data breakpoints
+
+
+@test
+def perfmap_names_translated_code():
+    process = start("-bios", exit_image(0x10), *DEBUG_EXIT, "-perfmap")
+    process.communicate(timeout=20)
+    path = pathlib.Path(f"/tmp/perf-{process.pid}.map")
+    text = path.read_text()
+    path.unlink()
+    expect(re.search(r"^[0-9a-f]+ [0-9a-f]+ guest:[0-9a-f]+ cpl0$", text, re.M), text)
 
 
 @test

@@ -13,6 +13,7 @@ class DbtAccelerator final : public Accelerator {
   std::string_view name() const override { return "TCG"; }
   bool is_translator() const override { return true; }
   bool has_smm() const override { return true; }
+  std::string info() const override { return dbt::jit_info_text(*shared_); }
   cpu::FeatureSet features() const override { return cpu::translator_features(); }
   void attach(memory::AddressSpace&) override {}  // each core finds its memory itself
   Result<std::unique_ptr<cpu::Engine>> create_engine(unsigned index) override {

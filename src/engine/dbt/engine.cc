@@ -121,7 +121,9 @@ Result<std::shared_ptr<DbtShared>> make_dbt_shared(const DbtOptions& options) {
   auto cache = TRY(CodeCache::create(options.cache_bytes));
   DbtOptions effective = options;
   if (exec_logged()) effective.link = effective.jump_cache = false;  // -d exec shows every block entered
-  return std::make_shared<DbtShared>(effective, std::move(cache));
+  auto shared = std::make_shared<DbtShared>(effective, std::move(cache));
+  if (options.perf_map) shared->perf_map = TRY(PerfMap::create());
+  return shared;
 }
 
 Result<std::unique_ptr<cpu::Engine>> make_dbt_engine(std::shared_ptr<DbtShared> shared, unsigned index) {

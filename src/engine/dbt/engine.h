@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <mutex>
+#include <string>
 
 #include "base/result.h"
 #include "cpu/engine.h"
@@ -26,5 +27,6 @@ struct JitInfo {
   uint64_t translate_ns;
 };
 JitInfo jit_info(DbtShared& shared);
+std::string jit_info_text(DbtShared& shared);
 
 }  // namespace rhea::dbt

@@ -8,6 +8,7 @@
 #include "engine/dbt/context.h"
 #include "engine/dbt/exclusive.h"
 #include "engine/dbt/options.h"
+#include "engine/dbt/perf_map.h"
 #include "engine/dbt/thunks.h"
 #include "memory/ram_block.h"
 
@@ -24,6 +25,7 @@ class DbtShared final : public memory::CodeListener {
   std::unique_ptr<CodeCache> cache;
   Thunks thunks;
   Exclusive exclusive;
+  std::unique_ptr<PerfMap> perf_map;  // or null
   Block* find_or_translate(Context& c, memory::RamBlock* ram, uint64_t offset, uint64_t linear, uint32_t mode, bool& faulted);
 
   std::atomic<uint64_t> dropped{0}, resets{0}, translate_ns{0};

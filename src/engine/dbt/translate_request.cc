@@ -169,6 +169,7 @@ Block* DbtShared::find_or_translate(Context& c, memory::RamBlock* ram, uint64_t 
     b = translate_from_ram(c, *ram, offset, linear, mode, crosses);
     if (crosses) b = translate_crossing(c, *ram, offset, linear, mode, faulted);
   }
+  if (b != nullptr && perf_map != nullptr) perf_map->add(*cache, *b, linear);
   translate_ns += now_ns() - began;
   return b;
 }

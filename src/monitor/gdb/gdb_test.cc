@@ -87,6 +87,9 @@ class FakeTarget final : public Target {
   void interrupt() override { ++interrupts; }
   void detach() override { ++detached; }
   void kill() override { ++killed; }
+  std::optional<std::string> command(std::string_view line) override {
+    return line == "hello" ? std::optional<std::string>("hi\n") : std::nullopt;
+  }
 
   cpu::CpuState states[2] = {};
   uint8_t memory[64] = {1, 2, 3, 4};
@@ -186,6 +189,13 @@ TEST_F(SessionTest, target_description_comes_whole) {
     xml += part.substr(1);
   } while (part[0] == 'm');
   EXPECT_EQ(xml, target_xml());
+}
+
+TEST_F(SessionTest, monitor_commands_are_answered_in_hex) {
+  session.interrupted();
+  EXPECT_EQ(ask("qRcmd,68656c6c6f"), "68690a");
+  EXPECT_EQ(ask("qRcmd,zz"), "E22");
+  EXPECT_THAT(ask("qRcmd,00"), StartsWith("636f6d"));
 }
 
 TEST_F(SessionTest, detach_and_kill_end_the_session) {

@@ -72,13 +72,14 @@ class Server::Client {
   bool broken_ = false;
 };
 
-Result<std::unique_ptr<Server>> Server::create(machine::Vm& vm, std::string_view words, unsigned most_points) {
+Result<std::unique_ptr<Server>> Server::create(machine::Vm& vm, const engine::Accelerator& accelerator,
+                                               std::string_view words) {
   if (!words.starts_with("tcp:") && !words.starts_with("unix:")) {
     return failf(ErrorKind::Invalid, "'{}' is not a place for a debugger; accepted: tcp::PORT, tcp:HOST:PORT, unix:PATH",
                  words);
   }
   chardev::SocketAddress address = TRY(chardev::parse_socket_words(words)).address;
-  std::unique_ptr<Server> server(new Server(vm, most_points));
+  std::unique_ptr<Server> server(new Server(vm, accelerator));
   server->listener_ = TRY(chardev::listen_on(address));
   server->unix_path_ = address.path;
   server->watch_ = TRY(
@@ -87,7 +88,7 @@ Result<std::unique_ptr<Server>> Server::create(machine::Vm& vm, std::string_view
   return server;
 }
 
-Server::Server(machine::Vm& vm, unsigned most_points) : vm_(vm), target_(vm, most_points) {}
+Server::Server(machine::Vm& vm, const engine::Accelerator& accelerator) : vm_(vm), target_(vm, accelerator) {}
 
 Server::~Server() {
   vm_.set_debugger(nullptr);

@@ -14,7 +14,8 @@ namespace rhea::gdb {
 class Server final : public machine::Debugger {
  public:
   // words: "tcp::PORT", "tcp:HOST:PORT", "unix:PATH". Errors: Invalid, or the socket's.
-  static Result<std::unique_ptr<Server>> create(machine::Vm& vm, std::string_view words, unsigned most_points);
+  static Result<std::unique_ptr<Server>> create(machine::Vm& vm, const engine::Accelerator& accelerator,
+                                                std::string_view words);
   ~Server() override;
 
   void stopped(unsigned vcpu, cpu::DebugHit hit) override;
@@ -24,7 +25,7 @@ class Server final : public machine::Debugger {
  private:
   class Client;
 
-  Server(machine::Vm& vm, unsigned most_points);
+  Server(machine::Vm& vm, const engine::Accelerator& accelerator);
   void accept_client();
   void client_left();
 

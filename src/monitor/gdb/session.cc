@@ -161,6 +161,7 @@ std::string Session::query(std::string_view text) {
   if (text == "sThreadInfo") return "l";
   if (text == "Attached" || text.starts_with("Attached:")) return "1";
   if (text.starts_with("Symbol:")) return "OK";
+  if (prefixed(text, "Rcmd,")) return command(text);
   if (prefixed(text, "ThreadExtraInfo,")) {
     int64_t thread = 0;
     if (!parse_thread(text, thread) || thread < 0) return std::string(kError);
@@ -169,6 +170,15 @@ std::string Session::query(std::string_view text) {
     return to_hex({reinterpret_cast<const uint8_t*>(words.data()), words.size()});
   }
   return "";
+}
+
+std::string Session::command(std::string_view text) {
+  std::vector<uint8_t> line;
+  if (!from_hex(text, line)) return std::string(kError);
+  std::string said =
+      target_.command(std::string(line.begin(), line.end())).value_or("commands: info jit, system_reset, quit\n");
+  if (said.empty()) return "OK";
+  return to_hex({reinterpret_cast<const uint8_t*>(said.data()), said.size()});
 }
 
 std::string Session::set(std::string_view text) {

@@ -1,7 +1,7 @@
 // One debugger's session: GDB's Remote Serial Protocol, "Debugging with GDB", appendix E.
 //
 // All-stop mode, one thread a vCPU (numbered from 1). Missing: non-stop, extended-remote, file and memory-map
-// transfers, monitor commands. Main thread, machine lock held.
+// transfers. Main thread, machine lock held.
 #pragma once
 
 #include <functional>
@@ -33,6 +33,7 @@ class Session {
   void handle(std::string_view packet);
   std::string answer(std::string_view packet);
   std::string query(std::string_view packet);
+  std::string command(std::string_view text);
   std::string set(std::string_view packet);
   std::string features(std::string_view text) const;
   std::string thread_list() const;

@@ -2,7 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "cpu/engine.h"
@@ -28,6 +31,8 @@ class Target {
   virtual void interrupt() = 0;                                 // the session hears of it when all have stopped
   virtual void detach() = 0;                                    // goes on without a debugger
   virtual void kill() = 0;
+  // A line for the machine (GDB's `monitor`): what it has to say, or nothing for an unknown one.
+  virtual std::optional<std::string> command(std::string_view line) = 0;
 };
 
 }  // namespace rhea::gdb

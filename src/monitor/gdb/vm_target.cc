@@ -7,7 +7,22 @@
 
 namespace rhea::gdb {
 
-VmTarget::VmTarget(machine::Vm& vm, unsigned most_points) : vm_(vm), most_points_(most_points), cpus_(vm.cpus()) {}
+VmTarget::VmTarget(machine::Vm& vm, const engine::Accelerator& accelerator)
+    : vm_(vm), accelerator_(accelerator), cpus_(vm.cpus()) {}
+
+std::optional<std::string> VmTarget::command(std::string_view line) {
+  if (line == "info jit") return accelerator_.info();
+  if (line == "system_reset") {
+    forget();
+    vm_.request_reset();
+    return "";
+  }
+  if (line == "quit") {
+    kill();
+    return "";
+  }
+  return std::nullopt;
+}
 
 void VmTarget::forget() {
   for (Cpu& cpu : cpus_) cpu.fetched = cpu.changed = false;
@@ -64,7 +79,8 @@ size_t VmTarget::write_memory(unsigned cpu, uint64_t linear, std::span<const uin
 }
 
 bool VmTarget::set_points(const std::vector<Point>& points) {
-  if (most_points_ != 0 && points.size() > most_points_) return false;
+  // KVM has the four debug registers.
+  if (!accelerator_.is_translator() && points.size() > 4) return false;
   points_ = points;
   return true;
 }

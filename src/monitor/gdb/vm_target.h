@@ -11,8 +11,7 @@ namespace rhea::gdb {
 
 class VmTarget final : public Target {
  public:
-  // most_points: how many the engine can watch; 0: any number.
-  VmTarget(machine::Vm& vm, unsigned most_points);
+  VmTarget(machine::Vm& vm, const engine::Accelerator& accelerator);
 
   // The vCPUs have run: what was fetched is stale.
   void forget();
@@ -27,6 +26,7 @@ class VmTarget final : public Target {
   void interrupt() override { vm_.request_pause(); }
   void detach() override;
   void kill() override { vm_.request_exit(0); }
+  std::optional<std::string> command(std::string_view line) override;
 
  private:
   struct Cpu {
@@ -37,7 +37,7 @@ class VmTarget final : public Target {
   void push_changes();
 
   machine::Vm& vm_;
-  unsigned most_points_;
+  const engine::Accelerator& accelerator_;
   std::vector<Cpu> cpus_;
   std::vector<Point> points_;
 };

@@ -64,6 +64,7 @@ const Group<AccelOptions>& accel_group() {
           boolean("jump-cache", &A::jump_cache, "inline lookup at indirect jumps"),
           boolean("slots", &A::slots, "translations kept at each access"),
           boolean("flag-liveness", &A::flag_liveness, "unread flags are not saved"),
+          boolean("groups", &A::groups, "one check for accesses at constant distances"),
           boolean("superblocks", &A::superblocks, "blocks go on behind conditional branches"),
           boolean("single", &A::single, "one instruction a block"),
           integer("max-insns", &A::max_insns, 1, 512, "longest block in instructions"),

@@ -30,37 +30,44 @@ constexpr unsigned kMostVcpus = 64;
 constexpr uint64_t kLargestKernel = uint64_t{2} << 30;
 constexpr uint64_t kLargestItem = uint64_t{16} << 20;
 
-dbt::DbtOptions translator_options(const AccelOptions& a) {
+dbt::DbtOptions translator_options(const AccelOptions& a, const SystemOptions& options) {
   dbt::DbtOptions o;
   if (a.tb_size) o.cache_bytes = *a.tb_size * kMiB;
   o.link = a.link.value_or(o.link);
   o.jump_cache = a.jump_cache.value_or(o.jump_cache);
   o.slots = a.slots.value_or(o.slots);
   o.flag_liveness = a.flag_liveness.value_or(o.flag_liveness);
+  o.groups = a.groups.value_or(o.groups);
   o.superblocks = a.superblocks.value_or(o.superblocks);
   o.single = a.single.value_or(o.single);
   if (a.max_insns) o.max_insns = static_cast<unsigned>(*a.max_insns);
+  o.perf_map = options.perfmap;
   return o;
 }
 
-Result<std::unique_ptr<engine::Accelerator>> open_accelerator(const AccelOptions& a, unsigned cpus) {
-  if (a.kind == EngineKind::Kvm) return engine::open_kvm();
-  if (a.deterministic.value_or(false)) return fail(ErrorKind::Unsupported, "deterministic=on is not supported");
-  if (a.thread == Threading::Single && cpus > 1) {
-    return fail(ErrorKind::Unsupported, "thread=single is not supported with more than one vCPU");
+Result<std::unique_ptr<engine::Accelerator>> open_accelerator(const AccelOptions& a, const SystemOptions& options) {
+  if (a.kind == EngineKind::Kvm) {
+    if (options.perfmap) return fail(ErrorKind::Unsupported, "-perfmap is the translator's: KVM translates nothing");
+    return engine::open_kvm();
   }
-  return engine::open_dbt(translator_options(a));
+  if (a.deterministic.value_or(false)) return fail(ErrorKind::Unsupported, "deterministic=on is not supported");
+  return engine::open_dbt(translator_options(a, options));
 }
 
+struct Choice {
+  std::unique_ptr<engine::Accelerator> accelerator;
+  bool one_at_a_time;
+};
+
 // The first that works; with one choice its error is the user's.
-Result<std::unique_ptr<engine::Accelerator>> choose_accelerator(const SystemOptions& options, unsigned cpus) {
+Result<Choice> choose_accelerator(const SystemOptions& options) {
   std::vector<AccelOptions> choices = options.accelerators;
   if (choices.empty()) choices.emplace_back();
   for (size_t i = 0;; ++i) {
-    auto opened = open_accelerator(choices[i], cpus);
+    auto opened = open_accelerator(choices[i], options);
     if (opened) {
       if (i != 0) log_warn("falling back to {}", (*opened)->name());
-      return opened;
+      return Choice{std::move(*opened), choices[i].thread == Threading::Single};
     }
     if (i + 1 == choices.size()) return std::unexpected(std::move(opened).error().in("-accel"));
     log_warn("{}", opened.error().message());
@@ -205,11 +212,13 @@ Result<int> run_machine(const SystemOptions& options) {
   TRY(set_up_log(options));
   if (!options.name.empty()) ::prctl(PR_SET_NAME, options.name.c_str());
   SmpChoice smp = TRY_IN(resolve_topology(options.smp, kMostVcpus), "-smp");
-  auto accelerator = TRY(choose_accelerator(options, smp.cpus));
+  Choice choice = TRY(choose_accelerator(options));
+  auto& accelerator = choice.accelerator;
   auto model = TRY(choose_cpu(options, smp.topology, *accelerator));
   TRY(check_memory(options, *model));
 
-  machine::Vm vm({.reboot = !options.no_reboot, .shutdown = !options.no_shutdown, .start_paused = options.start_paused});
+  machine::Vm vm({.reboot = !options.no_reboot, .shutdown = !options.no_shutdown, .start_paused = options.start_paused,
+                  .one_at_a_time = choice.one_at_a_time});
   Lines lines(vm);
   TRY(lines.open(options));
   TRY(vm.create_vcpus(smp.cpus, *accelerator));
@@ -228,9 +237,7 @@ Result<int> run_machine(const SystemOptions& options) {
   TRY(vm.start(*board));
   std::unique_ptr<gdb::Server> debugger;
   if (!options.gdb.empty()) {
-    // KVM watches with the four debug registers.
-    unsigned most_points = accelerator->is_translator() ? 0 : 4;
-    debugger = TRY_IN(gdb::Server::create(vm, options.gdb, most_points), "-gdb " + options.gdb);
+    debugger = TRY_IN(gdb::Server::create(vm, *accelerator, options.gdb), "-gdb " + options.gdb);
   }
   return vm.run();
 }

@@ -1,0 +1,31 @@
+#include "engine/dbt/perf_map.h"
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <cinttypes>
+#include <string>
+
+#include "engine/dbt/mode.h"
+
+namespace rhea::dbt {
+
+Result<std::unique_ptr<PerfMap>> PerfMap::create() {
+  std::string path = "/tmp/perf-" + std::to_string(::getpid()) + ".map";
+  std::FILE* file = std::fopen(path.c_str(), "we");
+  if (file == nullptr) return fail_errno(errno, path);
+  ::setlinebuf(file);  // whole lines, also when the process is killed
+  return std::unique_ptr<PerfMap>(new PerfMap(file));
+}
+
+PerfMap::~PerfMap() { std::fclose(file_); }
+
+void PerfMap::add(const CodeCache& cache, const Block& block, uint64_t linear) {
+  auto start = reinterpret_cast<uintptr_t>(cache.executable(block.start));
+  auto size = static_cast<uintptr_t>(block.end - block.start);
+  std::scoped_lock hold(mutex_);
+  std::fprintf(file_, "%" PRIxPTR " %" PRIxPTR " guest:%" PRIx64 " cpl%u\n", start, size, linear,
+               block.mode & mode::kCplMask);
+}
+
+}  // namespace rhea::dbt
