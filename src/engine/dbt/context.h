@@ -27,7 +27,7 @@ struct Slot {
   uint64_t tag;
   uint64_t delta;
 };
-inline constexpr uint64_t kEmptyTag = 0x7ffffffffffff000;
+inline constexpr uint64_t kEmptyTag = 0x6a09e667f3bcc000;
 inline constexpr Slot kEmptySlot{kEmptyTag, 0 - kEmptyTag};
 
 inline constexpr unsigned kSlots = 2048;       // per bank and direction; bound to access sites at translation
@@ -104,6 +104,7 @@ struct FetchEntry {
 struct PendingStore {
   uint64_t linear;
   uint32_t size;
+  bool locked;                    // the other vCPUs are stopped until it is done
   uint8_t kind;                   // 0: none, 1: bounce to write back, 2: RAM written in place, drop code
   memory::RamBlock* ram;
   uint64_t ram_offset;

@@ -158,12 +158,14 @@ void Emitter::access(const Insn& i, const MemOperand& m, unsigned addr_bytes, un
   if (op.kind != MemOp::Kind::Copy) fault_point(i, a_.here());
   apply(op, s.mem);
   s.after = a_.here();
-  uint8_t flags = static_cast<uint8_t>((write ? AccessSite::kWrite : 0) | (read ? AccessSite::kRead : 0) |
+  bool locked = write && read && (i.lock || i.mnemonic == ZYDIS_MNEMONIC_XCHG);
+  auto flags = static_cast<uint16_t>((write ? AccessSite::kWrite : 0) | (read ? AccessSite::kRead : 0) |
                                        (m.seg == cpu::SS ? AccessSite::kStack : 0) | (slow ? AccessSite::kNoFill : 0) |
                                        (m.aligned && group.group < 0 ? AccessSite::kAligned : 0) |
                                        (group.group < 0 && waits_for_x87(op) ? AccessSite::kWaits : 0) |
                                        (op.kind != MemOp::Kind::Copy ? AccessSite::kUnfinished : 0) |
-                                       (group.group >= 0 || op.must_fill ? AccessSite::kGroup : 0));
+                                       (group.group >= 0 || op.must_fill ? AccessSite::kGroup : 0) |
+                                       (locked ? AccessSite::kLocked : 0));
   s.site = {static_cast<uint16_t>(i.page_offset | i.length << 12), static_cast<uint16_t>(size), flags, 0,
             static_cast<uint16_t>(slot), kPageSize - size, static_cast<uint32_t>(tag.disp),
             static_cast<uint32_t>(dirty_byte(bank_, write, slot))};

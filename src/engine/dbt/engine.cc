@@ -190,6 +190,16 @@ void cold_safepoint(void* arg) {
   shared_of(c).exclusive.safepoint(c);
 }
 
+void cold_lock_begin(void* arg) {
+  auto& c = *static_cast<Context*>(arg);
+  shared_of(c).exclusive.begin(c);
+}
+
+void cold_lock_end(void* arg) {
+  auto& c = *static_cast<Context*>(arg);
+  shared_of(c).exclusive.end(c);
+}
+
 void cold_memory_changed(void* arg) {
   auto& c = *static_cast<Context*>(arg);
   cpu::paging_memory_changed(c.core);

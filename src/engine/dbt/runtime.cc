@@ -2,6 +2,8 @@
 // only; whatever needs ordinary C++ goes through run_cold.
 #include "engine/dbt/runtime.h"
 
+#include <Zydis/Mnemonic.h>
+
 #include "cpu/control_transfer.h"
 #include "cpu/engine.h"
 #include "cpu/paging.h"
@@ -318,6 +320,8 @@ extern "C" const uint8_t* runtime_help_end(Context* context, const Insn* insn) {
   Context& c = *context;
   Outcome outcome = run_helper(c, *insn);
   if (outcome == Outcome::Continue) c.core.s.rip = mask_rip(c, c.rip_page + insn->page_offset + insn->length);
+  // SYSCALL traps by the flags it leaves: IA32_FMASK usually clears TF.
+  if (insn->mnemonic == ZYDIS_MNEMONIC_SYSCALL && (c.core.s.system_flags & cpu::rflags::TF) == 0) c.trap_after_single = 0;
   // Software interrupts clear TF before the trap after the instruction is looked for (SDM vol. 3A 6.12.1.4).
   bool interrupts = insn->map == 0 && ((insn->opcode >= 0xcc && insn->opcode <= 0xce) || insn->opcode == 0xf1);
   if (interrupts && outcome == Outcome::Jump) c.trap_after_single = 0;
@@ -370,6 +374,7 @@ extern "C" const uint8_t* runtime_fault(Context* context) {
   Context& c = *context;
   c.core.s.rip = mask_rip(c, c.rip_page + c.signal_page_offset);
   auto vector = static_cast<uint8_t>(c.signal_vector);
+  if (vector == cpu::vec::XM && (c.core.s.cr4 & cpu::cr4::OSXMMEXCPT) == 0) vector = cpu::vec::UD;
   bool has_code = vector == cpu::vec::GP || vector == cpu::vec::AC || vector == cpu::vec::SS;
   static_cast<void>(has_code ? c.core.raise(vector, 0) : c.core.raise(vector));
   return deliver_and_dispatch(c);

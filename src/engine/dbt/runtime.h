@@ -90,6 +90,8 @@ struct SiteRequest {
 void cold_give_up_groups(void* request);
 void cold_drop_block(void* translate_request);  // its `result`
 void cold_safepoint(void* context);
+void cold_lock_begin(void* context);  // a locked access across pages
+void cold_lock_end(void* context);
 void cold_memory_changed(void* context);
 struct DroppedRequest {
   Context* context;

@@ -64,6 +64,15 @@ Answer ungroup(Context& c, const AccessSite* site) {
   return {reinterpret_cast<uint64_t>(dispatch(c)), 2};
 }
 
+// Nobody else runs until cold_lock_end. False: meanwhile the cache was reset, and the code that called is gone.
+bool stop_others(Context& c) {
+  uint64_t resets = c.cache->resets();
+  run_cold(c.core, cold_lock_begin, &c);
+  if (resets == c.cache->resets()) return true;
+  run_cold(c.core, cold_lock_end, &c);
+  return false;
+}
+
 // Through a buffer: crossing accesses and devices. The buffer keeps the offset in the page, so alignment faults of the
 // instruction itself stay exact.
 Answer bounced(Context& c, uint64_t linear, const AccessSite& site) {
@@ -71,11 +80,16 @@ Answer bounced(Context& c, uint64_t linear, const AccessSite& site) {
   bool write = (site.flags & AccessSite::kWrite) != 0, stack = (site.flags & AccessSite::kStack) != 0;
   uint8_t* at = c.bounce + (linear & kPageMask);
   auto privilege = cpu::current_privilege(core);
-  if (write && !cpu::probe_write(core, linear, site.size, privilege, stack)) return fault(c);
-  if ((site.flags & AccessSite::kRead) != 0 && !cpu::read_linear(core, linear, at, site.size, privilege, stack)) return fault(c);
+  bool locked = (site.flags & AccessSite::kLocked) != 0;
+  if (locked && !stop_others(c)) return {reinterpret_cast<uint64_t>(dispatch(c)), 2};
+  if ((write && !cpu::probe_write(core, linear, site.size(), privilege, stack)) ||
+      ((site.flags & AccessSite::kRead) != 0 && !cpu::read_linear(core, linear, at, site.size(), privilege, stack))) {
+    if (locked) run_cold(core, cold_lock_end, &c);
+    return fault(c);
+  }
   uint64_t delta = reinterpret_cast<uint64_t>(at) - linear;
   if (!write) return {delta, 0};
-  c.store = {linear, site.size, 1, nullptr, 0};
+  c.store = {linear, site.size(), locked, 1, nullptr, 0};
   return {delta, 1};
 }
 
@@ -90,7 +104,7 @@ extern "C" Answer runtime_access(Context* context, uint64_t linear, const Access
   uint64_t page = linear & ~kPageMask;
   unsigned in_page = static_cast<unsigned>(linear & kPageMask);
   bool checked = (c.mode & (mode::kAlignCheck | mode::kWatch)) != 0;
-  bool inside = in_page + site.size <= kPageSize, grouped = (site.flags & AccessSite::kGroup) != 0;
+  bool inside = in_page + site.size() <= kPageSize, grouped = (site.flags & AccessSite::kGroup) != 0;
   const Slot& known = (write ? bank.tlb_write : bank.tlb_read)[(linear >> 12) & (kTlbEntries - 1)];
   if (known.tag == page && inside && !checked) {
     Slot entry = known;
@@ -99,12 +113,12 @@ extern "C" Answer runtime_access(Context* context, uint64_t linear, const Access
   }
   cpu::Core& core = c.core;
   core.s.rip = mask_rip(c, c.rip_page + site.page_offset());
-  if ((c.mode & mode::kWatch) != 0) watch_access(c, linear, site.size, (site.flags & AccessSite::kRead) != 0, write);
-  if ((c.mode & mode::kAlignCheck) != 0 && misaligned(linear, site.size)) {
+  if ((c.mode & mode::kWatch) != 0) watch_access(c, linear, site.size(), (site.flags & AccessSite::kRead) != 0, write);
+  if ((c.mode & mode::kAlignCheck) != 0 && misaligned(linear, site.size())) {
     static_cast<void>(core.raise(cpu::vec::AC, 0));
     return fault(c);
   }
-  if (!grouped && (site.flags & AccessSite::kAligned) != 0 && (linear & (site.size - 1u)) != 0 && !misalignment_allowed()) {
+  if (!grouped && (site.flags & AccessSite::kAligned) != 0 && (linear & (site.size() - 1u)) != 0 && !misalignment_allowed()) {
     static_cast<void>(core.raise(cpu::vec::GP, 0));
     return fault(c);
   }
@@ -114,7 +128,7 @@ extern "C" Answer runtime_access(Context* context, uint64_t linear, const Access
   }
   // A flat segment outside 64-bit mode ends at 4 GiB.
   bool ends = (c.mode & (stack_access(site) ? mode::kFlatSs : mode::kFlatDs)) != 0;
-  if (!grouped && !is64(c.mode) && ends && linear + site.size > uint64_t{1} << 32) {
+  if (!grouped && !is64(c.mode) && ends && linear + site.size() > uint64_t{1} << 32) {
     static_cast<void>(core.raise(stack_access(site) ? cpu::vec::SS : cpu::vec::GP, 0));
     return fault(c);
   }
@@ -125,7 +139,7 @@ extern "C" Answer runtime_access(Context* context, uint64_t linear, const Access
     return grouped ? ungroup(c, site_pointer) : fault(c);  // the fault's address is that of the access, not of the group
   }
   const memory::FlatRange* range = nullptr;
-  uint8_t* host = cpu::host_pointer(core, t.gpa, site.size, range);
+  uint8_t* host = cpu::host_pointer(core, t.gpa, site.size(), range);
   if (host == nullptr || (write && range->access == memory::RamAccess::ReadOnly)) {
     return grouped ? ungroup(c, site_pointer) : bounced(c, linear, site);
   }
@@ -136,9 +150,9 @@ extern "C" Answer runtime_access(Context* context, uint64_t linear, const Access
       if (grouped) return ungroup(c, site_pointer);
       ++c.counters.slow_stores;
       uint64_t lines = c.cache->code_lines(*range->ram, offset / kPageSize);
-      uint64_t touched = (~uint64_t{0} << (in_page / 64)) & (~uint64_t{0} >> (63 - (in_page + site.size - 1) / 64));
+      uint64_t touched = (~uint64_t{0} << (in_page / 64)) & (~uint64_t{0} >> (63 - (in_page + site.size() - 1) / 64));
       if ((lines & touched) == 0) return {delta, 0};
-      c.store = {linear, site.size, 2, range->ram, offset};
+      c.store = {linear, site.size(), false, 2, range->ram, offset};
       return {delta, 1};
     }
   }
@@ -175,7 +189,9 @@ extern "C" Answer runtime_store_done(Context* context, const AccessSite* site, u
   if (p.kind == 1) {
     const uint8_t* at = c.bounce + (p.linear & kPageMask);
     core.s.rip = mask_rip(c, c.rip_page + site->page_offset());
-    if (!cpu::write_linear(core, p.linear, at, p.size, cpu::current_privilege(core))) return fault(c);
+    bool written = cpu::write_linear(core, p.linear, at, p.size, cpu::current_privilege(core));
+    if (p.locked) run_cold(core, cold_lock_end, &c);
+    if (!written) return fault(c);
   } else if (p.kind == 2) {
     DropRequest request{&c, p.ram, p.ram_offset, p.size};
     run_cold(core, cold_drop, &request);

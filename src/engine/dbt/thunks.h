@@ -13,19 +13,22 @@ class CodeCache;
 // What the thunks behind an access need to know of it; T1 points at it.
 struct AccessSite {
   uint16_t place;        // page offset of the instruction, its length in bits 15..12
-  uint16_t size;         // bytes accessed, 1..64; of a group: from the lowest to behind the highest
-  uint8_t flags;
-  uint8_t alt;           // distance of the alternative path (stores) from the call's return address; kGroup: failures
   uint16_t slot;
+  uint16_t flags;
+  uint8_t alt;           // distance of the alternative path (stores) from the call's return address; kGroup: failures
+  uint8_t pad;
   uint64_t limit;        // highest offset in a page at which the access ends inside it
   uint32_t slot_disp;    // of the site's slot and of its chunk's dirty byte, in the Context
   uint32_t dirty_disp;
   // kUnfinished: the instruction has more to do behind the store (PUSH, CALL move the stack pointer). kGroup: later
   // accesses rely on the slot, so it must be filled or the block left.
-  static constexpr uint8_t kWrite = 1, kStack = 2, kRead = 4, kNoFill = 8, kUnfinished = 16, kGroup = 32,
-                           kWaits = 128,   // #MF comes first when an x87 exception is pending
-                           kAligned = 64;  // #GP unless aligned to its size, before any page fault
+  static constexpr uint16_t kWrite = 1, kStack = 2, kRead = 4, kNoFill = 8, kUnfinished = 16, kGroup = 32,
+                           kAligned = 64,   // #GP unless aligned to its size, before any page fault
+                           kWaits = 128,    // #MF comes first when an x87 exception is pending
+                           kLocked = 256;   // LOCK or XCHG: atomic even across pages
   unsigned page_offset() const { return place & 0xfffu; }
+  // Bytes accessed, 1..64; of a group: from the lowest to behind the highest.
+  unsigned size() const { return static_cast<unsigned>(4096 - limit); }
   unsigned next_offset() const { return (place & 0xfffu) + (place >> 12); }
 };
 static_assert(sizeof(AccessSite) == 24);
