@@ -166,8 +166,7 @@ void Emitter::access(const Insn& i, const MemOperand& m, unsigned addr_bytes, un
                                        (op.kind != MemOp::Kind::Copy ? AccessSite::kUnfinished : 0) |
                                        (group.group >= 0 || op.must_fill ? AccessSite::kGroup : 0) |
                                        (locked ? AccessSite::kLocked : 0));
-  s.site = {static_cast<uint16_t>(i.page_offset | i.length << 12), static_cast<uint16_t>(size), flags, 0,
-            static_cast<uint16_t>(slot), kPageSize - size, static_cast<uint32_t>(tag.disp),
+  s.site = {static_cast<uint16_t>(i.page_offset | i.length << 12), static_cast<uint16_t>(slot), flags, 0, 0, kPageSize - size, static_cast<uint32_t>(tag.disp),
             static_cast<uint32_t>(dirty_byte(bank_, write, slot))};
   stubs_.push_back(s);
 }
