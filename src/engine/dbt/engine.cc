@@ -212,6 +212,11 @@ void cold_dropped_offset(void* arg) {
   const Block* b = shared.cache->block_at(reinterpret_cast<uintptr_t>(r.direct_entry));
   CHECK(b != nullptr);
   r.page_offset = static_cast<uint32_t>(b->offset & kPageMask);
+  // This vCPU may have noted the block just as another dropped it.
+  if (b->ram == nullptr) return;
+  uint64_t place = place_key(*b->ram, b->offset);
+  FrontEntry& e = r.context->front[front_index(place, b->mode)];
+  if (e.place == place && e.mode == b->mode) e.place = ~uint64_t{0};
 }
 
 void cold_helper(void* arg) {
