@@ -138,34 +138,33 @@ TlbEntry* large_set(PagingTlb& t, uint64_t page) {
   return t.large[page % PagingTlb::kLargeSets];
 }
 
-inline bool hit(Core& c, const Request& q, const TlbEntry* e, unsigned shift, Translation& out) {
-  if (q.access == Access::Write && (e->rights & right::kDirty) == 0) return false;
-  // A violation is not believed: the tables may have been relaxed since, which needs no invalidation.
-  unsigned m = allowed(c, *c.tlb, e->rights, q.privilege);
+// The access through a valid entry; false: walk. A violation is not believed: the tables may have been
+// relaxed since, which needs no invalidation.
+template <unsigned kShift>
+[[gnu::always_inline]] inline bool hit(const Core& c, const PagingTlb& t, const Request& q, const TlbEntry& e,
+                                       Translation& out) {
+  uint32_t rights = e.rights;
+  if (q.access == Access::Write && (rights & right::kDirty) == 0) return false;
+  unsigned m = allowed(c, t, rights, q.privilege);
   if ((m & need(q.access)) == 0) [[unlikely]]
     return false;
-  uint64_t bytes = uint64_t{1} << shift;
-  uint64_t gpa = e->gpa + (q.linear & (bytes - 1));
-  fill(c, gpa, (e->rights & right::k4M) != 0 ? 2 * bytes : bytes, e->rights, m, out);
+  constexpr uint64_t kBytes = uint64_t{1} << kShift;
+  uint64_t gpa = e.gpa + (q.linear & (kBytes - 1));
+  fill(c, gpa, kShift == 21 && (rights & right::k4M) != 0 ? 2 * kBytes : kBytes, rights, m, out);
   return true;
 }
 
-bool lookup(Core& c, PagingTlb& t, const Request& q, Translation& out) {
-  uint64_t stamp = stamp_of(t, current_pcid(c.s));
-  uint64_t page = q.linear >> 12;
-  if (const TlbEntry* e = find_in(small_set(t, page), PagingTlb::kWays, page, stamp, t.global_stamp)) {
-    return hit(c, q, e, 12, out);
-  }
-  page = q.linear >> 21;
+// Large and huge pages.
+[[gnu::noinline]] bool lookup_large(const Core& c, PagingTlb& t, const Request& q, uint64_t stamp,
+                                    Translation& out) {
+  uint64_t page = q.linear >> 21;
   if (const TlbEntry* e = find_in(large_set(t, page), PagingTlb::kWays, page, stamp, t.global_stamp)) {
-    return hit(c, q, e, 21, out);
+    return hit<21>(c, t, q, *e, out);
   }
-  if (t.huge_used != 0) {
-    page = q.linear >> 30;
-    if (const TlbEntry* e = find_in(t.huge, PagingTlb::kHuge, page, stamp, t.global_stamp))
-      return hit(c, q, e, 30, out);
-  }
-  return false;
+  if (t.huge_used == 0) return false;
+  page = q.linear >> 30;
+  const TlbEntry* e = find_in(t.huge, PagingTlb::kHuge, page, stamp, t.global_stamp);
+  return e != nullptr && hit<30>(c, t, q, *e, out);
 }
 
 // Puts the translation of the page of 1 << shift bytes around linear in place of the one it had, or of any.
@@ -348,6 +347,13 @@ Step walk(Core& c, const Request& q, Translation& out) {
   return walk64(c, q, pdpte & kAddress, 2, out);
 }
 
+[[gnu::noinline]] bool walk_until_settled(Core& c, const Request& q, Translation& out) {
+  Step step;
+  do step = walk(c, q, out);
+  while (step == Step::Again);
+  return step == Step::Done;
+}
+
 }  // namespace
 
 bool canonical(const Core& c, uint64_t linear) {
@@ -375,13 +381,17 @@ bool translate(Core& c, uint64_t linear, Access access, Privilege privilege, Tra
   check_mode(t, s);
   if (uint32_t rules = rules_of(s); rules != t.rules_seen) [[unlikely]]
     make_rules(t, rules);
-  Request q{linear, access, privilege};
-  if (lookup(c, t, q, out)) [[likely]]
-    return true;
-  Step step;
-  do step = walk(c, q, out);
-  while (step == Step::Again);
-  return step == Step::Done;
+  const Request q{linear, access, privilege};
+  uint64_t stamp = stamp_of(t, current_pcid(s));
+  uint64_t page = linear >> 12;
+  const TlbEntry* set = small_set(t, page);
+  for (unsigned i = 0; i < PagingTlb::kWays; ++i) {
+    if (set[i].page != page || (set[i].stamp != stamp && set[i].stamp != t.global_stamp)) continue;
+    if (hit<12>(c, t, q, set[i], out)) [[likely]]
+      return true;
+    return walk_until_settled(c, q, out);
+  }
+  return lookup_large(c, t, q, stamp, out) || walk_until_settled(c, q, out);
 }
 
 bool load_pdptes(Core& c, uint64_t cr3) {

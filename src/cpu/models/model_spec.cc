@@ -97,7 +97,7 @@ std::string host_vendor() {
 
 // `max` and `host`: the host's identity and all that the engine can give. Under the translator that includes
 // the bits by which a processor says that it needs no mitigation: guests' retpolines, buffer clearing and the
-// like cannot work there — its process is the boundary, see docs/ARCHITECTURE.md — and would only cost time.
+// like cannot work there — its process is the boundary, see docs/translator.md — and would only cost time.
 void take_host(const ModelRequest& request, ModelSpec& spec) {
   spec.vendor_id = host_vendor();
   spec.brand = host_brand();
