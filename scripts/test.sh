@@ -2,7 +2,7 @@
 # Installs what is missing, builds, runs all tests. The last line is `N passed, N failed[, N skipped]`; the exit status
 # is 0 only if nothing failed.
 #
-#   test.sh [--quick]     --quick: no sanitizer build and only the fast checks
+#   test.sh [--quick]     --quick: no sanitizer build and only the fast tests
 #
 # What runs: the unit tests (release, then ASan+UBSan) and every executable tests/*/run.sh. Such a suite prints one line
 # a test, `ok NAME`, `not ok NAME[: why]`, `skip NAME: why` or `known NAME: why` (a failure that is on a list; counted as
@@ -59,7 +59,9 @@ build() {  # PRESET TARGET...
 
 unit_tests() {  # PRESET
   echo "== unit tests, $1"
-  ctest --test-dir "build/$1" -j "$jobs" --timeout 120 --output-on-failure --output-junit "$logs/ctest-$1.xml" \
+  local which=()
+  [[ $quick == yes ]] && which=(--label-exclude slow)
+  ctest --test-dir "build/$1" -j "$jobs" "${which[@]}" --timeout 120 --output-on-failure --output-junit "$logs/ctest-$1.xml" \
     >"$logs/ctest-$1.log" 2>&1
   local status=$?
   ./scripts/junit-lines.py "$logs/ctest-$1.xml" "$1" >"$logs/ctest-$1.lines" 2>>"$logs/ctest-$1.log" \
