@@ -57,11 +57,9 @@ build() {  # PRESET TARGET...
   fi
 }
 
-unit_tests() {  # PRESET
+unit_tests() {  # PRESET [CTEST-OPTION...]
   echo "== unit tests, $1"
-  local which=()
-  [[ $quick == yes ]] && which=(--label-exclude slow)
-  ctest --test-dir "build/$1" -j "$jobs" "${which[@]}" --timeout 120 --output-on-failure --output-junit "$logs/ctest-$1.xml" \
+  ctest --test-dir "build/$1" -j "$jobs" "${@:2}" --timeout 120 --output-on-failure --output-junit "$logs/ctest-$1.xml" \
     >"$logs/ctest-$1.log" 2>&1
   local status=$?
   ./scripts/junit-lines.py "$logs/ctest-$1.xml" "$1" >"$logs/ctest-$1.lines" 2>>"$logs/ctest-$1.log" \
@@ -91,13 +89,13 @@ suite() {  # tests/NAME/run.sh
 if ! ./scripts/install-deps.sh test; then
   fail "installation of packages"
 elif build release; then
-  unit_tests release
+  if [[ $quick == yes ]]; then unit_tests release --label-exclude slow; else unit_tests release; fi
   for run in tests/*/run.sh; do
     [[ -x $run ]] && suite "$run"
   done
 fi
 if [[ $quick == no ]] && build asan unit_tests; then
-  unit_tests asan
+  unit_tests asan --label-regex '^unit$'
 fi
 
 summary="$passed passed, $failed failed"
