@@ -115,7 +115,8 @@ TEST_F(ChardevTest, file_gets_the_output) {
 }
 
 TEST_F(ChardevTest, unix_server_serves_one_client_after_another) {
-  auto server = open_chardev("unix:" + path + ",server=on,wait=off", {.loop = loop, .label = "s", .quit = {}}).value();
+  auto server =
+      open_chardev("unix:" + path + ",server=on,wait=off", {.loop = loop, .label = "s", .quit = {}}).value();
   server->attach(&device);
   for (int round = 0; round < 2; ++round) {
     int fd = connect_to({.host = "", .port = "", .path = path}).value();

@@ -23,7 +23,9 @@ bool ready_for(int fd, short events, int milliseconds) {
 
 }  // namespace
 
-FdChardev::~FdChardev() { close(); }
+FdChardev::~FdChardev() {
+  close();
+}
 
 Result<> FdChardev::open(int input_fd, int output_fd) {
   input_fd_ = input_fd;

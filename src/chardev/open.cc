@@ -48,11 +48,13 @@ Result<std::unique_ptr<Chardev>> open_chardev(std::string_view words, const Open
   }
   if (words.starts_with("tcp:") || words.starts_with("unix:")) return open_socket(words, context);
   if (words.starts_with("mon:")) {
-    return failf(ErrorKind::Unsupported, "'{}' is not supported: there is no monitor to share the line with", words);
+    return failf(ErrorKind::Unsupported, "'{}' is not supported: there is no monitor to share the line with",
+                 words);
   }
-  return failf(ErrorKind::Invalid,
-               "'{}' is not a character device; accepted: none, null, stdio, pty, file:PATH, tcp:HOST:PORT, unix:PATH",
-               words);
+  return failf(
+      ErrorKind::Invalid,
+      "'{}' is not a character device; accepted: none, null, stdio, pty, file:PATH, tcp:HOST:PORT, unix:PATH",
+      words);
 }
 
 }  // namespace rhea::chardev

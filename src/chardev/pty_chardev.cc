@@ -25,7 +25,8 @@ Result<std::unique_ptr<PtyChardev>> PtyChardev::create(async::EventLoop& loop) {
     return fail_errno(errno, "opening a pseudo terminal");
   }
   chardev->terminal_ = name;
-  // Raw, so that the first program to open it sees the bytes as they are; opened once for the hang-up to begin.
+  // Raw, so that the first program to open it sees the bytes as they are; opened once for the hang-up to
+  // begin.
   int user = ::open(name, O_RDWR | O_NOCTTY | O_CLOEXEC);
   if (user < 0) return fail_errno(errno, name);
   termios mode{};

@@ -32,7 +32,9 @@ Result<sockaddr_un> unix_address(const std::string& path) {
 
 // SAFETY: every socket address begins with the generic one.
 template <class T>
-const sockaddr* generic(const T& address) { return reinterpret_cast<const sockaddr*>(&address); }
+const sockaddr* generic(const T& address) {
+  return reinterpret_cast<const sockaddr*>(&address);
+}
 
 Result<int> unix_socket(const std::string& path, bool server) {
   sockaddr_un address = TRY(unix_address(path));
@@ -55,7 +57,8 @@ Result<AddressList> resolve(const SocketAddress& where, bool server) {
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = server ? AI_PASSIVE : 0;
   addrinfo* list = nullptr;
-  int error = ::getaddrinfo(where.host.empty() ? nullptr : where.host.c_str(), where.port.c_str(), &hints, &list);
+  int error =
+      ::getaddrinfo(where.host.empty() ? nullptr : where.host.c_str(), where.port.c_str(), &hints, &list);
   if (error != 0) return failf(ErrorKind::Invalid, "{}: {}", where.text(), ::gai_strerror(error));
   return AddressList(list, &::freeaddrinfo);
 }
@@ -82,7 +85,9 @@ Result<int> tcp_socket(const SocketAddress& where, bool server) {
 
 }  // namespace
 
-std::string SocketAddress::text() const { return path.empty() ? host + ":" + port : path; }
+std::string SocketAddress::text() const {
+  return path.empty() ? host + ":" + port : path;
+}
 
 Result<int> listen_on(const SocketAddress& address) {
   return address.path.empty() ? tcp_socket(address, true) : unix_socket(address.path, true);

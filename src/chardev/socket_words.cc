@@ -18,15 +18,16 @@ struct Words {
 };
 
 const config::Group<Words>& group() {
-  static const config::Group<Words> words{"socket",
-                                          "address",
-                                          {
-                                              config::text("address", &Words::address, "HOST:PORT or PATH"),
-                                              config::boolean("server", &Words::server, "listen for a client"),
-                                              config::boolean("wait", &Words::wait, "server: wait for the first client"),
-                                              config::boolean("nodelay", &Words::nodelay, "send at once"),
-                                              config::boolean("telnet", &Words::telnet, "not supported"),
-                                          }};
+  static const config::Group<Words> words{
+      "socket",
+      "address",
+      {
+          config::text("address", &Words::address, "HOST:PORT or PATH"),
+          config::boolean("server", &Words::server, "listen for a client"),
+          config::boolean("wait", &Words::wait, "server: wait for the first client"),
+          config::boolean("nodelay", &Words::nodelay, "send at once"),
+          config::boolean("telnet", &Words::telnet, "not supported"),
+      }};
   return words;
 }
 

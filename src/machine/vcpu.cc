@@ -10,7 +10,9 @@ namespace rhea::machine {
 Vcpu::Vcpu(std::unique_ptr<cpu::Engine> engine, Listener& listener, Turns* turns)
     : listener_(listener), turns_(turns), engine_(std::move(engine)) {}
 
-Vcpu::~Vcpu() { quit(); }
+Vcpu::~Vcpu() {
+  quit();
+}
 
 void Vcpu::start() {
   thread_ = std::thread([this] { main(); });

@@ -32,8 +32,8 @@ Vm::~Vm() {
 Result<> Vm::create_vcpus(unsigned count, engine::Accelerator& accelerator) {
   for (unsigned i = 0; i < count; ++i) {
     Turns* turns = options_.one_at_a_time ? &turns_ : nullptr;
-    vcpus_.push_back(
-        std::make_unique<Vcpu>(TRY(accelerator.create_engine(i)), static_cast<Vcpu::Listener&>(*this), turns));
+    vcpus_.push_back(std::make_unique<Vcpu>(TRY(accelerator.create_engine(i)),
+                                            static_cast<Vcpu::Listener&>(*this), turns));
   }
   return {};
 }
@@ -117,11 +117,21 @@ bool Vm::take(Request request) {
   return (requests_.fetch_and(~bit) & bit) != 0;
 }
 
-void Vm::request_reset() { ask(Request::Reset); }
-void Vm::request_power_off() { ask(Request::PowerOff); }
-void Vm::request_suspend() { log_warn("the guest asks for suspend, which is not supported; it goes on"); }
-void Vm::request_pause() { ask(Request::Pause); }
-void Vm::request_resume() { request_resume({}); }
+void Vm::request_reset() {
+  ask(Request::Reset);
+}
+void Vm::request_power_off() {
+  ask(Request::PowerOff);
+}
+void Vm::request_suspend() {
+  log_warn("the guest asks for suspend, which is not supported; it goes on");
+}
+void Vm::request_pause() {
+  ask(Request::Pause);
+}
+void Vm::request_resume() {
+  request_resume({});
+}
 void Vm::request_resume(std::vector<bool> only) {
   {
     std::scoped_lock hold(lock_);

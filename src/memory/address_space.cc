@@ -1,8 +1,8 @@
 // Guest address spaces: the list of regions, its flattened view and the accesses through it.
 //
-// Threading: the list is changed with the machine lock held. The view is immutable and swapped whole; each thread
-// keeps the views it used last and compares a generation, so that an access costs no reference count. An access that
-// races with a change takes effect before or after it, as on a bus.
+// Threading: the list is changed with the machine lock held. The view is immutable and swapped whole; each
+// thread keeps the views it used last and compares a generation, so that an access costs no reference count.
+// An access that races with a change takes effect before or after it, as on a bus.
 #include "memory/address_space.h"
 
 #include <algorithm>
@@ -20,14 +20,17 @@ namespace {
 
 std::atomic<uint64_t> next_space{1};
 
-uint64_t ones(unsigned size) { return size >= 8 ? ~uint64_t{0} : (uint64_t{1} << (size * 8)) - 1; }
+uint64_t ones(unsigned size) {
+  return size >= 8 ? ~uint64_t{0} : (uint64_t{1} << (size * 8)) - 1;
+}
 
 // The same integers at any address.
 using Any16 [[gnu::aligned(1), gnu::may_alias]] = uint16_t;
 using Any32 [[gnu::aligned(1), gnu::may_alias]] = uint32_t;
 using Any64 [[gnu::aligned(1), gnu::may_alias]] = uint64_t;
 
-// SAFETY (both): [host, host + size) lies in one RAM block; x86 hosts load and store unaligned, aligned ones whole.
+// SAFETY (both): [host, host + size) lies in one RAM block; x86 hosts load and store unaligned, aligned ones
+// whole.
 uint64_t load_host(const uint8_t* host, unsigned size) {
   switch (size) {
     case 1: return *reinterpret_cast<const volatile uint8_t*>(host);
@@ -172,8 +175,8 @@ AddressSpace::AddressSpace(std::string name, std::recursive_mutex& machine_lock)
     : impl_(std::make_unique<Impl>(std::move(name), machine_lock)) {}
 AddressSpace::~AddressSpace() = default;
 
-Result<MapId> AddressSpace::map_ram(Gpa at, RamBlock& ram, uint64_t ram_offset, uint64_t size, RamAccess access,
-                                    int priority) {
+Result<MapId> AddressSpace::map_ram(Gpa at, RamBlock& ram, uint64_t ram_offset, uint64_t size,
+                                    RamAccess access, int priority) {
   if (ram_offset > ram.size() || size > ram.size() - ram_offset) {
     return fail(ErrorKind::OutOfRange, impl_->name + ": region beyond the end of '" + ram.name() + "'");
   }
@@ -228,8 +231,12 @@ void AddressSpace::commit() {
   if (--impl_->depth == 0 && impl_->dirty) impl_->swap();
 }
 
-std::shared_ptr<const FlatView> AddressSpace::view() const { return impl_->view.load(); }
-uint64_t AddressSpace::generation() const { return impl_->generation.load(std::memory_order_acquire); }
+std::shared_ptr<const FlatView> AddressSpace::view() const {
+  return impl_->view.load();
+}
+uint64_t AddressSpace::generation() const {
+  return impl_->generation.load(std::memory_order_acquire);
+}
 void AddressSpace::on_change(std::function<void()> listener) {
   std::scoped_lock hold(impl_->lock);
   impl_->listeners.push_back(std::move(listener));

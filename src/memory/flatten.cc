@@ -1,5 +1,6 @@
-// Flattening: regions are laid down from the strongest to the weakest, each filling only what is still free; then
-// neighbours that continue each other are joined. Quadratic in the number of regions, of which a PC has some fifty.
+// Flattening: regions are laid down from the strongest to the weakest, each filling only what is still free;
+// then neighbours that continue each other are joined. Quadratic in the number of regions, of which a PC has
+// some fifty.
 #include "memory/flatten.h"
 
 #include <algorithm>
@@ -32,7 +33,8 @@ void fill(std::vector<FlatRange>& taken, const FlatRange& range) {
   }
   if (at < range.end()) parts.push_back(slice(range, at, range.end()));
   taken.insert(taken.end(), parts.begin(), parts.end());
-  std::sort(taken.begin(), taken.end(), [](const FlatRange& a, const FlatRange& b) { return a.start < b.start; });
+  std::sort(taken.begin(), taken.end(),
+            [](const FlatRange& a, const FlatRange& b) { return a.start < b.start; });
 }
 
 bool continues(const FlatRange& a, const FlatRange& b) {

@@ -1,8 +1,9 @@
 // Guest RAM: private anonymous memory between two guard pages, huge pages where the host has them.
 //
 // The mapping is accounted (no MAP_NORESERVE), so that memory the host can never give is refused at start-up
-// instead of killing the process later; pages are still only taken when touched. The code marks lie in their own
-// mapping, which is demand-zero too. Threading: see the header; blocks are created and destroyed on the main thread.
+// instead of killing the process later; pages are still only taken when touched. The code marks lie in their
+// own mapping, which is demand-zero too. Threading: see the header; blocks are created and destroyed on the
+// main thread.
 #include "memory/ram_block.h"
 
 #include <sys/mman.h>
@@ -20,12 +21,18 @@ constexpr uint64_t kLargestBlock = uint64_t{1} << 46;
 std::atomic<CodeListener*> code_listener{nullptr};
 std::atomic<uint32_t> next_id{1};
 
-uint64_t align_up(uint64_t value, uint64_t to) { return (value + to - 1) & ~(to - 1); }
+uint64_t align_up(uint64_t value, uint64_t to) {
+  return (value + to - 1) & ~(to - 1);
+}
 
 // Host bytes reserved around a block: alignment slack and a guard page each side.
-uint64_t reservation(uint64_t size) { return size + kHugePage + 2 * kPageSize; }
+uint64_t reservation(uint64_t size) {
+  return size + kHugePage + 2 * kPageSize;
+}
 
-uint64_t marks_bytes(uint64_t size) { return align_up(size / kPageSize, kPageSize); }
+uint64_t marks_bytes(uint64_t size) {
+  return align_up(size / kPageSize, kPageSize);
+}
 
 void* map_anonymous(void* at, uint64_t size, int protection, int flags) {
   return ::mmap(at, size, protection, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
@@ -74,7 +81,9 @@ RamBlock::~RamBlock() {
   ::munmap(code_marks_, marks_bytes(size_));
 }
 
-void RamBlock::set_code_listener(CodeListener* listener) { code_listener.store(listener); }
+void RamBlock::set_code_listener(CodeListener* listener) {
+  code_listener.store(listener);
+}
 
 void RamBlock::note_written(uint64_t offset, uint64_t length) {
   if (length == 0 || offset >= size_) return;

@@ -18,7 +18,9 @@ Result<std::unique_ptr<PerfMap>> PerfMap::create() {
   return std::unique_ptr<PerfMap>(new PerfMap(file));
 }
 
-PerfMap::~PerfMap() { std::fclose(file_); }
+PerfMap::~PerfMap() {
+  std::fclose(file_);
+}
 
 void PerfMap::add(const CodeCache& cache, const Block& block, uint64_t linear) {
   auto start = reinterpret_cast<uintptr_t>(cache.executable(block.start));

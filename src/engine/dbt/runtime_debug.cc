@@ -24,7 +24,9 @@ GuestPoint guest_point(const Context& c, unsigned n) {
           c.core.s.dr[n] & ~(length - 1), length};
 }
 
-bool same_page(uint64_t a, uint64_t b) { return ((a ^ b) & ~kPageMask) == 0; }
+bool same_page(uint64_t a, uint64_t b) {
+  return ((a ^ b) & ~kPageMask) == 0;
+}
 bool overlap(uint64_t a, uint64_t a_length, uint64_t b, uint64_t b_length) {
   return a - b < b_length || b - a < a_length;
 }
@@ -56,7 +58,8 @@ CodePoint hit_code_point(Context& c, uint64_t linear) {
   for (unsigned n = 0; n < 4 && !resume; ++n) {
     GuestPoint p = guest_point(c, n);
     if (!p.on || p.type != 0 || p.linear != linear) continue;
-    c.core.fault = {.vector = cpu::vec::DB, .has_code = false, .code = 0, .address = 0, .dr6 = uint64_t{1} << n};
+    c.core.fault = {
+        .vector = cpu::vec::DB, .has_code = false, .code = 0, .address = 0, .dr6 = uint64_t{1} << n};
     return CodePoint::Guest;
   }
   uint64_t skip = c.debug_skip;
@@ -75,7 +78,8 @@ void watch_access(Context& c, uint64_t linear, unsigned size, bool read, bool wr
   for (unsigned n = 0; n < 4; ++n) {
     GuestPoint p = guest_point(c, n);
     bool kind = (p.type == 1 && write) || p.type == 3;
-    if (p.on && kind && overlap(p.linear, p.length, linear, size)) c.guest_hits = static_cast<uint8_t>(c.guest_hits | 1u << n);
+    if (p.on && kind && overlap(p.linear, p.length, linear, size))
+      c.guest_hits = static_cast<uint8_t>(c.guest_hits | 1u << n);
   }
   for (unsigned n = 0; c.debug != nullptr && n < c.debug->count; ++n) {
     const auto& p = c.debug->points[n];

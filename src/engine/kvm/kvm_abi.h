@@ -1,5 +1,6 @@
-// The kernel's KVM interface, as C++ sees it. The headers declare trailing arrays through an empty struct, which has
-// size 0 in C and 1 in C++: that shifts the arrays and changes the request numbers, which contain sizes.
+// The kernel's KVM interface, as C++ sees it. The headers declare trailing arrays through an empty struct,
+// which has size 0 in C and 1 in C++: that shifts the arrays and changes the request numbers, which contain
+// sizes.
 #pragma once
 
 #include <linux/stddef.h>

@@ -26,7 +26,9 @@ using namespace cpu;
 namespace {
 
 // Interrupts KVM_RUN; its handler does nothing.
-int kick_signal() { return SIGRTMIN + 1; }
+int kick_signal() {
+  return SIGRTMIN + 1;
+}
 
 void install_kick_handler() {
   static std::once_flag once;
@@ -37,12 +39,16 @@ void install_kick_handler() {
   });
 }
 
-// The feature words that the host's KVM must also offer. Other leaves (topology, caches, names) are the model's own.
-bool is_feature_leaf(uint32_t leaf) { return leaf == 1 || leaf == 7 || leaf == 0x80000001 || leaf == 0x80000008; }
+// The feature words that the host's KVM must also offer. Other leaves (topology, caches, names) are the
+// model's own.
+bool is_feature_leaf(uint32_t leaf) {
+  return leaf == 1 || leaf == 7 || leaf == 0x80000001 || leaf == 0x80000008;
+}
 
 void mask_features(const std::vector<kvm_cpuid_entry2>& supported, kvm_cpuid_entry2& e) {
   auto host = std::find_if(supported.begin(), supported.end(), [&](const kvm_cpuid_entry2& h) {
-    return h.function == e.function && (h.index == e.index || (h.flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX) == 0);
+    return h.function == e.function &&
+           (h.index == e.index || (h.flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX) == 0);
   });
   bool known = host != supported.end();
   switch (e.function) {
@@ -133,7 +139,9 @@ void KvmEngine::kick() {
   if (thread != 0 && thread != self) ::syscall(SYS_tgkill, ::getpid(), thread, kick_signal());
 }
 
-void KvmEngine::pull() { sync_.pull(core_.s); }
+void KvmEngine::pull() {
+  sync_.pull(core_.s);
+}
 
 void KvmEngine::push() {
   set_cpuid();
@@ -163,10 +171,13 @@ void KvmEngine::apply_debug(bool step, bool code_points) {
     debug.arch.debugreg[7] |= (uint64_t{2} << (i * 2)) | ((type | length << 2) << (16 + i * 4)) | 0x600;
     debug.control |= KVM_GUESTDBG_USE_HW_BP;
   }
-  if (::ioctl(fd_, KVM_SET_GUEST_DEBUG, &debug) < 0) log_warn("KVM: KVM_SET_GUEST_DEBUG: {}", std::strerror(errno));
+  if (::ioctl(fd_, KVM_SET_GUEST_DEBUG, &debug) < 0)
+    log_warn("KVM: KVM_SET_GUEST_DEBUG: {}", std::strerror(errno));
 }
 
-bool KvmEngine::can_execute() const { return core_.s.halted == 0; }
+bool KvmEngine::can_execute() const {
+  return core_.s.halted == 0;
+}
 
 // A halted vCPU goes on with an NMI or with an interrupt that its IF lets through.
 bool KvmEngine::wake_up() {
@@ -264,7 +275,8 @@ void KvmEngine::prepare_entry() {
   run_->request_interrupt_window = 0;
   if (core_.apic == nullptr) return;
   if (core_.apic->deliverable()) {
-    // An IN or MMIO read in flight must end before anything is injected; ready_for_interrupt_injection says so.
+    // An IN or MMIO read in flight must end before anything is injected; ready_for_interrupt_injection says
+    // so.
     if (run_->ready_for_interrupt_injection != 0 && run_->if_flag != 0) inject_interrupt();
     run_->request_interrupt_window = core_.apic->deliverable() ? 1 : 0;
   }
@@ -298,7 +310,8 @@ void KvmEngine::finish_access() {
   auto* immediate = reinterpret_cast<std::atomic<uint8_t>*>(&run_->immediate_exit);
   uint8_t kicked = immediate->exchange(1);
   // An access that crosses pages ends in pieces, each its own exit.
-  while (::ioctl(fd_, KVM_RUN, 0) == 0 && (run_->exit_reason == KVM_EXIT_MMIO || run_->exit_reason == KVM_EXIT_IO)) {
+  while (::ioctl(fd_, KVM_RUN, 0) == 0 &&
+         (run_->exit_reason == KVM_EXIT_MMIO || run_->exit_reason == KVM_EXIT_IO)) {
     if (run_->exit_reason == KVM_EXIT_MMIO) {
       handle_mmio();
     } else {
@@ -328,7 +341,8 @@ bool KvmEngine::handle_exit(Exit& exit) {
       return true;
     case KVM_EXIT_INTERNAL_ERROR:
       pull();
-      log_error("KVM: internal error {} at {:#x}:{:#x}", run_->internal.suberror, core_.s.seg[CS].base, core_.s.rip);
+      log_error("KVM: internal error {} at {:#x}:{:#x}", run_->internal.suberror, core_.s.seg[CS].base,
+                core_.s.rip);
       exit = Exit::TripleFault;
       return true;
     default:
@@ -358,7 +372,8 @@ void KvmEngine::handle_io() {
 
 // The local APIC's page is the vCPU's own: no address space that all vCPUs share can hold it.
 bool KvmEngine::at_local_apic(uint64_t gpa) const {
-  return core_.apic != nullptr && (core_.s.apic_base & 0x800) != 0 && ((gpa ^ core_.s.apic_base) & ~uint64_t{0xfff}) == 0;
+  return core_.apic != nullptr && (core_.s.apic_base & 0x800) != 0 &&
+         ((gpa ^ core_.s.apic_base) & ~uint64_t{0xfff}) == 0;
 }
 
 void KvmEngine::handle_mmio() {

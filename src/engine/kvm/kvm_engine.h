@@ -1,8 +1,9 @@
 // A vCPU run by KVM. SDM vol. 3A 10.8 for what an interrupt needs; api.rst 5 (kvm_run) for the exits.
 //
-// The local APIC is Rhea's: interrupts go in through KVM_INTERRUPT when the guest can take them, CR8 is carried both
-// ways at each exit, INIT and SIPI are performed here. KVM keeps the state while the guest runs; Core::s is current
-// only between pull() and push(). Missing: SMI, x2APIC and the TSC-deadline timer (masked from CPUID).
+// The local APIC is Rhea's: interrupts go in through KVM_INTERRUPT when the guest can take them, CR8 is
+// carried both ways at each exit, INIT and SIPI are performed here. KVM keeps the state while the guest runs;
+// Core::s is current only between pull() and push(). Missing: SMI, x2APIC and the TSC-deadline timer (masked
+// from CPUID).
 #pragma once
 
 #include <atomic>
@@ -15,8 +16,8 @@
 
 namespace rhea::kvm {
 
-// CPUID.1:ECX. x2APIC (21) and the TSC-deadline timer (24) need KVM's own local APIC; OSXSAVE (27) and the hypervisor
-// bit (31) are not KVM's to support.
+// CPUID.1:ECX. x2APIC (21) and the TSC-deadline timer (24) need KVM's own local APIC; OSXSAVE (27) and the
+// hypervisor bit (31) are not KVM's to support.
 inline constexpr uint32_t kWithoutKernelApic = 1u << 21 | 1u << 24;
 inline constexpr uint32_t kAlwaysThere = 1u << 27 | 1u << 31;
 // CPUID.1:EDX.HTT says something of the topology, not of the host.
@@ -62,10 +63,10 @@ class KvmEngine final : public cpu::Engine {
   bool cpuid_set_ = false;
   kvm_run* run_ = nullptr;
   StateSync sync_;
-  std::atomic<int> thread_{0};   // the vCPU's kernel thread while in run()
-  bool access_open_ = false;     // an IN or MMIO read whose result KVM has not taken yet
+  std::atomic<int> thread_{0};  // the vCPU's kernel thread while in run()
+  bool access_open_ = false;    // an IN or MMIO read whose result KVM has not taken yet
   const cpu::DebugRequest* request_ = nullptr;
-  bool at_code_point_ = false;   // the last exit was one: the next run steps over it first
+  bool at_code_point_ = false;  // the last exit was one: the next run steps over it first
   bool stepping_over_ = false;
   cpu::DebugHit hit_;
 };

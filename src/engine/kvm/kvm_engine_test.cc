@@ -75,11 +75,11 @@ struct KvmEngineTest : testing::Test {
 };
 
 TEST_F(KvmEngineTest, port_accesses_reach_the_address_space_and_hlt_ends_the_run) {
-  load({0xe4, 0x12,         // in al, 0x12
-        0xe6, 0x10,         // out 0x10, al
-        0xb8, 0x34, 0x12,   // mov ax, 0x1234
-        0xe7, 0x14,         // out 0x14, ax
-        0xf4});             // hlt
+  load({0xe4, 0x12,        // in al, 0x12
+        0xe6, 0x10,        // out 0x10, al
+        0xb8, 0x34, 0x12,  // mov ax, 0x1234
+        0xe7, 0x14,        // out 0x14, ax
+        0xf4});            // hlt
   EXPECT_EQ(engine->run(), Exit::Halted);
   EXPECT_EQ(ports.written, (std::vector<uint64_t>{0x42, 0x1234}));
   EXPECT_EQ(ports.sizes, (std::vector<unsigned>{1, 2}));
@@ -118,7 +118,8 @@ TEST_F(KvmEngineTest, triple_fault_is_reported) {
   state().idtr.limit = 0;
   state().cr0 |= cr0::PE;
   for (SegIndex i : {ES, CS, SS, DS, FS, GS}) {
-    state().seg[i] = {.base = 0, .limit = 0xffffffff, .attr = i == CS ? 0xc09bu : 0xc093u, .selector = 8, .pad = {}};
+    state().seg[i] = {
+        .base = 0, .limit = 0xffffffff, .attr = i == CS ? 0xc09bu : 0xc093u, .selector = 8, .pad = {}};
   }
   load({0x0f, 0x0b});  // ud2
   EXPECT_EQ(engine->run(), Exit::TripleFault);

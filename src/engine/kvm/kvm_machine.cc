@@ -15,8 +15,8 @@ namespace rhea::kvm {
 namespace {
 
 constexpr uint32_t kMaxSlots = 256;
-// Three pages that KVM takes on Intel hosts for real mode, and one for its identity map: above all RAM below 4 GiB,
-// below the firmware.
+// Three pages that KVM takes on Intel hosts for real mode, and one for its identity map: above all RAM below
+// 4 GiB, below the firmware.
 constexpr unsigned long kTssAddress = 0xfeffd000;
 constexpr uint64_t kIdentityMapAddress = 0xfeffc000;
 
@@ -25,9 +25,9 @@ struct Need {
   const char* name;
 };
 constexpr Need kNeeds[] = {
-    {KVM_CAP_USER_MEMORY, "KVM_CAP_USER_MEMORY"},     {KVM_CAP_READONLY_MEM, "KVM_CAP_READONLY_MEM"},
+    {KVM_CAP_USER_MEMORY, "KVM_CAP_USER_MEMORY"},       {KVM_CAP_READONLY_MEM, "KVM_CAP_READONLY_MEM"},
     {KVM_CAP_IMMEDIATE_EXIT, "KVM_CAP_IMMEDIATE_EXIT"}, {KVM_CAP_XSAVE, "KVM_CAP_XSAVE"},
-    {KVM_CAP_VCPU_EVENTS, "KVM_CAP_VCPU_EVENTS"},     {KVM_CAP_DEBUGREGS, "KVM_CAP_DEBUGREGS"},
+    {KVM_CAP_VCPU_EVENTS, "KVM_CAP_VCPU_EVENTS"},       {KVM_CAP_DEBUGREGS, "KVM_CAP_DEBUGREGS"},
 };
 
 }  // namespace
@@ -55,7 +55,8 @@ Result<> KvmMachine::set_up() {
     }
   }
   int bytes = ::ioctl(kvm_fd_, KVM_GET_VCPU_MMAP_SIZE, 0);
-  if (bytes < static_cast<int>(sizeof(kvm_run))) return fail(ErrorKind::Unsupported, "vCPU mapping too small");
+  if (bytes < static_cast<int>(sizeof(kvm_run)))
+    return fail(ErrorKind::Unsupported, "vCPU mapping too small");
   run_bytes_ = static_cast<uint64_t>(bytes);
   do {
     vm_fd_ = ::ioctl(kvm_fd_, KVM_CREATE_VM, 0);
@@ -122,7 +123,8 @@ void KvmMachine::set_slot(const Slot& slot, bool present) {
   region.userspace_addr = reinterpret_cast<uintptr_t>(slot.host);
   if (::ioctl(vm_fd_, KVM_SET_USER_MEMORY_REGION, &region) < 0) {
     // Accesses then come as exits and are served by the address space: slow but right.
-    log_warn("KVM: cannot map guest memory at {:#x} size {:#x}: {}", slot.gpa, slot.size, std::strerror(errno));
+    log_warn("KVM: cannot map guest memory at {:#x} size {:#x}: {}", slot.gpa, slot.size,
+             std::strerror(errno));
   }
 }
 

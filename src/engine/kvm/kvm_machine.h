@@ -1,8 +1,8 @@
 // A KVM virtual machine: its file descriptors and the memory slots that follow the guest's physical map.
 //
-// Linux Documentation/virt/kvm/api.rst. The interrupt controllers are Rhea's own devices (no KVM_CREATE_IRQCHIP), so
-// that the same board runs under both engines. Missing: system-management mode, dirty logging.
-// Threading: slots change with the machine lock held; the rest is constant after open().
+// Linux Documentation/virt/kvm/api.rst. The interrupt controllers are Rhea's own devices (no
+// KVM_CREATE_IRQCHIP), so that the same board runs under both engines. Missing: system-management mode, dirty
+// logging. Threading: slots change with the machine lock held; the rest is constant after open().
 #pragma once
 
 #include <cstdint>

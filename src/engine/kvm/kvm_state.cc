@@ -19,7 +19,7 @@ namespace {
 enum Call : unsigned { kRegs, kSregs, kXsave, kXcrs, kDebug, kMsrs, kEvents };
 
 constexpr uint32_t kMsrTsc = 0x10;
-constexpr unsigned kXstateBv = 512;      // offset of XSTATE_BV in an XSAVE image, SDM vol. 1 13.4.2
+constexpr unsigned kXstateBv = 512;  // offset of XSTATE_BV in an XSAVE image, SDM vol. 1 13.4.2
 constexpr unsigned kPkruComponent = 9;
 
 // Every MSR that is plain state (SDM vol. 4). EFER and the APIC base travel with the system registers.
@@ -43,7 +43,8 @@ void for_each_msr(CpuState& s, F f) {
   f(0x17au, s.mcg_status);
   f(0x3bu, s.tsc_adjust);
   f(0x2ffu, s.mtrr.def_type);
-  constexpr uint32_t fixed[11] = {0x250, 0x258, 0x259, 0x268, 0x269, 0x26a, 0x26b, 0x26c, 0x26d, 0x26e, 0x26f};
+  constexpr uint32_t fixed[11] = {0x250, 0x258, 0x259, 0x268, 0x269, 0x26a,
+                                  0x26b, 0x26c, 0x26d, 0x26e, 0x26f};
   for (unsigned i = 0; i < 11; ++i) f(fixed[i], s.mtrr.fixed[i]);
   for (uint32_t i = 0; i < 8; ++i) {
     f(0x200u + 2 * i, s.mtrr.variable[i].base);

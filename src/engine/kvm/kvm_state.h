@@ -10,7 +10,8 @@
 
 namespace rhea::kvm {
 
-// Moves one vCPU's state; on the vCPU's thread, not while it runs. Calls that the host refuses are warned of once.
+// Moves one vCPU's state; on the vCPU's thread, not while it runs. Calls that the host refuses are warned of
+// once.
 class StateSync {
  public:
   explicit StateSync(int vcpu_fd) : fd_(vcpu_fd) {}
@@ -31,8 +32,8 @@ class StateSync {
   uint32_t pkru_offset();
 
   int fd_;
-  uint64_t pulled_rip_ = ~uint64_t{0};     // an event in flight belongs to this rip only
-  int64_t known_tsc_offset_ = INT64_MIN;   // the TSC is written only when somebody changed the offset
+  uint64_t pulled_rip_ = ~uint64_t{0};    // an event in flight belongs to this rip only
+  int64_t known_tsc_offset_ = INT64_MIN;  // the TSC is written only when somebody changed the offset
   std::vector<uint32_t> refused_msrs_;
   uint32_t warned_ = 0;
 };

@@ -1,8 +1,8 @@
-// The packet layer of GDB's Remote Serial Protocol. "Debugging with GDB", appendix E.1 (overview), E.11 (packet
-// acknowledgment).
+// The packet layer of GDB's Remote Serial Protocol. "Debugging with GDB", appendix E.1 (overview), E.11
+// (packet acknowledgment).
 //
-// Input comes from anybody who can connect: a packet that is too long or has a wrong checksum is dropped and, with
-// acknowledgments on, asked for again. One thread.
+// Input comes from anybody who can connect: a packet that is too long or has a wrong checksum is dropped and,
+// with acknowledgments on, asked for again. One thread.
 #pragma once
 
 #include <cstddef>
@@ -40,7 +40,8 @@ class PacketReader {
 // "$payload#sum" with the payload's '$', '#', '}' and '*' escaped.
 std::string frame(std::string_view payload);
 
-// Hexadecimal both ways. Decoding stops at the first pair that is none; nothing then means an empty or bad text.
+// Hexadecimal both ways. Decoding stops at the first pair that is none; nothing then means an empty or bad
+// text.
 std::string to_hex(std::span<const uint8_t> bytes);
 bool from_hex(std::string_view text, std::vector<uint8_t>& out);
 // Reads hexadecimal digits (at least one, at most 16) from the front of `text` and removes them.

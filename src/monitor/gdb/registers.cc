@@ -16,14 +16,14 @@ struct Place {
   unsigned bytes;
 };
 
-constexpr unsigned kRip = 16, kFlags = 17, kSegments = 18, kSt = 24, kFpu = 32, kXmm = 40, kMxcsr = 56, kBases = 57,
-                   kControl = 59, kCount = 64;
+constexpr unsigned kRip = 16, kFlags = 17, kSegments = 18, kSt = 24, kFpu = 32, kXmm = 40, kMxcsr = 56,
+                   kBases = 57, kControl = 59, kCount = 64;
 constexpr Reg kGprOrder[16] = {RAX, RBX, RCX, RDX, RSI, RDI, RBP, RSP, R8, R9, R10, R11, R12, R13, R14, R15};
 constexpr SegIndex kSegmentOrder[6] = {CS, SS, DS, ES, FS, GS};
 
 // Offsets in an FXSAVE image, SDM vol. 1 10.5.1.
-constexpr unsigned kFxFcw = 0, kFxFsw = 2, kFxFtw = 4, kFxFop = 6, kFxFip = 8, kFxFdp = 16, kFxMxcsr = 24, kFxSt = 32,
-                   kFxXmm = 160, kXstateBv = 512;
+constexpr unsigned kFxFcw = 0, kFxFsw = 2, kFxFtw = 4, kFxFop = 6, kFxFip = 8, kFxFdp = 16, kFxMxcsr = 24,
+                   kFxSt = 32, kFxXmm = 160, kXstateBv = 512;
 
 bool place_of(unsigned number, Place& out) {
   if (number < kRip) {
@@ -141,7 +141,9 @@ uint64_t read_integer(const CpuState& s, const Place& at) {
 
 }  // namespace
 
-unsigned register_count() { return kCount; }
+unsigned register_count() {
+  return kCount;
+}
 
 unsigned register_bytes(unsigned number) {
   Place at{};

@@ -75,8 +75,8 @@ class Server::Client {
 Result<std::unique_ptr<Server>> Server::create(machine::Vm& vm, const engine::Accelerator& accelerator,
                                                std::string_view words) {
   if (!words.starts_with("tcp:") && !words.starts_with("unix:")) {
-    return failf(ErrorKind::Invalid, "'{}' is not a place for a debugger; accepted: tcp::PORT, tcp:HOST:PORT, unix:PATH",
-                 words);
+    return failf(ErrorKind::Invalid,
+                 "'{}' is not a place for a debugger; accepted: tcp::PORT, tcp:HOST:PORT, unix:PATH", words);
   }
   chardev::SocketAddress address = TRY(chardev::parse_socket_words(words)).address;
   std::unique_ptr<Server> server(new Server(vm, accelerator));

@@ -1,5 +1,5 @@
-// Waits for a debugger on a socket (-gdb, -s) and connects its session to the machine; one debugger at a time. The
-// machine stops when one connects and goes on when it leaves. Main thread, machine lock held.
+// Waits for a debugger on a socket (-gdb, -s) and connects its session to the machine; one debugger at a
+// time. The machine stops when one connects and goes on when it leaves. Main thread, machine lock held.
 #pragma once
 
 #include <memory>

@@ -10,9 +10,9 @@ namespace rhea::gdb {
 namespace {
 
 constexpr unsigned kSigInt = 2, kSigTrap = 5;
-constexpr std::string_view kError = "E22";        // EINVAL: bad words
-constexpr std::string_view kNoMemory = "E14";     // EFAULT
-constexpr std::string_view kTooMany = "E28";      // ENOSPC
+constexpr std::string_view kError = "E22";     // EINVAL: bad words
+constexpr std::string_view kNoMemory = "E14";  // EFAULT
+constexpr std::string_view kTooMany = "E28";   // ENOSPC
 constexpr size_t kMostPoints = 1024;
 constexpr uint64_t kLongestPoint = 4096;
 
@@ -153,7 +153,8 @@ std::string Session::answer(std::string_view packet) {
 
 std::string Session::query(std::string_view text) {
   if (text.starts_with("Supported")) {
-    return "PacketSize=" + hex_number(kLargestPacket) + ";qXfer:features:read+;vContSupported+;QStartNoAckMode+";
+    return "PacketSize=" + hex_number(kLargestPacket) +
+           ";qXfer:features:read+;vContSupported+;QStartNoAckMode+";
   }
   if (prefixed(text, "Xfer:features:read:")) return features(text);
   if (text == "C") return "QC" + hex_number(current_ + 1);
@@ -175,8 +176,8 @@ std::string Session::query(std::string_view text) {
 std::string Session::command(std::string_view text) {
   std::vector<uint8_t> line;
   if (!from_hex(text, line)) return std::string(kError);
-  std::string said =
-      target_.command(std::string(line.begin(), line.end())).value_or("commands: info jit, system_reset, quit\n");
+  std::string said = target_.command(std::string(line.begin(), line.end()))
+                         .value_or("commands: info jit, system_reset, quit\n");
   if (said.empty()) return "OK";
   return to_hex({reinterpret_cast<const uint8_t*>(said.data()), said.size()});
 }
@@ -191,7 +192,8 @@ std::string Session::set(std::string_view text) {
 std::string Session::features(std::string_view text) const {
   uint64_t offset = 0, length = 0;
   if (!prefixed(text, "target.xml:")) return "E00";
-  if (!take_number(text, offset) || !take_char(text, ',') || !take_number(text, length)) return std::string(kError);
+  if (!take_number(text, offset) || !take_char(text, ',') || !take_number(text, length))
+    return std::string(kError);
   std::string_view xml = target_xml();
   if (offset > xml.size()) return std::string(kError);
   // Escapes may double it.
@@ -259,15 +261,18 @@ std::string Session::read_one_register(std::string_view text) {
 std::string Session::write_one_register(std::string_view text) {
   uint64_t number = 0;
   std::vector<uint8_t> bytes;
-  bool good = take_number(text, number) && take_char(text, '=') && from_hex(text, bytes) && number < register_count();
+  bool good =
+      take_number(text, number) && take_char(text, '=') && from_hex(text, bytes) && number < register_count();
   if (!good) return std::string(kError);
-  return write_register(target_.change(current_), static_cast<unsigned>(number), bytes) ? "OK" : std::string(kError);
+  return write_register(target_.change(current_), static_cast<unsigned>(number), bytes) ? "OK"
+                                                                                        : std::string(kError);
 }
 
 // "ADDRESS,LENGTH"
 std::string Session::read_memory(std::string_view text) {
   uint64_t address = 0, length = 0;
-  if (!take_number(text, address) || !take_char(text, ',') || !take_number(text, length)) return std::string(kError);
+  if (!take_number(text, address) || !take_char(text, ',') || !take_number(text, length))
+    return std::string(kError);
   std::vector<uint8_t> bytes(std::min<uint64_t>(length, kLargestPacket / 2));
   size_t reached = target_.read_memory(current_, address, bytes);
   if (reached == 0 && length != 0) return std::string(kNoMemory);
@@ -277,7 +282,8 @@ std::string Session::read_memory(std::string_view text) {
 // "ADDRESS,LENGTH:BYTES"
 std::string Session::write_memory(std::string_view text, bool binary) {
   uint64_t address = 0, length = 0;
-  bool good = take_number(text, address) && take_char(text, ',') && take_number(text, length) && take_char(text, ':');
+  bool good =
+      take_number(text, address) && take_char(text, ',') && take_number(text, length) && take_char(text, ':');
   if (!good) return std::string(kError);
   std::vector<uint8_t> bytes(text.begin(), text.end());
   if (!binary && !from_hex(text, bytes)) return std::string(kError);
@@ -288,12 +294,12 @@ std::string Session::write_memory(std::string_view text, bool binary) {
 // "TYPE,ADDRESS,KIND": software and hardware breakpoints are the same to the engines.
 std::string Session::change_point(std::string_view text, bool insert) {
   uint64_t type = 0, address = 0, length = 0;
-  bool good = take_number(text, type) && take_char(text, ',') && take_number(text, address) && take_char(text, ',') &&
-              take_number(text, length);
+  bool good = take_number(text, type) && take_char(text, ',') && take_number(text, address) &&
+              take_char(text, ',') && take_number(text, length);
   if (!good) return std::string(kError);
   if (type > 4) return "";
-  constexpr Point::Kind kinds[5] = {Point::Kind::Execute, Point::Kind::Execute, Point::Kind::Write, Point::Kind::Read,
-                                    Point::Kind::Access};
+  constexpr Point::Kind kinds[5] = {Point::Kind::Execute, Point::Kind::Execute, Point::Kind::Write,
+                                    Point::Kind::Read, Point::Kind::Access};
   Point point{address, type < 2 ? 1 : length, kinds[type]};
   if (point.length == 0 || point.length > kLongestPoint) return std::string(kError);
   auto same = [&](const Point& p) {
@@ -351,7 +357,8 @@ std::string Session::continue_with(std::string_view text) {
     if (!step && what != 'c' && what != 'C') return std::string(kError);
     int64_t thread = -1;
     auto colon = one.find(':');
-    if (colon != std::string_view::npos && !parse_thread(one.substr(colon + 1), thread)) return std::string(kError);
+    if (colon != std::string_view::npos && !parse_thread(one.substr(colon + 1), thread))
+      return std::string(kError);
     for (unsigned i = 0; i < actions.size(); ++i) {
       if (decided[i] || (thread >= 0 && thread != static_cast<int64_t>(i))) continue;
       decided[i] = true;

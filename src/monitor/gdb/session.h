@@ -59,12 +59,12 @@ class Session {
   std::vector<std::string> waiting_;  // packets that came while the machine ran
   std::string last_sent_;
   bool running_ = true;
-  bool report_stop_ = false;          // the debugger waits for a stop reply
+  bool report_stop_ = false;  // the debugger waits for a stop reply
   bool acks_ = true;
   bool done_ = false;
-  unsigned current_ = 0;              // vCPU of registers and memory
-  int64_t continue_thread_ = -1;      // of c and s: vCPU number, or -1 all
-  std::string stop_ = "S05";          // the answer to '?'
+  unsigned current_ = 0;          // vCPU of registers and memory
+  int64_t continue_thread_ = -1;  // of c and s: vCPU number, or -1 all
+  std::string stop_ = "S05";      // the answer to '?'
   std::vector<Point> points_;
 };
 

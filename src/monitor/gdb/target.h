@@ -1,4 +1,5 @@
-// The machine as a debugging session sees it. Main thread, machine lock held; all but interrupt() while stopped.
+// The machine as a debugging session sees it. Main thread, machine lock held; all but interrupt() while
+// stopped.
 #pragma once
 
 #include <cstdint>
@@ -28,8 +29,8 @@ class Target {
   // False: the engine cannot do so many.
   virtual bool set_points(const std::vector<Point>& points) = 0;
   virtual void resume(const std::vector<Action>& actions) = 0;  // one a CPU
-  virtual void interrupt() = 0;                                 // the session hears of it when all have stopped
-  virtual void detach() = 0;                                    // goes on without a debugger
+  virtual void interrupt() = 0;  // the session hears of it when all have stopped
+  virtual void detach() = 0;     // goes on without a debugger
   virtual void kill() = 0;
   // A line for the machine (GDB's `monitor`): what it has to say, or nothing for an unknown one.
   virtual std::optional<std::string> command(std::string_view line) = 0;

@@ -42,7 +42,8 @@ cpu::CpuState& VmTarget::change(unsigned cpu) {
   return vm_.core(cpu).s;
 }
 
-// As the CPU itself would reach it: neither the privilege nor the write protection of the moment counts for a debugger.
+// As the CPU itself would reach it: neither the privilege nor the write protection of the moment counts for a
+// debugger.
 bool VmTarget::translate(unsigned cpu, uint64_t linear, uint64_t& physical) {
   state(cpu);
   cpu::Core& core = vm_.core(cpu);

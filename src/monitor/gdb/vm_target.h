@@ -1,5 +1,5 @@
-// A debugging session's target: the running Vm. Keeps which vCPUs' states have been fetched and changed since the last
-// stop, and one DebugRequest a vCPU. Main thread, machine lock held.
+// A debugging session's target: the running Vm. Keeps which vCPUs' states have been fetched and changed since
+// the last stop, and one DebugRequest a vCPU. Main thread, machine lock held.
 #pragma once
 
 #include <vector>

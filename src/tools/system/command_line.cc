@@ -1,5 +1,7 @@
-// The command line of rhea-system-x86_64: one table, from which parser and -help come. Whatever is not in it, and
-// whatever is in it with a value that cannot be honoured, is refused.
+// The command line of rhea-system-x86_64: one table, from which parser and -help come. Whatever is not in it,
+// and whatever is in it with a value that cannot be honoured, is refused.
+#include "config/command_line.h"
+
 #include <unistd.h>
 
 #include <algorithm>
@@ -8,7 +10,6 @@
 
 #include "base/failf.h"
 #include "base/log.h"
-#include "config/command_line.h"
 #include "cpu/models/cpu_model.h"
 #include "machine/pc/extra_devices.h"
 #include "tools/system/groups.h"
@@ -74,9 +75,11 @@ Result<> take_machine(SystemOptions& o, std::string_view text) {
 Result<> take_accel(SystemOptions& o, std::string_view text) {
   AccelOptions accel = TRY(accel_group().parse(text));
   if (accel.kind == EngineKind::Kvm) {
-    bool translator = accel.thread || accel.tb_size || accel.deterministic || accel.link || accel.jump_cache ||
-                      accel.slots || accel.flag_liveness || accel.groups || accel.superblocks || accel.single || accel.max_insns;
-    if (translator) return fail(ErrorKind::Invalid, "thread, tb-size and the switches are the translator's, not kvm's");
+    bool translator = accel.thread || accel.tb_size || accel.deterministic || accel.link ||
+                      accel.jump_cache || accel.slots || accel.flag_liveness || accel.groups ||
+                      accel.superblocks || accel.single || accel.max_insns;
+    if (translator)
+      return fail(ErrorKind::Invalid, "thread, tb-size and the switches are the translator's, not kvm's");
   }
   o.accelerators.push_back(accel);
   return {};
@@ -85,7 +88,8 @@ Result<> take_accel(SystemOptions& o, std::string_view text) {
 // "kvm:tcg" of -machine accel=.
 Result<> expand_machine_accel(SystemOptions& o) {
   if (o.machine.accel.empty()) return {};
-  if (!o.accelerators.empty()) return fail(ErrorKind::Invalid, "The -accel and \"-machine accel=\" options are incompatible");
+  if (!o.accelerators.empty())
+    return fail(ErrorKind::Invalid, "The -accel and \"-machine accel=\" options are incompatible");
   std::string_view rest = o.machine.accel;
   while (!rest.empty()) {
     auto colon = rest.find(':');
@@ -160,12 +164,14 @@ void add_machine_options(Options& to, SystemOptions& o) {
   to.push_back(grouped("accel", "[accel=]tcg|dbt|kvm[,SWITCH=VALUE…]", "engine; may be repeated to fall back",
                        accel_group(), [&o](std::string_view text) { return take_accel(o, text); }));
   to.push_back({"enable-kvm", "", "as -accel kvm", [&o](std::string_view) { return take_accel(o, "kvm"); }});
-  to.push_back(grouped("smp", "[cpus=]N[,sockets=N][,cores=N][,threads=N][,maxcpus=N]", "vCPUs and their topology",
-                       smp_group(), [&o](std::string_view text) { return smp_group().parse_into(text, o.smp); }));
+  to.push_back(grouped("smp", "[cpus=]N[,sockets=N][,cores=N][,threads=N][,maxcpus=N]",
+                       "vCPUs and their topology", smp_group(),
+                       [&o](std::string_view text) { return smp_group().parse_into(text, o.smp); }));
   to.push_back(grouped("m", "[size=]N[M|G]", "guest RAM, 128 MiB by default", memory_group(),
                        [&o](std::string_view text) { return memory_group().parse_into(text, o.memory); }));
-  to.push_back(grouped("rtc", "[base=utc|localtime|DATE][,clock=host|vm][,driftfix=none|slew]", "the guest's clock",
-                       rtc_group(), [&o](std::string_view text) { return rtc_group().parse_into(text, o.rtc); }));
+  to.push_back(grouped("rtc", "[base=utc|localtime|DATE][,clock=host|vm][,driftfix=none|slew]",
+                       "the guest's clock", rtc_group(),
+                       [&o](std::string_view text) { return rtc_group().parse_into(text, o.rtc); }));
   to.push_back({"device", "DRIVER[,PROPERTY=VALUE…]", "adds a device; -device help lists them",
                 [&o](std::string_view text) { return take_device(o, text); }});
   to.push_back({"global", "DRIVER.PROPERTY=VALUE", "default of a device's property (isa-debugcon.iobase)",
@@ -177,7 +183,8 @@ void add_machine_options(Options& to, SystemOptions& o) {
 
 void add_boot_options(Options& to, SystemOptions& o) {
   to.push_back(grouped("boot", "[order=]DRIVES[,menu=on][,splash-time=MS][,reboot-timeout=MS]", "boot order",
-                       boot_group(), [&o](std::string_view text) { return boot_group().parse_into(text, o.boot); }));
+                       boot_group(),
+                       [&o](std::string_view text) { return boot_group().parse_into(text, o.boot); }));
   to.push_back(word("kernel", "FILE", "Linux, Multiboot or PVH kernel to start", o.kernel));
   to.push_back(word("initrd", "FILE", "initial RAM disk, or Multiboot modules", o.initrd));
   to.push_back({"append", "TEXT", "the kernel's command line", [&o](std::string_view text) -> Result<> {
@@ -202,14 +209,16 @@ void add_line_options(Options& to, SystemOptions& o) {
                   o.serials.emplace_back(text);
                   return {};
                 }});
-  to.push_back({"debugcon", "as -serial", "where the firmware's debug port leads (0xe9, -global isa-debugcon.iobase=)",
+  to.push_back({"debugcon", "as -serial",
+                "where the firmware's debug port leads (0xe9, -global isa-debugcon.iobase=)",
                 [&o](std::string_view text) -> Result<> {
                   o.debugcon = text;
                   return {};
                 }});
   to.push_back(grouped("chardev", "BACKEND,id=ID[,…]", "a character back end for a device", chardev_group(),
                        [&o](std::string_view text) { return take_chardev(o, text); }));
-  to.push_back(flag("nographic", "no display; the first serial port is on the terminal, Ctrl-A h for help", o.nographic));
+  to.push_back(flag("nographic", "no display; the first serial port is on the terminal, Ctrl-A h for help",
+                    o.nographic));
   to.push_back(flag("nodefaults", "only the devices that are asked for", o.nodefaults));
   to.push_back({"no-user-config", "", "no configuration files (there are none)",
                 [](std::string_view) -> Result<> { return {}; }});
@@ -245,12 +254,14 @@ void add_run_options(Options& to, SystemOptions& o) {
 
 Result<> check_whole(SystemOptions& o) {
   TRY(expand_machine_accel(o));
-  if (o.kernel.empty() && o.append_given) return fail(ErrorKind::Invalid, "-append only allowed with -kernel option");
-  if (o.kernel.empty() && !o.initrd.empty()) return fail(ErrorKind::Invalid, "-initrd only allowed with -kernel option");
+  if (o.kernel.empty() && o.append_given)
+    return fail(ErrorKind::Invalid, "-append only allowed with -kernel option");
+  if (o.kernel.empty() && !o.initrd.empty())
+    return fail(ErrorKind::Invalid, "-initrd only allowed with -kernel option");
   for (const GlobalOption& global : o.globals) {
     if (global.driver != "isa-debugcon" || global.property != "iobase") {
-      return failf(ErrorKind::Unsupported, "-global {}.{}: only isa-debugcon.iobase is supported", global.driver,
-                   global.property);
+      return failf(ErrorKind::Unsupported, "-global {}.{}: only isa-debugcon.iobase is supported",
+                   global.driver, global.property);
     }
   }
   return {};

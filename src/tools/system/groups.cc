@@ -25,14 +25,17 @@ const Group<SmpOptions>& smp_group() {
           integer("sockets", &SmpOptions::sockets, 0, kMostCpus, "CPU sockets"),
           integer("cores", &SmpOptions::cores, 0, kMostCpus, "cores in a socket"),
           integer("threads", &SmpOptions::threads, 0, kMostCpus, "threads in a core"),
-          integer("maxcpus", &SmpOptions::maxcpus, 0, kMostCpus, "vCPUs that the firmware describes (default cpus)"),
+          integer("maxcpus", &SmpOptions::maxcpus, 0, kMostCpus,
+                  "vCPUs that the firmware describes (default cpus)"),
       }};
   return group;
 }
 
 const Group<MemoryOptions>& memory_group() {
   static const Group<MemoryOptions> group{
-      "m", "size", {size("size", &MemoryOptions::size, kMiB, kMiB, kLargestMemory, "guest RAM; a plain number is MiB")}};
+      "m",
+      "size",
+      {size("size", &MemoryOptions::size, kMiB, kMiB, kLargestMemory, "guest RAM; a plain number is MiB")}};
   return group;
 }
 
@@ -54,12 +57,14 @@ const Group<AccelOptions>& accel_group() {
       "accel",
       "accel",
       {
-          choice("accel", &A::kind, {{"tcg", EngineKind::Dbt}, {"dbt", EngineKind::Dbt}, {"kvm", EngineKind::Kvm}},
+          choice("accel", &A::kind,
+                 {{"tcg", EngineKind::Dbt}, {"dbt", EngineKind::Dbt}, {"kvm", EngineKind::Kvm}},
                  "the engine; tcg and dbt both mean Rhea's binary translator"),
           choice("thread", &A::thread, {{"multi", Threading::Multi}, {"single", Threading::Single}},
                  "vCPUs in parallel or in turn"),
           integer("tb-size", &A::tb_size, 1, 2048, "translation cache in MiB"),
-          boolean("deterministic", &A::deterministic, "reproducible runs: one vCPU at a time, time from instructions"),
+          boolean("deterministic", &A::deterministic,
+                  "reproducible runs: one vCPU at a time, time from instructions"),
           boolean("link", &A::link, "jumps between translated blocks"),
           boolean("jump-cache", &A::jump_cache, "inline lookup at indirect jumps"),
           boolean("slots", &A::slots, "translations kept at each access"),
@@ -92,27 +97,28 @@ const Group<BootOptions>& boot_group() {
       {
           text("order", &BootOptions::order, "a floppy, c disk, d CD-ROM, n network"),
           boolean("menu", &BootOptions::menu, "firmware's boot menu"),
-          integer("splash-time", &BootOptions::splash_time, 0, 65535, "how long the menu's prompt stays, in ms"),
-          integer("reboot-timeout", &BootOptions::reboot_timeout, 0, 65535, "ms until another try when nothing boots"),
+          integer("splash-time", &BootOptions::splash_time, 0, 65535,
+                  "how long the menu's prompt stays, in ms"),
+          integer("reboot-timeout", &BootOptions::reboot_timeout, 0, 65535,
+                  "ms until another try when nothing boots"),
       }};
   return group;
 }
 
 const Group<ChardevOptions>& chardev_group() {
   using C = ChardevOptions;
-  static const Group<C> group{
-      "chardev",
-      "backend",
-      {
-          text("backend", &C::backend, "null, stdio, pty, file or socket"),
-          text("id", &C::id, "name"),
-          text("path", &C::path, "of a file or UNIX socket"),
-          text("host", &C::host, "of a TCP socket"),
-          text("port", &C::port, "of a TCP socket"),
-          boolean("server", &C::server, "listen for a client"),
-          boolean("wait", &C::wait, "server: wait for the first client"),
-          boolean("nodelay", &C::nodelay, "send at once"),
-      }};
+  static const Group<C> group{"chardev",
+                              "backend",
+                              {
+                                  text("backend", &C::backend, "null, stdio, pty, file or socket"),
+                                  text("id", &C::id, "name"),
+                                  text("path", &C::path, "of a file or UNIX socket"),
+                                  text("host", &C::host, "of a TCP socket"),
+                                  text("port", &C::port, "of a TCP socket"),
+                                  boolean("server", &C::server, "listen for a client"),
+                                  boolean("wait", &C::wait, "server: wait for the first client"),
+                                  boolean("nodelay", &C::nodelay, "send at once"),
+                              }};
   return group;
 }
 

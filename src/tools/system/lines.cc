@@ -37,8 +37,8 @@ Result<chardev::Chardev*> Lines::open_one(const std::string& words, const std::s
     std::fputs("\r\nTerminated\r\n", stderr);
     vm_.request_exit(0);
   };
-  owned_.push_back(TRY(
-      chardev::open_chardev(words, {.loop = vm_.loop(), .label = label, .stdio_escapes = escapes, .quit = quit})));
+  owned_.push_back(TRY(chardev::open_chardev(
+      words, {.loop = vm_.loop(), .label = label, .stdio_escapes = escapes, .quit = quit})));
   return owned_.back().get();
 }
 
@@ -49,19 +49,22 @@ Result<> Lines::open_chardev(const ChardevOptions& c) {
     socket.server = c.server;
     socket.wait = c.wait.value_or(true);
     socket.no_delay = c.nodelay;
-    if (c.path.empty() == c.port.empty()) return fail(ErrorKind::Invalid, "a socket needs either 'path' or 'port'");
+    if (c.path.empty() == c.port.empty())
+      return fail(ErrorKind::Invalid, "a socket needs either 'path' or 'port'");
     owned_.push_back(TRY(chardev::SocketChardev::create(vm_.loop(), socket)));
     by_id_[c.id] = owned_.back().get();
     return {};
   }
   if (!c.host.empty() || !c.port.empty() || c.server || c.wait || c.nodelay) {
-    return failf(ErrorKind::Invalid, "host, port, server, wait and nodelay are a socket's, not of '{}'", c.backend);
+    return failf(ErrorKind::Invalid, "host, port, server, wait and nodelay are a socket's, not of '{}'",
+                 c.backend);
   }
   bool file = c.backend == "file";
-  if (file == c.path.empty()) return fail(ErrorKind::Invalid, file ? "a file needs 'path'" : "'path' is a file's");
+  if (file == c.path.empty())
+    return fail(ErrorKind::Invalid, file ? "a file needs 'path'" : "'path' is a file's");
   if (!file && c.backend != "null" && c.backend != "stdio" && c.backend != "pty") {
-    return failf(ErrorKind::Invalid, "'{}' is not a character back end; accepted: null, stdio, pty, file, socket",
-                 c.backend);
+    return failf(ErrorKind::Invalid,
+                 "'{}' is not a character back end; accepted: null, stdio, pty, file, socket", c.backend);
   }
   by_id_[c.id] = TRY(open_one(file ? "file:" + c.path : c.backend, c.id, false));
   return {};

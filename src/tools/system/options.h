@@ -49,8 +49,8 @@ struct RtcOptions {
 struct BootOptions {
   std::string order = "cad";
   bool menu = false;
-  std::optional<uint16_t> splash_time;      // ms
-  std::optional<uint32_t> reboot_timeout;   // ms
+  std::optional<uint16_t> splash_time;     // ms
+  std::optional<uint32_t> reboot_timeout;  // ms
 };
 
 struct ChardevOptions {
@@ -84,8 +84,8 @@ struct SystemOptions {
   std::string kernel, initrd, append;
   bool append_given = false;
   std::string bios;
-  std::vector<std::string> folders;        // -L
-  std::vector<std::string> serials;        // in order; empty: the default
+  std::vector<std::string> folders;  // -L
+  std::vector<std::string> serials;  // in order; empty: the default
   std::optional<std::string> debugcon;
   std::vector<ChardevOptions> chardevs;
   std::vector<DeviceOption> devices;
@@ -93,7 +93,7 @@ struct SystemOptions {
   std::vector<FwCfgOptions> fw_cfg;
   bool nographic = false, nodefaults = false;
   bool no_reboot = false, no_shutdown = false, start_paused = false;
-  std::string gdb;                         // empty: none
+  std::string gdb;  // empty: none
   std::string name;
   std::string uuid;
   std::string log_items, log_file;

@@ -22,7 +22,8 @@ Result<int64_t> resolve_rtc_base(std::string_view base, int64_t now) {
     const char* end = ::strptime(text.c_str(), format, &date);
     if (end != nullptr && *end == '\0') return static_cast<int64_t>(::timegm(&date));
   }
-  return failf(ErrorKind::Invalid, "'base' accepts utc, localtime or a date as 2024-02-29T12:00:00, not '{}'", base);
+  return failf(ErrorKind::Invalid, "'base' accepts utc, localtime or a date as 2024-02-29T12:00:00, not '{}'",
+               base);
 }
 
 }  // namespace rhea::system

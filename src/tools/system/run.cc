@@ -45,12 +45,15 @@ dbt::DbtOptions translator_options(const AccelOptions& a, const SystemOptions& o
   return o;
 }
 
-Result<std::unique_ptr<engine::Accelerator>> open_accelerator(const AccelOptions& a, const SystemOptions& options) {
+Result<std::unique_ptr<engine::Accelerator>> open_accelerator(const AccelOptions& a,
+                                                              const SystemOptions& options) {
   if (a.kind == EngineKind::Kvm) {
-    if (options.perfmap) return fail(ErrorKind::Unsupported, "-perfmap is the translator's: KVM translates nothing");
+    if (options.perfmap)
+      return fail(ErrorKind::Unsupported, "-perfmap is the translator's: KVM translates nothing");
     return engine::open_kvm();
   }
-  if (a.deterministic.value_or(false)) return fail(ErrorKind::Unsupported, "deterministic=on is not supported");
+  if (a.deterministic.value_or(false))
+    return fail(ErrorKind::Unsupported, "deterministic=on is not supported");
   return engine::open_dbt(translator_options(a, options));
 }
 
@@ -91,7 +94,8 @@ Result<std::unique_ptr<cpu::CpuModel>> choose_cpu(const SystemOptions& options, 
 Result<> check_memory(const SystemOptions& options, const cpu::CpuModel& model) {
   uint64_t end = machine::RamLayout::of(options.memory.size).end();
   if (end <= uint64_t{1} << model.phys_bits()) return {};
-  return failf(ErrorKind::OutOfRange, "-m {}: guest memory ends at {:#x}, beyond the {} address bits of the CPU model",
+  return failf(ErrorKind::OutOfRange,
+               "-m {}: guest memory ends at {:#x}, beyond the {} address bits of the CPU model",
                human_size(options.memory.size), end, model.phys_bits());
 }
 
@@ -161,13 +165,15 @@ Result<> add_firmware_items(const SystemOptions& options, machine::PcConfig& con
 Result<uint16_t> debugcon_port(const SystemOptions& options) {
   uint16_t port = 0xe9;
   for (const GlobalOption& global : options.globals) {
-    port = static_cast<uint16_t>(TRY_IN(config::parse_unsigned(global.value, 0, 0xffff), "-global isa-debugcon.iobase"));
+    port = static_cast<uint16_t>(
+        TRY_IN(config::parse_unsigned(global.value, 0, 0xffff), "-global isa-debugcon.iobase"));
   }
   return port;
 }
 
-Result<machine::PcConfig> configure(const SystemOptions& options, const SmpChoice& smp, const cpu::CpuModel& model,
-                                    const engine::Accelerator& accelerator, Lines& lines) {
+Result<machine::PcConfig> configure(const SystemOptions& options, const SmpChoice& smp,
+                                    const cpu::CpuModel& model, const engine::Accelerator& accelerator,
+                                    Lines& lines) {
   machine::PcConfig config;
   config.ram_bytes = options.memory.size;
   config.topology = smp.topology;
@@ -217,7 +223,9 @@ Result<int> run_machine(const SystemOptions& options) {
   auto model = TRY(choose_cpu(options, smp.topology, *accelerator));
   TRY(check_memory(options, *model));
 
-  machine::Vm vm({.reboot = !options.no_reboot, .shutdown = !options.no_shutdown, .start_paused = options.start_paused,
+  machine::Vm vm({.reboot = !options.no_reboot,
+                  .shutdown = !options.no_shutdown,
+                  .start_paused = options.start_paused,
                   .one_at_a_time = choice.one_at_a_time});
   Lines lines(vm);
   TRY(lines.open(options));
@@ -229,10 +237,10 @@ Result<int> run_machine(const SystemOptions& options) {
   }
   auto config = TRY(configure(options, smp, *model, *accelerator, lines));
   auto board = TRY(machine::PcBoard::create(std::move(config), {.host = vm,
-                                                     .lock = vm.lock(),
-                                                     .virtual_clock = vm.loop().virtual_clock(),
-                                                     .host_clock = vm.loop().host_clock(),
-                                                     .cores = cores}));
+                                                                .lock = vm.lock(),
+                                                                .virtual_clock = vm.loop().virtual_clock(),
+                                                                .host_clock = vm.loop().host_clock(),
+                                                                .cores = cores}));
   accelerator->attach(board->memory());
   TRY(vm.start(*board));
   std::unique_ptr<gdb::Server> debugger;

@@ -10,14 +10,18 @@ namespace {
 
 using testing::HasSubstr;
 
-Result<SystemOptions> parse(std::vector<const char*> words) { return parse_command_line(words); }
+Result<SystemOptions> parse(std::vector<const char*> words) {
+  return parse_command_line(words);
+}
 
 std::string error_of(std::vector<const char*> words) {
   auto result = parse(std::move(words));
   return result ? "no error" : result.error().message();
 }
 
-cpu::Topology topology(SmpOptions smp) { return resolve_topology(smp, 64).value().topology; }
+cpu::Topology topology(SmpOptions smp) {
+  return resolve_topology(smp, 64).value().topology;
+}
 
 TEST(Topology, missing_numbers_follow_from_the_given) {
   EXPECT_EQ(topology({}).count(), 1u);
@@ -45,9 +49,12 @@ TEST(RtcBase, dates_and_words) {
 }
 
 TEST(CommandLine, ordinary_options_are_taken) {
-  auto o = parse({"-m", "2G", "-smp", "4,sockets=2", "-machine", "pc,accel=kvm:tcg", "-cpu", "Haswell,+avx",
-                  "-kernel", "/dev/null", "-append", "console=ttyS0", "-nographic", "-no-reboot", "-nodefaults",
-                  "-serial", "file:/tmp/x", "-net", "none", "-vga", "none", "-display", "none", "-s", "-S"});
+  auto o =
+      parse({"-m",         "2G",           "-smp",        "4,sockets=2", "-machine",    "pc,accel=kvm:tcg",
+             "-cpu",       "Haswell,+avx", "-kernel",     "/dev/null",   "-append",     "console=ttyS0",
+             "-nographic", "-no-reboot",   "-nodefaults", "-serial",     "file:/tmp/x", "-net",
+             "none",       "-vga",         "none",        "-display",    "none",        "-s",
+             "-S"});
   ASSERT_TRUE(o) << o.error().message();
   EXPECT_EQ(o->memory.size, uint64_t{2} << 30);
   EXPECT_EQ(o->smp.sockets, 2u);

@@ -8,7 +8,9 @@ namespace rhea::system {
 
 namespace {
 
-uint64_t or_one(const std::optional<uint64_t>& value) { return value.value_or(1); }
+uint64_t or_one(const std::optional<uint64_t>& value) {
+  return value.value_or(1);
+}
 
 struct Counts {
   uint64_t sockets, cores, threads;
@@ -34,7 +36,8 @@ Counts complete(const SmpOptions& smp) {
 Result<SmpChoice> resolve_topology(const SmpOptions& smp, unsigned most) {
   for (const auto& value : {smp.cpus, smp.sockets, smp.cores, smp.threads, smp.maxcpus}) {
     if (value && *value == 0) {
-      return fail(ErrorKind::Invalid, "Invalid CPU topology: CPU topology parameters must be greater than zero");
+      return fail(ErrorKind::Invalid,
+                  "Invalid CPU topology: CPU topology parameters must be greater than zero");
     }
   }
   Counts counts = complete(smp);
@@ -48,12 +51,13 @@ Result<SmpChoice> resolve_topology(const SmpOptions& smp, unsigned most) {
                  counts.sockets, counts.cores, counts.threads, possible);
   }
   if (cpus > possible) {
-    return failf(ErrorKind::Invalid, "Invalid CPU topology: maxcpus ({}) must be equal to or greater than cpus ({})",
-                 possible, cpus);
+    return failf(ErrorKind::Invalid,
+                 "Invalid CPU topology: maxcpus ({}) must be equal to or greater than cpus ({})", possible,
+                 cpus);
   }
   if (possible > most) {
-    return failf(ErrorKind::OutOfRange,
-                 "Invalid SMP CPUs {}. The max CPUs supported by machine 'pc' is {}", possible, most);
+    return failf(ErrorKind::OutOfRange, "Invalid SMP CPUs {}. The max CPUs supported by machine 'pc' is {}",
+                 possible, most);
   }
   auto narrow = [](uint64_t value) { return static_cast<unsigned>(value); };
   return SmpChoice{{narrow(counts.sockets), narrow(counts.cores), narrow(counts.threads)}, narrow(cpus)};

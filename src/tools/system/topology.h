@@ -11,8 +11,8 @@ struct SmpChoice {
   unsigned cpus;           // present at start
 };
 
-// Numbers that are not given follow from those that are: cores first, then sockets, then threads, as in QEMU since
-// its 6.2 machines. Errors: Invalid when they do not multiply out, OutOfRange above `most`.
+// Numbers that are not given follow from those that are: cores first, then sockets, then threads, as in QEMU
+// since its 6.2 machines. Errors: Invalid when they do not multiply out, OutOfRange above `most`.
 Result<SmpChoice> resolve_topology(const SmpOptions& smp, unsigned most);
 
 }  // namespace rhea::system
