@@ -216,6 +216,10 @@ std::vector<uint8_t> example(const Template& t, unsigned bits) {
 
 }  // namespace
 
+bool decode_example(const uint8_t* bytes, unsigned length, unsigned bits, dbt::Insn& out) {
+  return dbt::decode(bytes, length, bits, 0, out) == dbt::DecodeStatus::Ok;
+}
+
 const dbt::Form* form_of(const uint8_t* bytes, unsigned length, unsigned bits) {
   static const dbt::Form none{};
   dbt::Insn insn{};
@@ -242,6 +246,11 @@ std::vector<Template> make_catalogue(unsigned bits) {
   for (Template& t : all) {
     std::vector<uint8_t> bytes = example(t, bits);
     t.form = form_of(bytes.data(), 15, bits);
+    dbt::Insn insn{};
+    if (!t.memory || !decode_example(bytes.data(), 15, bits, insn)) continue;
+    t.memory_bytes = insn.mem.bytes;
+    t.reads = insn.mem.read;
+    t.writes = insn.mem.write;
   }
   return all;
 }

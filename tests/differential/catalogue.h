@@ -26,6 +26,8 @@ struct Template {
   int8_t reg;                   // fixed ModRM.reg, or -1
   int8_t rm;                    // fixed ModRM.rm of the register form, or -1
   const dbt::Form* form;
+  uint16_t memory_bytes;        // of an example; 0: not accessed
+  bool reads, writes;
   std::string name() const;
 };
 
@@ -33,6 +35,7 @@ struct Template {
 std::vector<Template> make_catalogue(unsigned bits);
 
 // The form that the table has for these bytes, as the translator's decoder would find it.
+bool decode_example(const uint8_t* bytes, unsigned length, unsigned bits, dbt::Insn& out);
 const dbt::Form* form_of(const uint8_t* bytes, unsigned length, unsigned bits);
 
 }  // namespace rhea::differential
