@@ -39,3 +39,11 @@ elseif(CMAKE_BUILD_TYPE STREQUAL "Release" OR CMAKE_BUILD_TYPE STREQUAL "RelWith
     -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -D_GLIBCXX_ASSERTIONS -fstack-protector-strong -fcf-protection=full)
   target_link_options(rhea_options INTERFACE -Wl,-z,relro,-z,now,-z,noexecstack)
 endif()
+
+# For sources that translated code reaches: general registers only, and no calls to libc that the compiler makes up.
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  set(RHEA_HOT_OPTIONS "-mgeneral-regs-only;-fno-tree-loop-distribute-patterns;-fno-exceptions")
+else()
+  # clang cannot read libstdc++'s headers without vector registers; it builds the fuzzers only, which translate nothing.
+  set(RHEA_HOT_OPTIONS "-fno-exceptions")
+endif()
