@@ -74,6 +74,10 @@ bool write_linear(Core& c, uint64_t linear, const T& from, Privilege privilege, 
 uint64_t read_physical(Core& c, uint64_t gpa, unsigned size);
 void write_physical(Core& c, uint64_t gpa, unsigned size, uint64_t value);
 
+// For debuggers: where the tables in memory map `linear` now, whatever the rights. Changes nothing, uses no
+// TLB, and is ordinary code; any engine, while the vCPU is stopped. False: not mapped.
+bool debug_translate(Core& c, uint64_t linear, uint64_t& gpa);
+
 bool canonical(const Core& c, uint64_t linear);  // 48 or, under CR4.LA57, 57 bits
 
 }  // namespace rhea::cpu

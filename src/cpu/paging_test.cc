@@ -361,6 +361,38 @@ TEST_F(PagingTest, tables_in_rom_and_io_are_walked) {
   EXPECT_EQ(fault_of(0x1000), 9u);
 }
 
+TEST_F(PagingTest, debuggers_see_the_tables_and_leave_no_trace) {
+  uint64_t gpa = 0;
+  EXPECT_TRUE(debug_translate(core, 0x123456, gpa));
+  EXPECT_EQ(gpa, 0x123456u);
+  long_mode();
+  s.cr4 |= cr4::SMAP;
+  map64(0x201234, 0x5000, P | U);
+  EXPECT_TRUE(debug_translate(core, 0x201234, gpa));
+  EXPECT_EQ(gpa, 0x5234u);
+  EXPECT_EQ(peek<uint64_t>(0x1000) & A, 0u);
+  map64(0x201234, 0x6000, P | U);  // no invalidation needed
+  EXPECT_TRUE(debug_translate(core, 0x201234, gpa));
+  EXPECT_EQ(gpa, 0x6234u);
+  EXPECT_FALSE(debug_translate(core, 0x202000, gpa));
+  EXPECT_FALSE(debug_translate(core, 0x800000000000, gpa));
+  map64(0, 0x40000000, P, 3);
+  EXPECT_TRUE(debug_translate(core, 0x12345678, gpa));
+  EXPECT_EQ(gpa, 0x52345678u);
+  s.efer = 0;
+  s.cr4 = cr4::PAE;
+  s.cr3 = 0x1020;
+  poke64(0x1020 + 8, 0x2000 | P);
+  poke64(0x2000, 0x600000 | P | PS);
+  EXPECT_TRUE(debug_translate(core, 0x40000123, gpa));
+  EXPECT_EQ(gpa, 0x600123u);
+  s.cr4 = cr4::PSE;
+  s.cr3 = 0x1000;
+  poke32(0x1000 + 4, 0x00c00000 | 1 << 13 | P | PS);
+  EXPECT_TRUE(debug_translate(core, 0x754321, gpa));
+  EXPECT_EQ(gpa, 0x100f54321u);
+}
+
 // ---- the TLB ----
 
 TEST_F(PagingTest, stale_rights_are_not_believed_but_stale_frames_are) {

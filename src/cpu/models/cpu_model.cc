@@ -52,14 +52,18 @@ constexpr std::pair<Feature, Feature> kNeeds[] = {
     {Feature::fsgsbase, Feature::lm},
 };
 
-void drop_unsupported_dependents(FeatureSet& set) {
+// Whoever asked for the dependent by name is told.
+void drop_dependents(ModelSpec& spec, std::vector<std::string>& warnings) {
+  FeatureSet& set = spec.features;
   for (bool changed = true; changed;) {
     changed = false;
     for (auto [feature, needs] : kNeeds) {
-      if (set.has(feature) && !set.has(needs)) {
-        set.set(feature, false);
-        changed = true;
-      }
+      if (!set.has(feature) || set.has(needs)) continue;
+      set.set(feature, false);
+      changed = true;
+      if (!spec.explicitly_on.has(feature) || !spec.check) continue;
+      warnings.push_back(fmt::format("feature depends on '{}', which is off: {}", feature_name(needs),
+                                     feature_place(feature)));
     }
   }
 }
@@ -86,7 +90,7 @@ Result<> mask(const ModelRequest& request, ModelSpec& spec, std::vector<std::str
     return failf(ErrorKind::Unsupported, "CPU model '{}' with enforce=on: {}", spec.name, warnings.front());
   }
   spec.features = spec.features & request.supported;
-  drop_unsupported_dependents(spec.features);
+  drop_dependents(spec, warnings);
   return {};
 }
 

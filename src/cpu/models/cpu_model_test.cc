@@ -127,6 +127,8 @@ TEST(CpuModel, dependents_go_with_what_they_need) {
   EXPECT_FALSE(m->table().has(Feature::avx512f));
   EXPECT_FALSE(m->table().has(Feature::pku));
   EXPECT_EQ(m->table().xcr0_allowed, 1u);
+  EXPECT_THAT(make(request("qemu64,+avx"))->warnings(),
+              Contains("feature depends on 'xsave', which is off: CPUID.01H:ECX.avx [bit 28]"));
 }
 
 TEST(CpuModel, errors_name_the_slip) {

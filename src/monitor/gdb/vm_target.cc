@@ -47,12 +47,7 @@ cpu::CpuState& VmTarget::change(unsigned cpu) {
 bool VmTarget::translate(unsigned cpu, uint64_t linear, uint64_t& physical) {
   state(cpu);
   cpu::Core& core = vm_.core(cpu);
-  cpu::Fault fault = core.fault;
-  cpu::Translation translation{};
-  bool ok = cpu::translate(core, linear, cpu::Access::Read, cpu::Privilege::Implicit, translation);
-  core.fault = fault;
-  physical = translation.gpa;
-  return ok;
+  return cpu::debug_translate(core, linear, physical);
 }
 
 size_t VmTarget::read_memory(unsigned cpu, uint64_t linear, std::span<uint8_t> to) {
