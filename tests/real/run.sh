@@ -134,7 +134,7 @@ for i in range(1, 20000):
     h.update(struct.pack("<dddd", math.sin(x), math.exp(-x / 1000), math.log(x), x ** 1.5))
     h.update(repr(x / 3).encode())
 print(h.hexdigest(), zlib.crc32(open("/etc/sample", "rb").read()), pow(3, 10**5 + 7, 2**521 - 1) % 10**20)'
-for o in -O0 -O2 -O3; do $(cat /etc/cc1) -quiet $o -o - /etc/program.c | sha256sum; done
+for o in -O0 -O2 -O3; do $(cat /etc/cc1) -quiet -ffreestanding -fdiagnostics-color=never $o -o - /etc/program.c | sha256sum; done
 COMMANDS
   sample=$out/sample
   cc1=$(gcc -print-prog-name=cc1 2>/dev/null || true)
