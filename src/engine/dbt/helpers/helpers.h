@@ -7,6 +7,7 @@
 
 namespace rhea::dbt::helpers {
 
+// clang-format off
 #define RHEA_HELPERS(X) \
   X(aaa) X(aad) X(aam) X(aas) X(arpl) X(bit_test) X(bound) X(cache_line) X(call_far) X(clac) X(cld) X(cli) \
   X(clts) X(clzero) X(cmps) X(cpuid) X(daa) X(das) X(enter) X(fldenv) X(fnsave) X(fnstenv) X(frstor) X(fxrstor) \
@@ -18,6 +19,7 @@ namespace rhea::dbt::helpers {
   X(rsm) X(salc) X(scas) X(scatter) X(sgdt) X(sidt) X(sldt) X(smsw) X(stac) X(std_) X(sti) X(stos) X(str) \
   X(swapgs) X(syscall) X(sysenter) X(sysexit) X(sysret) X(verr) X(verw) X(vmaskmov) X(wbinvd) X(wrfsbase) \
   X(wrgsbase) X(wrmsr) X(wrpkru) X(xgetbv) X(xlat) X(xrstor) X(xrstors) X(xsave) X(vzero) X(xsavec) X(xsaves) X(xsetbv)
+// clang-format on
 
 #define X(name) Outcome name(cpu::Core& c, const Insn& insn);
 RHEA_HELPERS(X)
