@@ -1,5 +1,5 @@
-// The three clocks and their timers, as devices see them (Clock::Virtual stops with the VM, Clock::Host is wall
-// time for the RTC, Clock::Monotonic never stops). Times are nanoseconds.
+// The three clocks and their timers, as devices see them (Clock::Virtual stops with the VM, Clock::Host is
+// wall time for the RTC, Clock::Monotonic never stops). Times are nanoseconds.
 #pragma once
 
 #include <cstdint>
@@ -8,8 +8,8 @@
 
 namespace rhea::async {
 
-// One pending callback. Destroying it cancels it. Callbacks run on the main thread with the machine lock held;
-// arm/cancel may be called from any thread.
+// One pending callback. Destroying it cancels it. Callbacks run on the main thread with the machine lock
+// held; arm/cancel may be called from any thread.
 class Timer {
  public:
   virtual ~Timer() = default;

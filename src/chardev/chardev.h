@@ -1,6 +1,8 @@
-// Character back ends, as the devices in front of them see them: bytes out, bytes in with flow control, breaks.
+// Character back ends, as the devices in front of them see them: bytes out, bytes in with flow control,
+// breaks.
 //
-// A back end never knows which device is behind it. Nothing blocks. All calls, both ways, hold the machine lock.
+// A back end never knows which device is behind it. Nothing blocks. All calls, both ways, hold the machine
+// lock.
 #pragma once
 
 #include <cstddef>
@@ -13,7 +15,8 @@ namespace rhea::chardev {
 class Frontend {
  public:
   virtual ~Frontend() = default;
-  // How many bytes the device can take now. After 0 the back end holds its input until Chardev::resume_input().
+  // How many bytes the device can take now. After 0 the back end holds its input until
+  // Chardev::resume_input().
   virtual size_t can_receive() = 0;
   virtual void receive(std::span<const uint8_t> bytes) = 0;  // at most can_receive()
   virtual void receive_break() {}
@@ -26,8 +29,8 @@ class Chardev {
   virtual ~Chardev() = default;
   // One device at a time; null detaches. Input that came before is kept.
   virtual void attach(Frontend* frontend) = 0;
-  // Takes as many bytes as there is room for and returns how many. Without a peer (no client, no terminal on a pty)
-  // all are taken and lost.
+  // Takes as many bytes as there is room for and returns how many. Without a peer (no client, no terminal on
+  // a pty) all are taken and lost.
   virtual size_t write(std::span<const uint8_t> bytes) = 0;
   // The device can take bytes again.
   virtual void resume_input() = 0;

@@ -1,4 +1,5 @@
-// A back end over file descriptors: bounded queues both ways, moved by the event loop when the descriptors are ready.
+// A back end over file descriptors: bounded queues both ways, moved by the event loop when the descriptors
+// are ready.
 #pragma once
 
 #include <memory>

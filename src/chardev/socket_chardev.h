@@ -24,7 +24,7 @@ class SocketChardev final : public FdChardev {
   struct Options {
     SocketAddress address;
     bool server = false;
-    bool wait = true;      // a server waits for its first client before the machine starts
+    bool wait = true;  // a server waits for its first client before the machine starts
     bool no_delay = false;
   };
   static Result<std::unique_ptr<SocketChardev>> create(async::EventLoop& loop, Options options);

@@ -1,4 +1,5 @@
-// "tcp:HOST:PORT[,server=on|off][,wait=on|off][,nodelay=on|off]" and "unix:PATH[,…]"; "server" and "nowait" alone too.
+// "tcp:HOST:PORT[,server=on|off][,wait=on|off][,nodelay=on|off]" and "unix:PATH[,…]"; "server" and "nowait"
+// alone too.
 #pragma once
 
 #include <string_view>

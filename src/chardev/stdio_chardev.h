@@ -1,6 +1,7 @@
 // The process's standard input and output, in raw mode when they are a terminal. termios(3).
 //
-// With escapes, Ctrl-A is a prefix: x ends the machine, b sends a break, h shows the list, Ctrl-A sends itself.
+// With escapes, Ctrl-A is a prefix: x ends the machine, b sends a break, h shows the list, Ctrl-A sends
+// itself.
 #pragma once
 
 #include <functional>
@@ -15,8 +16,8 @@ void restore_terminal();
 class StdioChardev final : public FdChardev {
  public:
   struct Options {
-    bool escapes = false;          // Ctrl-A prefix; Ctrl-C goes to the guest instead of ending the process
-    std::function<void()> quit;    // Ctrl-A x
+    bool escapes = false;        // Ctrl-A prefix; Ctrl-C goes to the guest instead of ending the process
+    std::function<void()> quit;  // Ctrl-A x
   };
   static Result<std::unique_ptr<StdioChardev>> create(async::EventLoop& loop, Options options);
   ~StdioChardev() override;

@@ -1,4 +1,5 @@
-// What runs a vCPU. One engine object per vCPU; all calls on that vCPU's thread except kick() and where noted.
+// What runs a vCPU. One engine object per vCPU; all calls on that vCPU's thread except kick() and where
+// noted.
 #pragma once
 
 #include <cstdint>

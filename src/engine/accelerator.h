@@ -1,6 +1,7 @@
 // The choice of engine: -accel dbt (tcg is its familiar name) or kvm.
 //
-// Life cycle: open, ask for features, one engine a vCPU, wire their cores, attach the board's memory. Main thread.
+// Life cycle: open, ask for features, one engine a vCPU, wire their cores, attach the board's memory. Main
+// thread.
 #pragma once
 
 #include <memory>
@@ -30,7 +31,8 @@ class Accelerator {
   // What guests may be given.
   virtual cpu::FeatureSet features() const = 0;
   virtual void attach(memory::AddressSpace& memory) = 0;
-  // The engine owns its core, which the caller completes (cpuid, memory, ports, apic) before push() and run().
+  // The engine owns its core, which the caller completes (cpuid, memory, ports, apic) before push() and
+  // run().
   virtual Result<std::unique_ptr<cpu::Engine>> create_engine(unsigned index) = 0;
 };
 

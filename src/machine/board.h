@@ -6,8 +6,8 @@ namespace rhea::machine {
 class Board {
  public:
   virtual ~Board() = default;
-  // Power-up reset of every device and of the memory map. All vCPUs are stopped, machine lock held; the vCPUs' own
-  // state is the Vm's business.
+  // Power-up reset of every device and of the memory map. All vCPUs are stopped, machine lock held; the
+  // vCPUs' own state is the Vm's business.
   virtual void reset() = 0;
 };
 

@@ -1,8 +1,8 @@
 // A vCPU's thread: runs its engine, sleeps while halted, stands still while the machine is stopped.
 //
-// Threading: the owner (Vm) calls everything from the main thread, without the machine lock where it waits, except
-// kick(), which any thread may call. A thread that stands still runs what call() hands it, so that the engine is only
-// ever used on its own thread.
+// Threading: the owner (Vm) calls everything from the main thread, without the machine lock where it waits,
+// except kick(), which any thread may call. A thread that stands still runs what call() hands it, so that the
+// engine is only ever used on its own thread.
 #pragma once
 
 #include <atomic>
@@ -61,10 +61,10 @@ class Vcpu {
   Turns* turns_;
   std::unique_ptr<cpu::Engine> engine_;
   std::thread thread_;
-  std::atomic<uint32_t> wake_{0};   // counts kicks; what a halted vCPU sleeps on
-  std::atomic<bool> stop_{true};    // asked to stand still
+  std::atomic<uint32_t> wake_{0};  // counts kicks; what a halted vCPU sleeps on
+  std::atomic<bool> stop_{true};   // asked to stand still
 
-  std::mutex mutex_;                // the rest
+  std::mutex mutex_;  // the rest
   std::condition_variable changed_;
   bool stopped_ = false;
   bool quit_ = false;

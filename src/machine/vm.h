@@ -1,9 +1,9 @@
-// One virtual machine at run time: the machine lock, the event loop, the vCPUs' threads and the run state. What it is
-// made of is the board's business (board.h).
+// One virtual machine at run time: the machine lock, the event loop, the vCPUs' threads and the run state.
+// What it is made of is the board's business (board.h).
 //
-// run() is the main thread: between turns of the event loop, without the machine lock, it carries out what devices,
-// vCPUs, signals and debuggers have asked for, because that needs the vCPUs to stand still and they may be waiting for
-// the lock. Requests may be made from any thread.
+// run() is the main thread: between turns of the event loop, without the machine lock, it carries out what
+// devices, vCPUs, signals and debuggers have asked for, because that needs the vCPUs to stand still and they
+// may be waiting for the lock. Requests may be made from any thread.
 #pragma once
 
 #include <atomic>
@@ -37,8 +37,8 @@ class Debugger {
 class Vm final : public MachineHost, private Vcpu::Listener {
  public:
   struct Options {
-    bool reboot = true;      // false: a reset ends the machine
-    bool shutdown = true;    // false: it stays, stopped, after power-off
+    bool reboot = true;    // false: a reset ends the machine
+    bool shutdown = true;  // false: it stays, stopped, after power-off
     bool start_paused = false;
     bool one_at_a_time = false;  // vCPUs in turn
   };
@@ -106,7 +106,7 @@ class Vm final : public MachineHost, private Vcpu::Listener {
   bool vcpus_run_ = false;
 
   std::atomic<uint32_t> requests_{0};
-  std::vector<bool> resume_only_;     // machine lock; empty: all
+  std::vector<bool> resume_only_;  // machine lock; empty: all
   std::atomic<int> exit_status_{0};
   std::optional<int> ended_;
   std::mutex debug_mutex_;

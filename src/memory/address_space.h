@@ -1,5 +1,5 @@
-// A guest address space (one for memory, one for ports): overlapping regions with priorities, flattened into a
-// sorted, disjoint, immutable view that is swapped on change.
+// A guest address space (one for memory, one for ports): overlapping regions with priorities, flattened into
+// a sorted, disjoint, immutable view that is swapped on change.
 //
 // Threading: changes hold the machine lock; view() and accesses from any thread.
 #pragma once
@@ -24,9 +24,9 @@ enum class RamAccess : uint8_t { ReadWrite, ReadOnly };  // writes to ReadOnly a
 struct FlatRange {
   uint64_t start;
   uint64_t size;
-  RamBlock* ram;        // or null
-  uint64_t offset;      // into ram or into io's region
-  IoHandler* io;        // or null
+  RamBlock* ram;    // or null
+  uint64_t offset;  // into ram or into io's region
+  IoHandler* io;    // or null
   RamAccess access;
   uint64_t end() const { return start + size; }
 };
@@ -35,8 +35,8 @@ struct FlatView {
   std::vector<FlatRange> ranges;  // sorted, disjoint; gaps are unassigned
   uint64_t generation = 0;
 
-  // Null: nothing there. In the header, by hand: the translator's run time is compiled for general registers only
-  // and may call nothing out of line.
+  // Null: nothing there. In the header, by hand: the translator's run time is compiled for general registers
+  // only and may call nothing out of line.
   const FlatRange* find(uint64_t address) const {
     const FlatRange* low = ranges.data();
     uint64_t count = ranges.size();
@@ -58,7 +58,8 @@ struct FlatView {
 
 class AddressSpace {
  public:
-  // The machine lock, taken around handlers that do not declare Locking::None (recursive: handlers may do DMA).
+  // The machine lock, taken around handlers that do not declare Locking::None (recursive: handlers may do
+  // DMA).
   AddressSpace(std::string name, std::recursive_mutex& machine_lock);
   ~AddressSpace();
 
@@ -80,8 +81,8 @@ class AddressSpace {
   // Called after each swap, machine lock held (the CPU engines drop their mappings there).
   void on_change(std::function<void()> listener);
 
-  // One access of 1, 2, 4 or 8 bytes as a CPU makes it; unassigned reads give all ones. May cross ranges. A store
-  // to RAM calls RamBlock::note_written.
+  // One access of 1, 2, 4 or 8 bytes as a CPU makes it; unassigned reads give all ones. May cross ranges. A
+  // store to RAM calls RamBlock::note_written.
   uint64_t load(uint64_t address, unsigned size);
   void store(uint64_t address, unsigned size, uint64_t value);
   // DMA and loaders: RAM is copied, handlers are called in their widest accesses. False: part was unassigned.

@@ -8,9 +8,9 @@
 namespace rhea::memory {
 
 struct Region {
-  FlatRange range;       // where it is and what it is
+  FlatRange range;  // where it is and what it is
   int priority = 0;
-  uint32_t sequence = 0; // later wins among equals
+  uint32_t sequence = 0;  // later wins among equals
   bool enabled = true;
 };
 

@@ -1,5 +1,5 @@
-// What answers guest accesses to a region that is not memory. The handler sees offsets, never addresses: placement
-// is the board's business (machine/).
+// What answers guest accesses to a region that is not memory. The handler sees offsets, never addresses:
+// placement is the board's business (machine/).
 #pragma once
 
 #include <cstdint>
@@ -8,9 +8,9 @@ namespace rhea::memory {
 
 enum class Locking { Machine, None };  // None: the handler is safe without the machine lock
 
-// Access widths that the handler itself takes; the address space splits larger and widens smaller accesses. A widened
-// access is aligned to `min`; a widened write has zeros in the bytes that the guest did not write. Others keep the
-// guest's alignment.
+// Access widths that the handler itself takes; the address space splits larger and widens smaller accesses. A
+// widened access is aligned to `min`; a widened write has zeros in the bytes that the guest did not write.
+// Others keep the guest's alignment.
 struct IoTraits {
   unsigned min = 1;  // bytes
   unsigned max = 4;

@@ -15,8 +15,8 @@ namespace rhea::memory {
 
 class RamBlock;
 
-// Told when somebody other than a vCPU's own store path (DMA, gdb, monitor, loader) has written pages that are
-// marked as holding cached code. Called on the writing thread.
+// Told when somebody other than a vCPU's own store path (DMA, gdb, monitor, loader) has written pages that
+// are marked as holding cached code. Called on the writing thread.
 class CodeListener {
  public:
   virtual ~CodeListener() = default;

@@ -43,8 +43,10 @@ struct Probe {
     ZydisDecodedInstruction z;
     ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
     if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(decoder, &context, bytes, 15, &z))) return kInvalid;
-    if (!ZYAN_SUCCESS(ZydisDecoderDecodeOperands(decoder, &context, &z, operands, z.operand_count))) return kInvalid;
-    if (z.opcode != proto.opcode || z.opcode_map != proto.map || z.encoding != proto.encoding) return kInvalid;
+    if (!ZYAN_SUCCESS(ZydisDecoderDecodeOperands(decoder, &context, &z, operands, z.operand_count)))
+      return kInvalid;
+    if (z.opcode != proto.opcode || z.opcode_map != proto.map || z.encoding != proto.encoding)
+      return kInvalid;
     has_modrm = (z.attributes & ZYDIS_ATTRIB_HAS_MODRM) != 0;
     return z.mnemonic << 16 | z.meta.isa_set;
   }
@@ -154,8 +156,8 @@ void vex(std::vector<Template>& out, const ZydisDecoder& d) {
     p.proto.length_bits = static_cast<uint8_t>(l);
     size_t before = out.size();
     for (unsigned vvvv : {0xfu, 0xau}) {
-      p.head = {0xc4, static_cast<uint8_t>(0xe0 | map), static_cast<uint8_t>(w << 7 | vvvv << 3 | l << 2 | pp),
-                static_cast<uint8_t>(opcode)};
+      p.head = {0xc4, static_cast<uint8_t>(0xe0 | map),
+                static_cast<uint8_t>(w << 7 | vvvv << 3 | l << 2 | pp), static_cast<uint8_t>(opcode)};
       expand(out, p);
       if (out.size() != before) break;
     }
@@ -193,7 +195,8 @@ std::vector<uint8_t> example(const Template& t, unsigned bits) {
   for (unsigned vvvv : {0xfu, 0xau}) {
     b.clear();
     if (t.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX) {
-      put(0xc4), put(0xe0u | t.map), put(unsigned{t.wide} << 7 | vvvv << 3 | unsigned{t.length_bits} << 2 | pp);
+      put(0xc4), put(0xe0u | t.map),
+          put(unsigned{t.wide} << 7 | vvvv << 3 | unsigned{t.length_bits} << 2 | pp);
     } else if (t.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX) {
       put(0x62), put(0xf0u | t.map), put(unsigned{t.wide} << 7 | vvvv << 3 | 4 | pp);
       put(unsigned{t.length_bits} << 5 | unsigned{t.broadcast} << 4 | 8 | unsigned{t.masked});
@@ -207,7 +210,8 @@ std::vector<uint8_t> example(const Template& t, unsigned bits) {
     }
     put(t.opcode);
     unsigned reg = t.reg >= 0 ? static_cast<unsigned>(t.reg) : 0;
-    if (t.has_modrm) put((t.memory ? 0 : 0xc0u) | reg << 3 | (t.memory ? 4u : t.rm >= 0 ? static_cast<unsigned>(t.rm) : 0));
+    if (t.has_modrm)
+      put((t.memory ? 0 : 0xc0u) | reg << 3 | (t.memory ? 4u : t.rm >= 0 ? static_cast<unsigned>(t.rm) : 0));
     b.resize(15, 0x24);
     if (form_of(b.data(), 15, bits)->mnemonic == t.mnemonic) break;
   }

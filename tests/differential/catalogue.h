@@ -1,5 +1,6 @@
-// Every encoding of every form of the table that a mode has, found by asking the decoder about all prefixes, opcodes
-// and ModRM bytes: what the generator picks from, and what the coverage check compares with the table.
+// Every encoding of every form of the table that a mode has, found by asking the decoder about all prefixes,
+// opcodes and ModRM bytes: what the generator picks from, and what the coverage check compares with the
+// table.
 #pragma once
 
 #include <cstdint>
@@ -12,21 +13,21 @@
 namespace rhea::differential {
 
 struct Template {
-  uint16_t mnemonic, isa_set;   // Zydis
-  uint8_t encoding;             // ZydisInstructionEncoding
+  uint16_t mnemonic, isa_set;  // Zydis
+  uint8_t encoding;            // ZydisInstructionEncoding
   uint8_t map, opcode;
-  uint8_t mandatory;            // 0, 66, F2, F3 (legacy: the prefix; VEX, EVEX: pp)
-  uint8_t second_prefix;        // legacy: 66 together with F2 or F3
-  bool wide;                    // REX.W, VEX.W, EVEX.W
-  uint8_t length_bits;          // VEX.L, EVEX.L'L
-  bool broadcast;               // EVEX.b
-  bool masked;                  // EVEX.aaa != 0
+  uint8_t mandatory;      // 0, 66, F2, F3 (legacy: the prefix; VEX, EVEX: pp)
+  uint8_t second_prefix;  // legacy: 66 together with F2 or F3
+  bool wide;              // REX.W, VEX.W, EVEX.W
+  uint8_t length_bits;    // VEX.L, EVEX.L'L
+  bool broadcast;         // EVEX.b
+  bool masked;            // EVEX.aaa != 0
   bool has_modrm;
-  bool memory;                  // ModRM names memory
-  int8_t reg;                   // fixed ModRM.reg, or -1
-  int8_t rm;                    // fixed ModRM.rm of the register form, or -1
+  bool memory;  // ModRM names memory
+  int8_t reg;   // fixed ModRM.reg, or -1
+  int8_t rm;    // fixed ModRM.rm of the register form, or -1
   const dbt::Form* form;
-  uint16_t memory_bytes;        // of an example; 0: not accessed
+  uint16_t memory_bytes;  // of an example; 0: not accessed
   bool reads, writes;
   std::string name() const;
 };

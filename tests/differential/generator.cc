@@ -1,7 +1,8 @@
-// How a case is made. Registers hold pointers into the data window, small numbers and edge cases; a memory operand is
-// given a base (and index) register that nothing before it in the case has changed and a displacement that brings it to
-// a chosen place: aligned, unaligned, across a page, at the end of the window, in the read-only page, or outside.
-// Immediates, prefixes, unused fields and register numbers are random as far as the decoder accepts them.
+// How a case is made. Registers hold pointers into the data window, small numbers and edge cases; a memory
+// operand is given a base (and index) register that nothing before it in the case has changed and a
+// displacement that brings it to a chosen place: aligned, unaligned, across a page, at the end of the window,
+// in the read-only page, or outside. Immediates, prefixes, unused fields and register numbers are random as
+// far as the decoder accepts them.
 #include "generator.h"
 
 #include <Zydis/Zydis.h>
@@ -21,26 +22,50 @@ using dbt::Action;
 // Different by nature on the two sides, or not to be done to this process.
 bool differs_by_nature(uint16_t mnemonic) {
   switch (mnemonic) {
-    case ZYDIS_MNEMONIC_CPUID: case ZYDIS_MNEMONIC_RDTSC: case ZYDIS_MNEMONIC_RDTSCP: case ZYDIS_MNEMONIC_RDPID:
-    case ZYDIS_MNEMONIC_RDPMC: case ZYDIS_MNEMONIC_RDRAND: case ZYDIS_MNEMONIC_RDSEED: case ZYDIS_MNEMONIC_XGETBV:
-    case ZYDIS_MNEMONIC_RDPKRU: case ZYDIS_MNEMONIC_WRPKRU:
-    case ZYDIS_MNEMONIC_SGDT: case ZYDIS_MNEMONIC_SIDT: case ZYDIS_MNEMONIC_SLDT: case ZYDIS_MNEMONIC_STR:
-    case ZYDIS_MNEMONIC_SMSW: case ZYDIS_MNEMONIC_LAR: case ZYDIS_MNEMONIC_LSL: case ZYDIS_MNEMONIC_VERR:
-    case ZYDIS_MNEMONIC_VERW:
-      return true;
+    case ZYDIS_MNEMONIC_CPUID:
+    case ZYDIS_MNEMONIC_RDTSC:
+    case ZYDIS_MNEMONIC_RDTSCP:
+    case ZYDIS_MNEMONIC_RDPID:
+    case ZYDIS_MNEMONIC_RDPMC:
+    case ZYDIS_MNEMONIC_RDRAND:
+    case ZYDIS_MNEMONIC_RDSEED:
+    case ZYDIS_MNEMONIC_XGETBV:
+    case ZYDIS_MNEMONIC_RDPKRU:
+    case ZYDIS_MNEMONIC_WRPKRU:
+    case ZYDIS_MNEMONIC_SGDT:
+    case ZYDIS_MNEMONIC_SIDT:
+    case ZYDIS_MNEMONIC_SLDT:
+    case ZYDIS_MNEMONIC_STR:
+    case ZYDIS_MNEMONIC_SMSW:
+    case ZYDIS_MNEMONIC_LAR:
+    case ZYDIS_MNEMONIC_LSL:
+    case ZYDIS_MNEMONIC_VERR:
+    case ZYDIS_MNEMONIC_VERW: return true;
     default: return false;
   }
 }
 
 bool leaves_the_process(uint16_t mnemonic) {
   switch (mnemonic) {
-    case ZYDIS_MNEMONIC_SYSCALL: case ZYDIS_MNEMONIC_SYSENTER: case ZYDIS_MNEMONIC_SYSRET: case ZYDIS_MNEMONIC_SYSEXIT:
-    case ZYDIS_MNEMONIC_INT: case ZYDIS_MNEMONIC_INT1: case ZYDIS_MNEMONIC_IRET: case ZYDIS_MNEMONIC_IRETD:
-    case ZYDIS_MNEMONIC_IRETQ: case ZYDIS_MNEMONIC_RDFSBASE: case ZYDIS_MNEMONIC_RDGSBASE:
-    case ZYDIS_MNEMONIC_WRFSBASE: case ZYDIS_MNEMONIC_WRGSBASE: case ZYDIS_MNEMONIC_RSM:
-    case ZYDIS_MNEMONIC_LFS: case ZYDIS_MNEMONIC_LGS: case ZYDIS_MNEMONIC_LSS: case ZYDIS_MNEMONIC_LDS:
-    case ZYDIS_MNEMONIC_LES:
-      return true;
+    case ZYDIS_MNEMONIC_SYSCALL:
+    case ZYDIS_MNEMONIC_SYSENTER:
+    case ZYDIS_MNEMONIC_SYSRET:
+    case ZYDIS_MNEMONIC_SYSEXIT:
+    case ZYDIS_MNEMONIC_INT:
+    case ZYDIS_MNEMONIC_INT1:
+    case ZYDIS_MNEMONIC_IRET:
+    case ZYDIS_MNEMONIC_IRETD:
+    case ZYDIS_MNEMONIC_IRETQ:
+    case ZYDIS_MNEMONIC_RDFSBASE:
+    case ZYDIS_MNEMONIC_RDGSBASE:
+    case ZYDIS_MNEMONIC_WRFSBASE:
+    case ZYDIS_MNEMONIC_WRGSBASE:
+    case ZYDIS_MNEMONIC_RSM:
+    case ZYDIS_MNEMONIC_LFS:
+    case ZYDIS_MNEMONIC_LGS:
+    case ZYDIS_MNEMONIC_LSS:
+    case ZYDIS_MNEMONIC_LDS:
+    case ZYDIS_MNEMONIC_LES: return true;
     default: return false;
   }
 }
@@ -48,32 +73,76 @@ bool leaves_the_process(uint16_t mnemonic) {
 // The images hold pointers of the last x87 instruction, which are compared by tests of their own.
 bool stores_x87_pointers(uint16_t mnemonic) {
   switch (mnemonic) {
-    case ZYDIS_MNEMONIC_FNSAVE: case ZYDIS_MNEMONIC_FNSTENV: case ZYDIS_MNEMONIC_FXSAVE: case ZYDIS_MNEMONIC_FXSAVE64:
-    case ZYDIS_MNEMONIC_XSAVE: case ZYDIS_MNEMONIC_XSAVE64: case ZYDIS_MNEMONIC_XSAVEC: case ZYDIS_MNEMONIC_XSAVEC64:
-    case ZYDIS_MNEMONIC_XSAVEOPT: case ZYDIS_MNEMONIC_XSAVEOPT64:
-      return true;
+    case ZYDIS_MNEMONIC_FNSAVE:
+    case ZYDIS_MNEMONIC_FNSTENV:
+    case ZYDIS_MNEMONIC_FXSAVE:
+    case ZYDIS_MNEMONIC_FXSAVE64:
+    case ZYDIS_MNEMONIC_XSAVE:
+    case ZYDIS_MNEMONIC_XSAVE64:
+    case ZYDIS_MNEMONIC_XSAVEC:
+    case ZYDIS_MNEMONIC_XSAVEC64:
+    case ZYDIS_MNEMONIC_XSAVEOPT:
+    case ZYDIS_MNEMONIC_XSAVEOPT64: return true;
     default: return false;
   }
 }
 
-constexpr uint64_t kEdges[] = {0, 1, 2, 0x7f, 0x80, 0xff, 0x7fff, 0x8000, 0xffff, 0x7fffffff, 0x80000000, 0xffffffff,
-                               0x7fffffffffffffff, 0x8000000000000000, ~uint64_t{0}, 0x5555555555555555,
-                               0x0123456789abcdef, 31, 32, 33, 63, 64, 65, 0xfffffffffffffff0};
+constexpr uint64_t kEdges[] = {0,
+                               1,
+                               2,
+                               0x7f,
+                               0x80,
+                               0xff,
+                               0x7fff,
+                               0x8000,
+                               0xffff,
+                               0x7fffffff,
+                               0x80000000,
+                               0xffffffff,
+                               0x7fffffffffffffff,
+                               0x8000000000000000,
+                               ~uint64_t{0},
+                               0x5555555555555555,
+                               0x0123456789abcdef,
+                               31,
+                               32,
+                               33,
+                               63,
+                               64,
+                               65,
+                               0xfffffffffffffff0};
 
 // Bit patterns that floating-point instructions treat specially, by width.
-constexpr uint32_t kFloats[] = {0, 0x80000000, 0x3f800000, 0xbf800000, 0x7f800000, 0xff800000, 0x7fc00000, 0x7f800001,
-                                0xffc00000, 1, 0x80000001, 0x007fffff, 0x00800000, 0x7f7fffff, 0x4f000000, 0xcf000000,
-                                0x5f000000, 0x40490fdb, 0x33800000, 0x477fe000, 0x477ff000};
-constexpr uint64_t kDoubles[] = {0, 0x8000000000000000, 0x3ff0000000000000, 0xbff0000000000000, 0x7ff0000000000000,
-                                 0xfff0000000000000, 0x7ff8000000000000, 0x7ff0000000000001, 1, 0x000fffffffffffff,
-                                 0x0010000000000000, 0x7fefffffffffffff, 0x41e0000000000000, 0xc1e0000000000000,
-                                 0x43e0000000000000, 0x400921fb54442d18, 0x3ca0000000000000, 0x47efffffe0000000};
+constexpr uint32_t kFloats[] = {0,          0x80000000, 0x3f800000, 0xbf800000, 0x7f800000, 0xff800000,
+                                0x7fc00000, 0x7f800001, 0xffc00000, 1,          0x80000001, 0x007fffff,
+                                0x00800000, 0x7f7fffff, 0x4f000000, 0xcf000000, 0x5f000000, 0x40490fdb,
+                                0x33800000, 0x477fe000, 0x477ff000};
+constexpr uint64_t kDoubles[] = {0,
+                                 0x8000000000000000,
+                                 0x3ff0000000000000,
+                                 0xbff0000000000000,
+                                 0x7ff0000000000000,
+                                 0xfff0000000000000,
+                                 0x7ff8000000000000,
+                                 0x7ff0000000000001,
+                                 1,
+                                 0x000fffffffffffff,
+                                 0x0010000000000000,
+                                 0x7fefffffffffffff,
+                                 0x41e0000000000000,
+                                 0xc1e0000000000000,
+                                 0x43e0000000000000,
+                                 0x400921fb54442d18,
+                                 0x3ca0000000000000,
+                                 0x47efffffe0000000};
 
 void fill_bytes(Random& r, uint8_t* to, unsigned bytes) {
   for (unsigned i = 0; i + 8 <= bytes; i += 8) {
     uint64_t v = r.next();
     switch (r.below(6)) {
-      case 0: v = kFloats[r.below(std::size(kFloats))] | uint64_t{kFloats[r.below(std::size(kFloats))]} << 32; break;
+      case 0:
+        v = kFloats[r.below(std::size(kFloats))] | uint64_t{kFloats[r.below(std::size(kFloats))]} << 32;
+        break;
       case 1: v = kDoubles[r.below(std::size(kDoubles))]; break;
       case 2: v = kEdges[r.below(std::size(kEdges))]; break;
       default: break;
@@ -91,7 +160,8 @@ void make_xsave(Random& r, Registers& out, bool quiet) {
     uint8_t* st = x + 32 + 16 * i;
     fill_bytes(r, st, 8);
     auto exponent = static_cast<uint16_t>(r.next());
-    if (!r.one_in(3)) exponent = static_cast<uint16_t>(0x3fff + r.below(128) - 64 + (r.one_in(2) ? 0x8000u : 0));
+    if (!r.one_in(3))
+      exponent = static_cast<uint16_t>(0x3fff + r.below(128) - 64 + (r.one_in(2) ? 0x8000u : 0));
     if (r.one_in(8)) exponent = r.one_in(2) ? 0x7fff : 0;
     std::memcpy(st + 8, &exponent, 2);
     if (!r.one_in(4)) st[7] |= 0x80;
@@ -132,11 +202,11 @@ uint64_t place(Random& r) {
   constexpr uint64_t w = layout::kWritable, end = w + layout::kWindowBytes;
   switch (r.below(12)) {
     case 0: return w + r.below(layout::kWindowBytes);
-    case 1: return w + layout::kPage * (1 + r.below(2)) - r.below(70);           // around a page boundary
-    case 2: return end - r.below(80);                                            // end of the window
+    case 1: return w + layout::kPage * (1 + r.below(2)) - r.below(70);  // around a page boundary
+    case 2: return end - r.below(80);                                   // end of the window
     case 3: return layout::kReadOnly + r.below(layout::kPage) - 32;
     case 4: return w - r.below(80);
-    case 5: return w + r.below(layout::kPage * 3) / 64 * 64 + 60 + r.below(8);    // across a line
+    case 5: return w + r.below(layout::kPage * 3) / 64 * 64 + 60 + r.below(8);  // across a line
     default: return w + r.below(layout::kPage * 3 - 64) / 64 * 64;
   }
 }
@@ -151,7 +221,9 @@ uint64_t register_value(Random& r, Mode mode) {
   }
 }
 
-bool has_lock_form(const ZydisDecodedInstruction& z) { return (z.attributes & ZYDIS_ATTRIB_ACCEPTS_LOCK) != 0; }
+bool has_lock_form(const ZydisDecodedInstruction& z) {
+  return (z.attributes & ZYDIS_ATTRIB_ACCEPTS_LOCK) != 0;
+}
 
 const ZydisDecoder& decoder_of(unsigned bits) {
   static const auto all = [] {
@@ -170,8 +242,8 @@ struct Decoded {
 };
 
 bool decode(const std::vector<uint8_t>& bytes, unsigned bits, Decoded& out) {
-  return ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder_of(bits), bytes.data(), std::min<size_t>(bytes.size(), 15), &out.z,
-                                             out.operands));
+  return ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder_of(bits), bytes.data(),
+                                             std::min<size_t>(bytes.size(), 15), &out.z, out.operands));
 }
 
 // One instruction from a template.
@@ -186,7 +258,8 @@ class Maker {
       plain_ = attempt > 6;
       std::vector<uint8_t> bytes = build(t);
       std::vector<uint8_t> padded = bytes;
-      while (padded.size() < 15 || padded.size() < bytes.size() + 1) padded.push_back(static_cast<uint8_t>(r_.next()));
+      while (padded.size() < 15 || padded.size() < bytes.size() + 1)
+        padded.push_back(static_cast<uint8_t>(r_.next()));
       if (!decode(padded, bits_, d) || d.z.mnemonic != t.mnemonic || d.z.meta.isa_set != t.isa_set) continue;
       if (d.z.length < bytes.size()) continue;
       padded.resize(d.z.length);
@@ -245,8 +318,10 @@ class Maker {
       address_override_ = true;
       width = bits_ == 64 ? 4 : bits_ == 32 ? 2 : 4;
     }
-    if (width == 2) make_modrm16();
-    else make_modrm32(t);
+    if (width == 2)
+      make_modrm16();
+    else
+      make_modrm32(t);
   }
 
   void put_disp(uint64_t value, unsigned bytes) {
@@ -254,7 +329,8 @@ class Maker {
   }
 
   void make_modrm16() {
-    static constexpr uint8_t kBases[8][2] = {{3, 6}, {3, 7}, {5, 6}, {5, 7}, {6, 255}, {7, 255}, {5, 255}, {3, 255}};
+    static constexpr uint8_t kBases[8][2] = {{3, 6},   {3, 7},   {5, 6},   {5, 7},
+                                             {6, 255}, {7, 255}, {5, 255}, {3, 255}};
     unsigned rm = r_.below(8);
     uint64_t target = place(r_) - reach(mode_).base;
     uint64_t sum = regs_.gpr[kBases[rm][0]] + (kBases[rm][1] != 255 ? regs_.gpr[kBases[rm][1]] : 0);
@@ -319,9 +395,11 @@ class Maker {
     unsigned opcode_extension = 0;
     uint8_t opcode = t.opcode;
     if (bits_ == 64) {
-      if (!t.has_modrm && r_.one_in(2) && t.name().find("nop") == std::string::npos) opcode_extension = r_.below(2);
-      unsigned rex = unsigned{t.wide} << 3 | (t.has_modrm ? (reg_ >> 3) << 2 | index_extension_ << 1 | base_extension_
-                                                          : opcode_extension);
+      if (!t.has_modrm && r_.one_in(2) && t.name().find("nop") == std::string::npos)
+        opcode_extension = r_.below(2);
+      unsigned rex =
+          unsigned{t.wide} << 3 |
+          (t.has_modrm ? (reg_ >> 3) << 2 | index_extension_ << 1 | base_extension_ : opcode_extension);
       if (t.reg >= 0) rex &= ~4u;
       if (rex != 0 || (!plain_ && r_.one_in(8))) out.push_back(static_cast<uint8_t>(0x40 | rex));
     }
@@ -339,8 +417,10 @@ class Maker {
     unsigned vvvv = r_.one_in(2) ? 0xf : bits_ == 64 ? r_.below(16) : 8 | r_.below(8);
     unsigned r = bits_ == 64 && t.reg < 0 ? reg_ >> 3 : 0;
     out.push_back(0xc4);
-    out.push_back(static_cast<uint8_t>((r ^ 1) << 7 | (index_extension_ ^ 1) << 6 | (base_extension_ ^ 1) << 5 | t.map));
-    out.push_back(static_cast<uint8_t>(unsigned{t.wide} << 7 | vvvv << 3 | unsigned{t.length_bits} << 2 | pp(t)));
+    out.push_back(static_cast<uint8_t>((r ^ 1) << 7 | (index_extension_ ^ 1) << 6 |
+                                       (base_extension_ ^ 1) << 5 | t.map));
+    out.push_back(
+        static_cast<uint8_t>(unsigned{t.wide} << 7 | vvvv << 3 | unsigned{t.length_bits} << 2 | pp(t)));
     out.push_back(t.opcode);
   }
 
@@ -353,10 +433,11 @@ class Maker {
     unsigned mask = t.masked ? 1 + r_.below(7) : 0;
     bool zero = t.masked && r_.one_in(2);
     out.push_back(0x62);
-    out.push_back(static_cast<uint8_t>((r ^ 1) << 7 | (x ^ 1) << 6 | (base_extension_ ^ 1) << 5 | (high ^ 1) << 4 | t.map));
+    out.push_back(static_cast<uint8_t>((r ^ 1) << 7 | (x ^ 1) << 6 | (base_extension_ ^ 1) << 5 |
+                                       (high ^ 1) << 4 | t.map));
     out.push_back(static_cast<uint8_t>(unsigned{t.wide} << 7 | vvvv << 3 | 4 | pp(t)));
-    out.push_back(static_cast<uint8_t>(unsigned{zero} << 7 | unsigned{t.length_bits} << 5 | unsigned{t.broadcast} << 4 |
-                                       (v_high ^ 1) << 3 | mask));
+    out.push_back(static_cast<uint8_t>(unsigned{zero} << 7 | unsigned{t.length_bits} << 5 |
+                                       unsigned{t.broadcast} << 4 | (v_high ^ 1) << 3 | mask));
     out.push_back(t.opcode);
   }
 
@@ -402,7 +483,8 @@ constexpr unsigned kFiller = 2;
 void note_changes(const Decoded& d, uint16_t& changed) {
   for (unsigned i = 0; i < d.z.operand_count; ++i) {
     const ZydisDecodedOperand& op = d.operands[i];
-    if (op.type != ZYDIS_OPERAND_TYPE_REGISTER || (op.actions & ZYDIS_OPERAND_ACTION_MASK_WRITE) == 0) continue;
+    if (op.type != ZYDIS_OPERAND_TYPE_REGISTER || (op.actions & ZYDIS_OPERAND_ACTION_MASK_WRITE) == 0)
+      continue;
     ZydisRegisterClass kind = ZydisRegisterGetClass(op.reg.value);
     if (kind < ZYDIS_REGCLASS_GPR8 || kind > ZYDIS_REGCLASS_GPR64) continue;
     ZydisRegister wide = ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, op.reg.value);
@@ -413,7 +495,8 @@ void note_changes(const Decoded& d, uint16_t& changed) {
 bool mentions(const Decoded& d, ZydisRegisterClass kind, int id) {
   for (unsigned i = 0; i < d.z.operand_count; ++i) {
     const ZydisDecodedOperand& op = d.operands[i];
-    if (op.type != ZYDIS_OPERAND_TYPE_REGISTER || op.visibility != ZYDIS_OPERAND_VISIBILITY_EXPLICIT) continue;
+    if (op.type != ZYDIS_OPERAND_TYPE_REGISTER || op.visibility != ZYDIS_OPERAND_VISIBILITY_EXPLICIT)
+      continue;
     if (ZydisRegisterGetClass(op.reg.value) == kind && ZydisRegisterGetId(op.reg.value) == id) return true;
   }
   return false;
@@ -421,22 +504,35 @@ bool mentions(const Decoded& d, ZydisRegisterClass kind, int id) {
 
 bool is_near_branch(uint16_t mnemonic) {
   switch (mnemonic) {
-    case ZYDIS_MNEMONIC_PUSH: case ZYDIS_MNEMONIC_POP: case ZYDIS_MNEMONIC_LEA: case ZYDIS_MNEMONIC_LEAVE:
-    case ZYDIS_MNEMONIC_MOV:
-      return false;
+    case ZYDIS_MNEMONIC_PUSH:
+    case ZYDIS_MNEMONIC_POP:
+    case ZYDIS_MNEMONIC_LEA:
+    case ZYDIS_MNEMONIC_LEAVE:
+    case ZYDIS_MNEMONIC_MOV: return false;
     default: return true;
   }
 }
 
 bool several_pieces(uint16_t mnemonic) {
   switch (mnemonic) {
-    case ZYDIS_MNEMONIC_CMPSB: case ZYDIS_MNEMONIC_CMPSW: case ZYDIS_MNEMONIC_CMPSD: case ZYDIS_MNEMONIC_CMPSQ:
-    case ZYDIS_MNEMONIC_FRSTOR: case ZYDIS_MNEMONIC_FLDENV: case ZYDIS_MNEMONIC_FXRSTOR: case ZYDIS_MNEMONIC_FXRSTOR64:
-    case ZYDIS_MNEMONIC_XRSTOR: case ZYDIS_MNEMONIC_XRSTOR64:
-    case ZYDIS_MNEMONIC_VGATHERDPS: case ZYDIS_MNEMONIC_VGATHERDPD: case ZYDIS_MNEMONIC_VGATHERQPS:
-    case ZYDIS_MNEMONIC_VGATHERQPD: case ZYDIS_MNEMONIC_VPGATHERDD: case ZYDIS_MNEMONIC_VPGATHERDQ:
-    case ZYDIS_MNEMONIC_VPGATHERQD: case ZYDIS_MNEMONIC_VPGATHERQQ:
-      return true;
+    case ZYDIS_MNEMONIC_CMPSB:
+    case ZYDIS_MNEMONIC_CMPSW:
+    case ZYDIS_MNEMONIC_CMPSD:
+    case ZYDIS_MNEMONIC_CMPSQ:
+    case ZYDIS_MNEMONIC_FRSTOR:
+    case ZYDIS_MNEMONIC_FLDENV:
+    case ZYDIS_MNEMONIC_FXRSTOR:
+    case ZYDIS_MNEMONIC_FXRSTOR64:
+    case ZYDIS_MNEMONIC_XRSTOR:
+    case ZYDIS_MNEMONIC_XRSTOR64:
+    case ZYDIS_MNEMONIC_VGATHERDPS:
+    case ZYDIS_MNEMONIC_VGATHERDPD:
+    case ZYDIS_MNEMONIC_VGATHERQPS:
+    case ZYDIS_MNEMONIC_VGATHERQPD:
+    case ZYDIS_MNEMONIC_VPGATHERDD:
+    case ZYDIS_MNEMONIC_VPGATHERDQ:
+    case ZYDIS_MNEMONIC_VPGATHERQD:
+    case ZYDIS_MNEMONIC_VPGATHERQQ: return true;
     default: return false;
   }
 }
@@ -445,7 +541,8 @@ bool several_pieces(uint16_t mnemonic) {
 bool unwanted(const Decoded& d, Mode mode) {
   for (unsigned i = 0; i < d.z.operand_count; ++i) {
     const ZydisDecodedOperand& op = d.operands[i];
-    if (op.type == ZYDIS_OPERAND_TYPE_REGISTER && ZydisRegisterGetClass(op.reg.value) == ZYDIS_REGCLASS_SEGMENT &&
+    if (op.type == ZYDIS_OPERAND_TYPE_REGISTER &&
+        ZydisRegisterGetClass(op.reg.value) == ZYDIS_REGCLASS_SEGMENT &&
         op.visibility == ZYDIS_OPERAND_VISIBILITY_EXPLICIT) {
       return true;
     }
@@ -500,12 +597,15 @@ void fill_code(Random& r, const Generator& g, unsigned max_insns, Mode mode, con
 const char* excluded(const Template& t, Mode mode) {
   if (t.form == nullptr || t.form->mnemonic != t.mnemonic) return "not in the table";
   if (differs_by_nature(t.mnemonic)) return "differs by nature";
-  if (leaves_the_process(t.mnemonic)) return "enters the host's kernel or changes what its C library stands on";
+  if (leaves_the_process(t.mnemonic))
+    return "enters the host's kernel or changes what its C library stands on";
   if (stores_x87_pointers(t.mnemonic)) return "stores host instruction pointers";
   bool far_return = t.mnemonic == ZYDIS_MNEMONIC_RET && (t.opcode == 0xca || t.opcode == 0xcb);
   bool branch = t.form->action == Action::Rewrite && (t.mandatory == 0x66 || t.second_prefix == 0x66);
-  if (mode == Mode::Long64 && branch && is_near_branch(t.mnemonic)) return "depends on the vendor: operand size of near branches in 64-bit mode";
-  bool loop = t.map == 0 && (t.opcode == 0xe0 || t.opcode == 0xe1) && t.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY;
+  if (mode == Mode::Long64 && branch && is_near_branch(t.mnemonic))
+    return "depends on the vendor: operand size of near branches in 64-bit mode";
+  bool loop =
+      t.map == 0 && (t.opcode == 0xe0 || t.opcode == 0xe1) && t.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY;
   if (loop && t.mandatory >= 0xf2) return "F2 and F3 change LOOPcc's condition on some CPUs, undocumented";
   if (t.form->pattern == dbt::Pattern::Far || far_return) return "changes the code segment";
   return nullptr;

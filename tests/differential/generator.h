@@ -12,7 +12,9 @@ namespace rhea::differential {
 
 class Random {
  public:
-  explicit Random(uint64_t seed) : state_(seed) { state_ = next() ^ seed << 32; }  // neighbouring seeds must not overlap
+  explicit Random(uint64_t seed) : state_(seed) {
+    state_ = next() ^ seed << 32;
+  }                  // neighbouring seeds must not overlap
   uint64_t next() {  // splitmix64
     uint64_t z = (state_ += 0x9e3779b97f4a7c15);
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;

@@ -1,6 +1,8 @@
 // The differential rig's command line:
-//   differential [--mode 64|32|32seg|16seg|all] [--seed N] [--count N] [--insns N] [--filter mnemonic] [--native-only]
-//                [--max-failures N] [--list] [--show] [--single] [--no-superblocks] [--no-slots] [--flags-exact]
+//   differential [--mode 64|32|32seg|16seg|all] [--seed N] [--count N] [--insns N] [--filter mnemonic]
+//   [--native-only]
+//                [--max-failures N] [--list] [--show] [--single] [--no-superblocks] [--no-slots]
+//                [--flags-exact]
 // A failing case is reported with its seed after having been cut down to the instructions that matter.
 #include <fmt/format.h>
 
@@ -29,27 +31,42 @@ bool parse(int argc, char** argv, Options& o) {
   for (int i = 1; i < argc; ++i) {
     std::string a = argv[i];
     auto value = [&]() -> const char* { return i + 1 < argc ? argv[++i] : ""; };
-    if (a == "--mode") o.mode = value();
-    else if (a == "--filter") o.filter = value();
-    else if (a == "--seed") o.seed = std::strtoull(value(), nullptr, 0);
-    else if (a == "--count") o.count = std::strtoull(value(), nullptr, 0);
-    else if (a == "--insns") o.insns = static_cast<unsigned>(std::strtoul(value(), nullptr, 0));
-    else if (a == "--max-failures") o.max_failures = static_cast<unsigned>(std::strtoul(value(), nullptr, 0));
-    else if (a == "--native-only") o.native_only = true;
-    else if (a == "--single") o.engine.single = true;
-    else if (a == "--no-superblocks") o.engine.superblocks = false;
-    else if (a == "--no-slots") o.engine.slots = false;
-    else if (a == "--flags-exact") o.engine.flag_liveness = false;
-    else if (a == "--list") o.list = true;
-    else if (a == "--show") o.show = true;
-    else return false;
+    if (a == "--mode")
+      o.mode = value();
+    else if (a == "--filter")
+      o.filter = value();
+    else if (a == "--seed")
+      o.seed = std::strtoull(value(), nullptr, 0);
+    else if (a == "--count")
+      o.count = std::strtoull(value(), nullptr, 0);
+    else if (a == "--insns")
+      o.insns = static_cast<unsigned>(std::strtoul(value(), nullptr, 0));
+    else if (a == "--max-failures")
+      o.max_failures = static_cast<unsigned>(std::strtoul(value(), nullptr, 0));
+    else if (a == "--native-only")
+      o.native_only = true;
+    else if (a == "--single")
+      o.engine.single = true;
+    else if (a == "--no-superblocks")
+      o.engine.superblocks = false;
+    else if (a == "--no-slots")
+      o.engine.slots = false;
+    else if (a == "--flags-exact")
+      o.engine.flag_liveness = false;
+    else if (a == "--list")
+      o.list = true;
+    else if (a == "--show")
+      o.show = true;
+    else
+      return false;
   }
   return o.insns != 0;
 }
 
 class Rig {
  public:
-  Rig(const Options& o, Native& native, Translated* translated) : o_(o), native_(native), translated_(translated) {}
+  Rig(const Options& o, Native& native, Translated* translated)
+      : o_(o), native_(native), translated_(translated) {}
 
   // False: too many failures.
   bool run(Mode mode) {
@@ -160,8 +177,8 @@ int run(int argc, char** argv) {
     auto start = std::chrono::steady_clock::now();
     bool on = rig.run(mode);
     double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    fmt::print("mode {}: {} cases from seed {}, {} failures so far, {:.1f} s\n", mode_name(mode), o.count, o.seed,
-               rig.failures(), seconds);
+    fmt::print("mode {}: {} cases from seed {}, {} failures so far, {:.1f} s\n", mode_name(mode), o.count,
+               o.seed, rig.failures(), seconds);
     if (!on) break;
   }
   for (const auto& [name, n] : rig.by_name()) fmt::print("{:6} {}\n", n, name);
@@ -172,4 +189,6 @@ int run(int argc, char** argv) {
 
 }  // namespace rhea::differential
 
-int main(int argc, char** argv) { return rhea::differential::run(argc, argv); }
+int main(int argc, char** argv) {
+  return rhea::differential::run(argc, argv);
+}

@@ -21,7 +21,7 @@ namespace attr = cpu::attr;
 // Guest physical memory.
 constexpr uint64_t kRamBytes = 4 << 20;
 constexpr uint64_t kNoExec = uint64_t{1} << 63;
-constexpr uint64_t kTables = 0x1000;      // PML4, PDPT, PD, three page tables
+constexpr uint64_t kTables = 0x1000;  // PML4, PDPT, PD, three page tables
 constexpr uint64_t kCodePhysical = 0x100000, kWindowPhysical = 0x110000, kSystemPhysical = 0x200000;
 // Supervisor-only, linear.
 constexpr uint64_t kSystem = 0xffff800030000000;  // where the host has its kernel
@@ -29,12 +29,13 @@ constexpr unsigned kSystemPages = 4;
 constexpr uint64_t kIdt = kSystem, kGdt = kSystem + 0x1000, kLdt = kSystem + 0x1200, kTss = kSystem + 0x1400,
                    kStubs = kSystem + 0x2000, kStackTop = kSystem + 0x4000;
 
-constexpr uint16_t kKernelCode = 0x10, kKernelData = 0x18, kUserCode32 = 0x23, kUserData = 0x2b, kUserCode64 = 0x33,
-                   kTssSelector = 0x40, kLdtSelector = 0x50;
+constexpr uint16_t kKernelCode = 0x10, kKernelData = 0x18, kUserCode32 = 0x23, kUserData = 0x2b,
+                   kUserCode64 = 0x33, kTssSelector = 0x40, kLdtSelector = 0x50;
 
 uint64_t descriptor(uint64_t base, uint32_t limit, uint32_t attributes) {
-  return (limit & 0xffff) | (base & 0xffffff) << 16 | uint64_t{attributes & 0xff} << 40 | uint64_t{limit >> 16 & 0xf} << 48 |
-         uint64_t{attributes >> 12 & 0xf} << 52 | (base >> 24 & 0xff) << 56;
+  return (limit & 0xffff) | (base & 0xffffff) << 16 | uint64_t{attributes & 0xff} << 40 |
+         uint64_t{limit >> 16 & 0xf} << 48 | uint64_t{attributes >> 12 & 0xf} << 52 |
+         (base >> 24 & 0xff) << 56;
 }
 
 constexpr uint32_t kUser = 3 << attr::kDplShift;
@@ -59,7 +60,8 @@ constexpr Entry kEntries[] = {
     {ldt::kData16, layout::kWritable, layout::kWindowBytes - 1, kData | kUser},
     {ldt::kStack16, layout::kWritable, 0xffff, kData | kUser},
     {ldt::kCode32, layout::kCode - 0x1000, 0xffff, kCode | kUser | attr::kBig},
-    {ldt::kData32, layout::kWritable - 0x1000, layout::kWindowBytes + 0xfff - 0x800, kData | kUser | attr::kBig},
+    {ldt::kData32, layout::kWritable - 0x1000, layout::kWindowBytes + 0xfff - 0x800,
+     kData | kUser | attr::kBig},
     {ldt::kStack32, layout::kWritable - 0x2000, 0x2fff, kData | kUser | attr::kBig | attr::kExpandDown},
 };
 
@@ -74,11 +76,16 @@ const Entry& entry(uint16_t selector) {
 cpu::Segment segment(uint16_t selector) {
   const Entry& e = entry(selector);
   bool granular = (e.attributes & attr::kGranular) != 0;
-  return {.base = e.base, .limit = granular ? (e.limit << 12 | 0xfff) : e.limit, .attr = e.attributes,
-          .selector = selector, .pad = {}};
+  return {.base = e.base,
+          .limit = granular ? (e.limit << 12 | 0xfff) : e.limit,
+          .attr = e.attributes,
+          .selector = selector,
+          .pad = {}};
 }
 
-bool has_error_code(unsigned vector) { return vector == 8 || (vector >= 10 && vector <= 14) || vector == 17; }
+bool has_error_code(unsigned vector) {
+  return vector == 8 || (vector >= 10 && vector <= 14) || vector == 17;
+}
 
 }  // namespace
 
@@ -137,7 +144,8 @@ struct Translated::Impl {
     for (unsigned v = 0; v < 32; ++v) {
       uint64_t stub = kStubs + v * 16;
       *at(system_physical(stub)) = 0xf4;  // HLT
-      uint64_t low = (stub & 0xffff) | uint64_t{kKernelCode} << 16 | uint64_t{0xee00} << 32 | (stub >> 16 & 0xffff) << 48;
+      uint64_t low = (stub & 0xffff) | uint64_t{kKernelCode} << 16 | uint64_t{0xee00} << 32 |
+                     (stub >> 16 & 0xffff) << 48;
       put(system_physical(kIdt) + v * 16, low);
       put(system_physical(kIdt) + v * 16 + 8, stub >> 32);
     }
@@ -148,15 +156,19 @@ struct Translated::Impl {
     c.memory = &memory;
     c.ports = &ports;
     cpu::CpuState& s = c.s;
-    s.cr0 = cpu::cr0::PE | cpu::cr0::PG | cpu::cr0::WP | cpu::cr0::NE | cpu::cr0::MP | cpu::cr0::AM | cpu::cr0::ET;
-    s.cr4 = cpu::cr4::PAE | cpu::cr4::OSFXSR | cpu::cr4::OSXMMEXCPT | cpu::cr4::OSXSAVE | cpu::cr4::FSGSBASE | cpu::cr4::PGE;
+    s.cr0 = cpu::cr0::PE | cpu::cr0::PG | cpu::cr0::WP | cpu::cr0::NE | cpu::cr0::MP | cpu::cr0::AM |
+            cpu::cr0::ET;
+    s.cr4 = cpu::cr4::PAE | cpu::cr4::OSFXSR | cpu::cr4::OSXMMEXCPT | cpu::cr4::OSXSAVE | cpu::cr4::FSGSBASE |
+            cpu::cr4::PGE;
     s.cr3 = kTables;
     s.efer = cpu::efer::SCE | cpu::efer::LME | cpu::efer::LMA | cpu::efer::NXE;
     s.xcr0 = model->table().xcr0_allowed & 0xe7;
     s.gdtr = {.base = kGdt, .limit = 0x5f, .pad = 0};
     s.idtr = {.base = kIdt, .limit = 32 * 16 - 1, .pad = 0};
-    s.seg[cpu::TR] = {.base = kTss, .limit = 0x67, .attr = attr::kPresent | 0xb, .selector = kTssSelector, .pad = {}};
-    s.seg[cpu::LDTR] = {.base = kLdt, .limit = 0x3f, .attr = attr::kPresent | 2, .selector = kLdtSelector, .pad = {}};
+    s.seg[cpu::TR] = {
+        .base = kTss, .limit = 0x67, .attr = attr::kPresent | 0xb, .selector = kTssSelector, .pad = {}};
+    s.seg[cpu::LDTR] = {
+        .base = kLdt, .limit = 0x3f, .attr = attr::kPresent | 2, .selector = kLdtSelector, .pad = {}};
   }
 
   void set_segments(Mode mode) {
@@ -168,7 +180,8 @@ struct Translated::Impl {
     s.seg[cpu::CS] = segment(code);
     s.seg[cpu::SS] = segment(stack);
     s.seg[cpu::DS] = s.seg[cpu::ES] = segment(data);
-    s.seg[cpu::FS] = s.seg[cpu::GS] = {.base = 0, .limit = 0, .attr = attr::kUnusable, .selector = 0, .pad = {}};
+    s.seg[cpu::FS] =
+        s.seg[cpu::GS] = {.base = 0, .limit = 0, .attr = attr::kUnusable, .selector = 0, .pad = {}};
     s.cpl = 3;
   }
 
@@ -185,7 +198,8 @@ struct Translated::Impl {
     CHECK(c.s.cpl == 0 && vector < 32);
     bool code = has_error_code(vector);
     uint64_t frame = system_physical(kStackTop) - (code ? 48 : 40);
-    result.event = {.vector = static_cast<uint8_t>(vector), .code = code ? get<uint32_t>(frame) : 0,
+    result.event = {.vector = static_cast<uint8_t>(vector),
+                    .code = code ? get<uint32_t>(frame) : 0,
                     .address = vector == 14 ? c.s.cr2 : 0};
     if (code) frame += 8;
     for (unsigned i = 0; i < 16; ++i) result.registers.gpr[i] = c.s.gpr[i];

@@ -1,5 +1,6 @@
-// Runs a case in a guest: the binary translator with one vCPU in long mode at CPL 3, the same linear addresses mapped,
-// the same descriptors, and an IDT whose handlers halt, so that every event ends the run with the state in sight.
+// Runs a case in a guest: the binary translator with one vCPU in long mode at CPL 3, the same linear
+// addresses mapped, the same descriptors, and an IDT whose handlers halt, so that every event ends the run
+// with the state in sight.
 #pragma once
 
 #include <memory>

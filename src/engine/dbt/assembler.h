@@ -1,5 +1,6 @@
-// Byte templates: the handful of x86-64 encodings that the translator itself emits. Intel SDM vol. 2, chapter 2.
-// Bytes go to the writable view of the code cache; relative distances are the same in the executable one.
+// Byte templates: the handful of x86-64 encodings that the translator itself emits. Intel SDM vol. 2,
+// chapter 2. Bytes go to the writable view of the code cache; relative distances are the same in the
+// executable one.
 #pragma once
 
 #include <cstddef>
@@ -9,14 +10,50 @@
 namespace rhea::dbt {
 
 // Host registers by hardware number.
-enum Host : uint8_t { hRAX, hRCX, hRDX, hRBX, hRSP, hRBP, hRSI, hRDI, hR8, hR9, hR10, hR11, hR12, hR13, hR14, hR15 };
+enum Host : uint8_t {
+  hRAX,
+  hRCX,
+  hRDX,
+  hRBX,
+  hRSP,
+  hRBP,
+  hRSI,
+  hRDI,
+  hR8,
+  hR9,
+  hR10,
+  hR11,
+  hR12,
+  hR13,
+  hR14,
+  hR15
+};
 
-// The register plan (docs/ARCHITECTURE.md, translator): scratch T0-T2 displace guest r9-r11, guest rsp lives in r15.
+// The register plan (docs/ARCHITECTURE.md, translator): scratch T0-T2 displace guest r9-r11, guest rsp lives
+// in r15.
 inline constexpr Host kT0 = hR9, kT1 = hR10, kT2 = hR11, kGuestSp = hR15;
 
-enum Cond : uint8_t { ccO, ccNO, ccB, ccAE, ccE, ccNE, ccBE, ccA, ccS, ccNS, ccP, ccNP, ccL, ccGE, ccLE, ccG };
+enum Cond : uint8_t {
+  ccO,
+  ccNO,
+  ccB,
+  ccAE,
+  ccE,
+  ccNE,
+  ccBE,
+  ccA,
+  ccS,
+  ccNS,
+  ccP,
+  ccNP,
+  ccL,
+  ccGE,
+  ccLE,
+  ccG
+};
 
-// A host memory operand. base or index may be absent (kNone); with ctx set it is gs-relative (the vCPU's Context).
+// A host memory operand. base or index may be absent (kNone); with ctx set it is gs-relative (the vCPU's
+// Context).
 struct HostMem {
   static constexpr uint8_t kNone = 0xff;
   uint8_t base = kNone;
@@ -25,7 +62,9 @@ struct HostMem {
   int32_t disp = 0;
   bool ctx = false;
 };
-inline HostMem ctx_mem(size_t offset) { return {.disp = static_cast<int32_t>(offset), .ctx = true}; }
+inline HostMem ctx_mem(size_t offset) {
+  return {.disp = static_cast<int32_t>(offset), .ctx = true};
+}
 inline HostMem ctx_mem(size_t offset, Host index) {
   return {.base = index, .disp = static_cast<int32_t>(offset), .ctx = true};
 }
@@ -56,21 +95,28 @@ class Assembler {
     }
     bool sib = m.index != HostMem::kNone || m.base == HostMem::kNone || (m.base & 7) == 4;
     unsigned mod;
-    if (m.base == HostMem::kNone) mod = 0;
-    else if (m.disp == 0 && (m.base & 7) != 5) mod = 0;
-    else if (allow_disp8 && m.disp >= -128 && m.disp <= 127) mod = 1;
-    else mod = 2;
+    if (m.base == HostMem::kNone)
+      mod = 0;
+    else if (m.disp == 0 && (m.base & 7) != 5)
+      mod = 0;
+    else if (allow_disp8 && m.disp >= -128 && m.disp <= 127)
+      mod = 1;
+    else
+      mod = 2;
     u8(mod << 6 | r | (sib ? 4 : m.base & 7));
     if (sib) {
       unsigned b = m.base == HostMem::kNone ? 5 : m.base & 7;
       unsigned x = m.index == HostMem::kNone ? 4 : m.index & 7;
       u8(static_cast<unsigned>(m.scale) << 6 | x << 3 | b);
     }
-    if (mod == 1) u8(static_cast<uint8_t>(m.disp));
-    else if (mod == 2 || m.base == HostMem::kNone) u32(static_cast<uint32_t>(m.disp));
+    if (mod == 1)
+      u8(static_cast<uint8_t>(m.disp));
+    else if (mod == 2 || m.base == HostMem::kNone)
+      u32(static_cast<uint32_t>(m.disp));
   }
   void rex(bool w, unsigned reg, const HostMem& m, bool force = false) {
-    unsigned v = 0x40 | (w ? 8u : 0) | ((reg & 8) != 0 ? 4u : 0) | (m.index != HostMem::kNone && (m.index & 8) != 0 ? 2u : 0) |
+    unsigned v = 0x40 | (w ? 8u : 0) | ((reg & 8) != 0 ? 4u : 0) |
+                 (m.index != HostMem::kNone && (m.index & 8) != 0 ? 2u : 0) |
                  (m.base != HostMem::kNone && (m.base & 8) != 0 ? 1u : 0);
     if (v != 0x40 || force) u8(v);
   }

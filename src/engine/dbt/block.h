@@ -1,8 +1,9 @@
 // Blocks of translated code, the pages they come from and the links between them.
 //
-// A block is keyed by (RAM block, offset, mode): never by its linear or physical address. Life cycle: made under the
-// cache lock, found without it, dropped (entry overwritten by a jump to the dispatcher, incoming links undone) when its
-// source changes, freed only when the whole cache is reset with every vCPU at a safepoint.
+// A block is keyed by (RAM block, offset, mode): never by its linear or physical address. Life cycle: made
+// under the cache lock, found without it, dropped (entry overwritten by a jump to the dispatcher, incoming
+// links undone) when its source changes, freed only when the whole cache is reset with every vCPU at a
+// safepoint.
 #pragma once
 
 #include <atomic>
@@ -18,16 +19,16 @@ struct Block;
 
 // A patchable jump from one block to another in the same guest page.
 struct LinkSite {
-  uint8_t* rel32;         // writable view
-  uint8_t* unlinked;      // its own stub, where the jump goes while it is not linked
+  uint8_t* rel32;     // writable view
+  uint8_t* unlinked;  // its own stub, where the jump goes while it is not linked
   Block* from;
   Block* to = nullptr;
-  uint16_t target_offset; // in the page
+  uint16_t target_offset;  // in the page
   LinkSite* next_incoming = nullptr;
 };
 
-// From this host offset on the code belongs to this guest instruction (ascending): maps a host fault (#DE, #XM, #MF,
-// alignment) back.
+// From this host offset on the code belongs to this guest instruction (ascending): maps a host fault (#DE,
+// #XM, #MF, alignment) back.
 struct FaultPoint {
   uint32_t host_begin;  // from the block's start
   uint16_t page_offset;
@@ -35,18 +36,18 @@ struct FaultPoint {
 
 struct Block {
   memory::RamBlock* ram;
-  uint64_t offset;            // of its first byte in ram
+  uint64_t offset;  // of its first byte in ram
   uint32_t mode;
-  bool crossing = false;      // one instruction that continues on another page
+  bool crossing = false;  // one instruction that continues on another page
   memory::RamBlock* second_ram = nullptr;
   uint64_t second_offset = 0;
   std::atomic<bool> dropped{false};
   uint16_t insns = 0;
   uint16_t flags_live_in = 0;
   uint32_t guest_bytes = 0;
-  uint64_t lines = 0;         // 64-byte lines of its page that it was made from
+  uint64_t lines = 0;  // 64-byte lines of its page that it was made from
 
-  uint8_t* start = nullptr;   // writable view
+  uint8_t* start = nullptr;  // writable view
   uint8_t* direct = nullptr;
   uint8_t* dispatched = nullptr;
   uint8_t* end = nullptr;
@@ -61,7 +62,7 @@ struct Block {
 // One page of RAM that code has been made from.
 struct CodePage {
   std::atomic<uint64_t> lines{0};
-  Block* blocks = nullptr;        // first by page_next
+  Block* blocks = nullptr;  // first by page_next
   uint32_t drops = 0;
 };
 

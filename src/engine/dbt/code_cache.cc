@@ -18,7 +18,8 @@ constexpr uint64_t kBlockReserve = 256 * 1024;  // more than the largest block c
 Result<std::unique_ptr<CodeCache>> CodeCache::create(uint64_t bytes) {
   std::unique_ptr<CodeCache> c(new CodeCache);
   c->size_ = std::max<uint64_t>((bytes + 4095) & ~uint64_t{4095}, 4 * kBlockReserve);
-  // SAFETY: the two views of one memory object are what makes W^X possible; both are unmapped in the destructor only.
+  // SAFETY: the two views of one memory object are what makes W^X possible; both are unmapped in the
+  // destructor only.
   int fd = memfd_create("rhea-code", MFD_CLOEXEC);
   if (fd < 0) return fail_errno(errno, "creating the translation cache");
   if (ftruncate(fd, static_cast<off_t>(c->size_)) != 0) {
@@ -46,19 +47,30 @@ CodeCache::~CodeCache() {
   }
 }
 
-bool CodeCache::has_room() const { return static_cast<uint64_t>(cursor_ - rw_) + kBlockReserve <= size_; }
-void CodeCache::set_thunks_end() { thunks_end_ = cursor_; }
+bool CodeCache::has_room() const {
+  return static_cast<uint64_t>(cursor_ - rw_) + kBlockReserve <= size_;
+}
+void CodeCache::set_thunks_end() {
+  thunks_end_ = cursor_;
+}
 
-Block& CodeCache::make_block(CacheLock&) { return blocks_.emplace_back(); }
-LinkSite& CodeCache::make_link(CacheLock&) { return links_.emplace_back(); }
-const Insn* CodeCache::keep(CacheLock&, const Insn& insn) { return &insns_.emplace_back(insn); }
+Block& CodeCache::make_block(CacheLock&) {
+  return blocks_.emplace_back();
+}
+LinkSite& CodeCache::make_link(CacheLock&) {
+  return links_.emplace_back();
+}
+const Insn* CodeCache::keep(CacheLock&, const Insn& insn) {
+  return &insns_.emplace_back(insn);
+}
 
 CodePage& CodeCache::page_for(memory::RamBlock& ram, uint64_t page) {
   CHECK(ram.id() < kMaxRams);
   PageTable& t = tables_[ram.id()];
   if (t.pages == nullptr) {
     uint64_t count = ram.size() / kPageSize;
-    void* m = mmap(nullptr, count * sizeof(*t.pages), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void* m = mmap(nullptr, count * sizeof(*t.pages), PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     CHECK(m != MAP_FAILED);
     t.pages = static_cast<std::atomic<CodePage*>*>(m);
     t.count = count;
@@ -103,10 +115,12 @@ void CodeCache::drop(CacheLock&, Block& block) {
   if (block.dropped.exchange(true)) return;
   drop_epoch_.fetch_add(1);
   if (drop_listener_) drop_listener_(block);
-  // Whoever still reaches the entry (another vCPU's jump table) goes to the dispatcher: two bytes, aligned, `jmp` back
-  // to the call that precedes the entry.
-  uint16_t jump_back = static_cast<uint16_t>(0xeb | static_cast<unsigned>(static_cast<uint8_t>(-(5 + 2))) << 8);
-  std::atomic_ref<uint16_t>(*reinterpret_cast<uint16_t*>(block.direct)).store(jump_back, std::memory_order_seq_cst);
+  // Whoever still reaches the entry (another vCPU's jump table) goes to the dispatcher: two bytes, aligned,
+  // `jmp` back to the call that precedes the entry.
+  uint16_t jump_back =
+      static_cast<uint16_t>(0xeb | static_cast<unsigned>(static_cast<uint8_t>(-(5 + 2))) << 8);
+  std::atomic_ref<uint16_t>(*reinterpret_cast<uint16_t*>(block.direct))
+      .store(jump_back, std::memory_order_seq_cst);
   for (LinkSite* l = block.incoming; l != nullptr; l = l->next_incoming) {
     if (l->to != &block) continue;
     l->to = nullptr;

@@ -1,5 +1,5 @@
-// The memory that translated code lives in (mapped twice: writable here, executable there) and the index of blocks.
-// Shared by all vCPUs. Mutation needs the lock, whose token is in the signatures; find() does not.
+// The memory that translated code lives in (mapped twice: writable here, executable there) and the index of
+// blocks. Shared by all vCPUs. Mutation needs the lock, whose token is in the signatures; find() does not.
 #pragma once
 
 #include <atomic>
@@ -46,7 +46,8 @@ class CodeCache {
   unsigned drop_range(CacheLock&, memory::RamBlock& ram, uint64_t offset, uint64_t length);
   void drop(CacheLock&, Block& block);
   void link(CacheLock&, LinkSite& site, Block& to);
-  // The block's groups fail too often: it is dropped and its place translated without groups until the next reset.
+  // The block's groups fail too often: it is dropped and its place translated without groups until the next
+  // reset.
   void give_up_groups(CacheLock&, Block& block);
   bool stays_ungrouped(const memory::RamBlock* ram, uint64_t offset) const {
     return ram != nullptr && ungrouped_.contains(static_cast<uint64_t>(ram->id()) << 48 | offset);
@@ -81,7 +82,8 @@ class CodeCache {
 
   CodeCache() = default;
   static unsigned hash(uint32_t ram_id, uint64_t offset, uint32_t mode) {
-    uint64_t h = (offset ^ (static_cast<uint64_t>(ram_id) << 40) ^ (static_cast<uint64_t>(mode) << 44)) * 0x9e3779b97f4a7c15u;
+    uint64_t h = (offset ^ (static_cast<uint64_t>(ram_id) << 40) ^ (static_cast<uint64_t>(mode) << 44)) *
+                 0x9e3779b97f4a7c15u;
     return static_cast<unsigned>(h >> (64 - kHashBits));
   }
   CodePage& page_for(memory::RamBlock& ram, uint64_t page);

@@ -6,7 +6,9 @@ namespace rhea::dbt {
 Block* CodeCache::find(const memory::RamBlock& ram, uint64_t offset, uint32_t mode) const {
   for (Block* b = heads_[hash(ram.id(), offset, mode)].load(std::memory_order_acquire); b != nullptr;
        b = b->hash_next.load(std::memory_order_acquire)) {
-    if (b->offset == offset && b->mode == mode && b->ram == &ram && !b->dropped.load(std::memory_order_relaxed)) return b;
+    if (b->offset == offset && b->mode == mode && b->ram == &ram &&
+        !b->dropped.load(std::memory_order_relaxed))
+      return b;
   }
   return nullptr;
 }

@@ -1,5 +1,5 @@
-// What translated code finds at gs:0 — one vCPU's core followed by everything derived from it: the access slots and
-// the TLB in front of guest memory, the jump table, and the scratch that thunks use.
+// What translated code finds at gs:0 — one vCPU's core followed by everything derived from it: the access
+// slots and the TLB in front of guest memory, the jump table, and the scratch that thunks use.
 //
 // Only the vCPU's own thread writes here, except Core::pending.
 #pragma once
@@ -21,8 +21,9 @@ struct Block;
 class CodeCache;
 class DbtShared;
 
-// A translated page of guest linear memory: an access to `ea` is inside it when ea - tag < 4096, and its host address is
-// ea + delta. The empty entry has a non-canonical tag and a delta that sends it to host page 0, which is never mapped.
+// A translated page of guest linear memory: an access to `ea` is inside it when ea - tag < 4096, and its host
+// address is ea + delta. The empty entry has a non-canonical tag and a delta that sends it to host page 0,
+// which is never mapped.
 struct Slot {
   uint64_t tag;
   uint64_t delta;
@@ -42,8 +43,8 @@ struct JumpEntry {
 };
 inline constexpr uint64_t kEmptyRip = 0x8000000000000001;  // non-canonical
 
-// Which slots, TLB entries and jump entries have been filled since they were last empty, so that a flush costs what was
-// filled. Full: the flush clears everything.
+// Which slots, TLB entries and jump entries have been filled since they were last empty, so that a flush
+// costs what was filled. Full: the flush clears everything.
 template <unsigned N>
 struct FillLog {
   uint32_t count;
@@ -60,27 +61,31 @@ struct AccessBank {
   Slot write[kSlots];
   Slot tlb_read[kTlbEntries];
   Slot tlb_write[kTlbEntries];
-  uint8_t read_dirty[kSlots / kSlotChunk];   // a slot of the chunk may be filled
+  uint8_t read_dirty[kSlots / kSlotChunk];  // a slot of the chunk may be filled
   uint8_t write_dirty[kSlots / kSlotChunk];
-  FillLog<2 * kTlbEntries> tlb_filled;       // indexes, writes offset by kTlbEntries; bit 15: not from a global page
-  bool has_non_global;                       // something from a page that is not global is in here
-  bool has_large[2];              // since the last full flush, a page above 4 KiB was behind an entry, by address bit 63
+  FillLog<2 * kTlbEntries>
+      tlb_filled;       // indexes, writes offset by kTlbEntries; bit 15: not from a global page
+  bool has_non_global;  // something from a page that is not global is in here
+  bool has_large[2];  // since the last full flush, a page above 4 KiB was behind an entry, by address bit 63
 };
 
 struct JumpBank {
   JumpEntry entry[kJumpEntries];
   FillLog<1024> filled;
-  uint32_t mode;                  // what the entries were filled for
+  uint32_t mode;  // what the entries were filled for
   bool has_non_global;
-  uint64_t pages[16];             // a bit for each page (hashed) that entries may be in
+  uint64_t pages[16];  // a bit for each page (hashed) that entries may be in
 };
 
-inline unsigned page_hash(uint64_t linear) { return static_cast<unsigned>((linear >> 12) ^ (linear >> 22)) & 1023; }
+inline unsigned page_hash(uint64_t linear) {
+  return static_cast<unsigned>((linear >> 12) ^ (linear >> 22)) & 1023;
+}
 
-// Blocks by place and mode, in front of the shared hash table: one line of memory instead of a chain of blocks. Other
-// threads clear entries of blocks that they drop; a stale read leads to a dropped block's entry, which is safe.
+// Blocks by place and mode, in front of the shared hash table: one line of memory instead of a chain of
+// blocks. Other threads clear entries of blocks that they drop; a stale read leads to a dropped block's
+// entry, which is safe.
 struct FrontEntry {
-  uint64_t place;                 // place_key(); ~0: empty
+  uint64_t place;  // place_key(); ~0: empty
   const uint8_t* host;
   uint32_t mode;
 };
@@ -89,14 +94,15 @@ inline uint64_t place_key(const memory::RamBlock& ram, uint64_t offset) {
   return static_cast<uint64_t>(ram.id()) << 48 | offset;
 }
 inline unsigned front_index(uint64_t place, uint32_t mode) {
-  return static_cast<unsigned>((place ^ static_cast<uint64_t>(mode) << 40) * 0x9e3779b97f4a7c15u >> 50) & (kFrontEntries - 1);
+  return static_cast<unsigned>((place ^ static_cast<uint64_t>(mode) << 40) * 0x9e3779b97f4a7c15u >> 50) &
+         (kFrontEntries - 1);
 }
 
 struct FetchEntry {
-  uint64_t page;                  // linear page address; kEmptyTag: none
+  uint64_t page;  // linear page address; kEmptyTag: none
   memory::RamBlock* ram;
   uint64_t offset;
-  uint64_t stamp;                 // valid while it is Context::fetch_stamp[global]
+  uint64_t stamp;  // valid while it is Context::fetch_stamp[global]
   bool global;
 };
 
@@ -104,8 +110,8 @@ struct FetchEntry {
 struct PendingStore {
   uint64_t linear;
   uint32_t size;
-  bool locked;                    // the other vCPUs are stopped until it is done
-  uint8_t kind;                   // 0: none, 1: bounce to write back, 2: RAM written in place, drop code
+  bool locked;   // the other vCPUs are stopped until it is done
+  uint8_t kind;  // 0: none, 1: bounce to write back, 2: RAM written in place, drop code
   memory::RamBlock* ram;
   uint64_t ram_offset;
 };
@@ -116,34 +122,35 @@ struct Counters {
 };
 
 struct Context {
-  cpu::Core core;                 // first: gs:0
+  cpu::Core core;  // first: gs:0
 
-  uint64_t rip_page;              // instruction pointer of the current page's first byte: rip = rip_page + page offset
-  uint32_t mode;                  // mode::*
+  uint64_t rip_page;  // instruction pointer of the current page's first byte: rip = rip_page + page offset
+  uint32_t mode;      // mode::*
   uint32_t bank;
-  uint64_t segment_end[2][6];     // [write][ES..GS]: first offset beyond the segment for simple segments, 0: ask C++
-  uint64_t saved_rsp;             // host stack on entry
+  uint64_t
+      segment_end[2][6];  // [write][ES..GS]: first offset beyond the segment for simple segments, 0: ask C++
+  uint64_t saved_rsp;     // host stack on entry
   uint64_t scratch[5];
   uint32_t signal_vector;
   uint32_t signal_page_offset;
-  uint8_t in_cold;                // guest vector state is in core.s.xsave, not in the host's registers
-  uint8_t irq_deferred;           // an interrupt is pending but IF was 0
+  uint8_t in_cold;       // guest vector state is in core.s.xsave, not in the host's registers
+  uint8_t irq_deferred;  // an interrupt is pending but IF was 0
   uint8_t debugger_step;
-  uint8_t watching;               // data points are armed: kWatch
-  uint8_t guest_hits;             // DR0-DR3 that the instruction's accesses touched
-  uint8_t debugger_hit;           // they touched a debugger's watchpoint, this one:
+  uint8_t watching;      // data points are armed: kWatch
+  uint8_t guest_hits;    // DR0-DR3 that the instruction's accesses touched
+  uint8_t debugger_hit;  // they touched a debugger's watchpoint, this one:
   uint64_t debugger_hit_linear;
-  const cpu::DebugRequest* debug; // or null
-  uint64_t debug_skip;            // the code point that the last exit was about: not hit again at once
-  uint8_t debug_exit;             // cpu::DebugHit::Kind of the last Exit::Debug
-  uint8_t ungrouped_once;         // the next block is entered as its ungrouped variant
-  uint8_t always_single;          // option: one instruction a block
-  uint8_t link_on;                // option
-  uint8_t log_exec, log_int;      // -d exec, -d int
-  uint8_t exit_reason;            // cpu::Exit + 1
-  uint8_t single_ran;             // a single-instruction block was entered: finish its step at the next dispatch
-  uint8_t trap_after_single;      // RFLAGS.TF was set when it began
-  uint64_t fetch_stamp[2];        // [global]; changes with every flush of such pages
+  const cpu::DebugRequest* debug;  // or null
+  uint64_t debug_skip;             // the code point that the last exit was about: not hit again at once
+  uint8_t debug_exit;              // cpu::DebugHit::Kind of the last Exit::Debug
+  uint8_t ungrouped_once;          // the next block is entered as its ungrouped variant
+  uint8_t always_single;           // option: one instruction a block
+  uint8_t link_on;                 // option
+  uint8_t log_exec, log_int;       // -d exec, -d int
+  uint8_t exit_reason;             // cpu::Exit + 1
+  uint8_t single_ran;         // a single-instruction block was entered: finish its step at the next dispatch
+  uint8_t trap_after_single;  // RFLAGS.TF was set when it began
+  uint64_t fetch_stamp[2];    // [global]; changes with every flush of such pages
   uint64_t cr3_seen;
   uint32_t pkru_seen;
   PendingStore store;
@@ -151,7 +158,7 @@ struct Context {
 
   Context* self;
   uint64_t xsave_mask;
-  uint32_t host_mxcsr;            // for our own C++
+  uint32_t host_mxcsr;  // for our own C++
   CodeCache* cache;
   DbtShared* owner;
   Counters counters;
@@ -164,6 +171,8 @@ struct Context {
 
 #define RHEA_CTX(field) offsetof(::rhea::dbt::Context, field)
 
-inline Context& context_of(cpu::Core& c) { return *static_cast<Context*>(c.engine); }
+inline Context& context_of(cpu::Core& c) {
+  return *static_cast<Context*>(c.engine);
+}
 
 }  // namespace rhea::dbt

@@ -74,7 +74,8 @@ void take_register(const ZydisDecodedOperand& op, Insn& out) {
   if (n >= 0) {
     auto bit = static_cast<uint16_t>(1u << n);
     // BSF and BSR leave the register alone when the source is 0, on the CPUs there are.
-    bool partial = bytes < 4 || out.mnemonic == ZYDIS_MNEMONIC_BSF || out.mnemonic == ZYDIS_MNEMONIC_BSR || (op.actions & ZYDIS_OPERAND_ACTION_MASK_WRITE) == ZYDIS_OPERAND_ACTION_CONDWRITE;
+    bool partial = bytes < 4 || out.mnemonic == ZYDIS_MNEMONIC_BSF || out.mnemonic == ZYDIS_MNEMONIC_BSR ||
+                   (op.actions & ZYDIS_OPERAND_ACTION_MASK_WRITE) == ZYDIS_OPERAND_ACTION_CONDWRITE;
     if ((op.actions & ZYDIS_OPERAND_ACTION_MASK_READ) != 0) out.regs_read |= bit;
     if ((op.actions & ZYDIS_OPERAND_ACTION_MASK_WRITE) != 0) {
       out.regs_written |= bit;
@@ -117,11 +118,14 @@ int8_t address_register(ZydisRegister r, uint16_t& read) {
   return static_cast<int8_t>(id);
 }
 
-// SDM vol. 2A 2.4 and 2.7: exception classes 1, 2 and 4 of legacy SSE with its exceptions, class 1 of VEX and EVEX.
+// SDM vol. 2A 2.4 and 2.7: exception classes 1, 2 and 4 of legacy SSE with its exceptions, class 1 of VEX and
+// EVEX.
 bool must_be_aligned(const ZydisDecodedInstruction& z, unsigned bytes) {
-  if (z.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX) return z.meta.exception_class == ZYDIS_EXCEPTION_CLASS_AVX1;
+  if (z.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX)
+    return z.meta.exception_class == ZYDIS_EXCEPTION_CLASS_AVX1;
   if (z.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX) {
-    return z.meta.exception_class == ZYDIS_EXCEPTION_CLASS_E1 || z.meta.exception_class == ZYDIS_EXCEPTION_CLASS_E1NF;
+    return z.meta.exception_class == ZYDIS_EXCEPTION_CLASS_E1 ||
+           z.meta.exception_class == ZYDIS_EXCEPTION_CLASS_E1NF;
   }
   if (z.meta.isa_set == ZYDIS_ISA_SET_SHA) return false;  // not on every CPU; only the priority depends on it
   switch (z.mnemonic) {
@@ -138,7 +142,8 @@ bool must_be_aligned(const ZydisDecodedInstruction& z, unsigned bytes) {
 }
 
 void take_memory(const ZydisDecodedOperand& op, const ZydisDecodedInstruction& z, Insn& out) {
-  bool moffs = op.encoding >= ZYDIS_OPERAND_ENCODING_DISP8 && op.encoding <= ZYDIS_OPERAND_ENCODING_DISP16_32_32;
+  bool moffs =
+      op.encoding >= ZYDIS_OPERAND_ENCODING_DISP8 && op.encoding <= ZYDIS_OPERAND_ENCODING_DISP16_32_32;
   if (op.encoding != ZYDIS_OPERAND_ENCODING_MODRM_RM && !moffs) return;
   out.has_mem = true;
   MemOperand& m = out.mem;
@@ -182,8 +187,10 @@ void take_prefixes(const ZydisDecodedInstruction& z, Insn& out) {
     const auto& p = z.raw.prefixes[i];
     bool mandatory = p.type == ZYDIS_PREFIX_TYPE_MANDATORY;
     if (p.value == 0x66) {
-      if (mandatory) out.mandatory = 0x66;
-      else out.operand_override = true;
+      if (mandatory)
+        out.mandatory = 0x66;
+      else
+        out.operand_override = true;
     } else if (p.value == 0xf3 || p.value == 0xf2) {
       if (mandatory) {
         out.mandatory = p.value;
@@ -290,7 +297,8 @@ int stray_repeat(const ZydisDecodedInstruction& z, const uint8_t* bytes) {
 
 }  // namespace
 
-DecodeStatus decode(const uint8_t* bytes, size_t available, unsigned code_bits, unsigned page_offset, Insn& out) {
+DecodeStatus decode(const uint8_t* bytes, size_t available, unsigned code_bits, unsigned page_offset,
+                    Insn& out) {
   const ZydisDecoder& d = decoder_for(code_bits);
   ZydisDecodedInstruction z;
   ZydisDecoderContext ctx;
@@ -311,7 +319,8 @@ DecodeStatus decode(const uint8_t* bytes, size_t available, unsigned code_bits, 
     return inner;
   }
   ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
-  if (!ZYAN_SUCCESS(ZydisDecoderDecodeOperands(&d, &ctx, &z, operands, z.operand_count))) return DecodeStatus::Invalid;
+  if (!ZYAN_SUCCESS(ZydisDecoderDecodeOperands(&d, &ctx, &z, operands, z.operand_count)))
+    return DecodeStatus::Invalid;
 
   out = Insn{};
   std::memcpy(out.raw, bytes, z.length);

@@ -16,6 +16,7 @@ enum class DecodeStatus : uint8_t {
 };
 
 // code_bits: 16, 32 or 64. page_offset is noted in the result.
-DecodeStatus decode(const uint8_t* bytes, size_t available, unsigned code_bits, unsigned page_offset, Insn& out);
+DecodeStatus decode(const uint8_t* bytes, size_t available, unsigned code_bits, unsigned page_offset,
+                    Insn& out);
 
 }  // namespace rhea::dbt

@@ -14,7 +14,9 @@ namespace {
 
 std::string disassemble(const uint8_t* bytes, unsigned length, unsigned bits, uint64_t address) {
   ZydisDisassembledInstruction d;
-  auto mode = bits == 64 ? ZYDIS_MACHINE_MODE_LONG_64 : bits == 32 ? ZYDIS_MACHINE_MODE_LEGACY_32 : ZYDIS_MACHINE_MODE_LEGACY_16;
+  auto mode = bits == 64   ? ZYDIS_MACHINE_MODE_LONG_64
+              : bits == 32 ? ZYDIS_MACHINE_MODE_LEGACY_32
+                           : ZYDIS_MACHINE_MODE_LEGACY_16;
   if (!ZYAN_SUCCESS(ZydisDisassembleIntel(mode, address, bytes, length, &d))) return "(bad)";
   return d.text;
 }
@@ -27,15 +29,21 @@ std::string hex_bytes(const uint8_t* bytes, unsigned length) {
 
 }  // namespace
 
-bool exec_logged() { return log_on(LogItem::Exec); }
-bool events_logged() { return log_on(LogItem::Int); }
+bool exec_logged() {
+  return log_on(LogItem::Exec);
+}
+bool events_logged() {
+  return log_on(LogItem::Int);
+}
 
 void log_guest_code(const Block& block, std::span<const Insn> insns) {
   if (!log_on(LogItem::InAsm)) return;
   log_line("----------------");
-  log_line(fmt::format("IN: {}+{:#x} mode {:#x}", block.ram != nullptr ? block.ram->name() : "io", block.offset, block.mode));
+  log_line(fmt::format("IN: {}+{:#x} mode {:#x}", block.ram != nullptr ? block.ram->name() : "io",
+                       block.offset, block.mode));
   for (const Insn& i : insns) {
-    log_line(fmt::format("{:#010x}: {:<24} {}", (block.offset & ~kPageMask) + i.page_offset, hex_bytes(i.raw, i.length),
+    log_line(fmt::format("{:#010x}: {:<24} {}", (block.offset & ~kPageMask) + i.page_offset,
+                         hex_bytes(i.raw, i.length),
                          disassemble(i.raw, i.length, code_bits_of(block.mode), i.page_offset)));
   }
 }
@@ -59,19 +67,23 @@ void log_host_code(const CodeCache& cache, const Block& block) {
 void cold_log_exec(void* context) {
   const auto& c = *static_cast<const Context*>(context);
   const cpu::CpuState& s = c.core.s;
-  log_line(fmt::format("Trace {}: {:04x}:{:016x} mode {:06x} fl {:08x} ax {:x} cx {:x} dx {:x} bx {:x} sp {:x} bp {:x} si {:x} di {:x} "
-                       "r8 {:x} r9 {:x} r10 {:x} r11 {:x} r12 {:x} r13 {:x} r14 {:x} r15 {:x}",
-                       c.core.index, s.seg[cpu::CS].selector, s.rip, c.mode, s.rflags(), s.gpr[0], s.gpr[1], s.gpr[2], s.gpr[3],
-                       s.gpr[4], s.gpr[5], s.gpr[6], s.gpr[7], s.gpr[8], s.gpr[9], s.gpr[10], s.gpr[11], s.gpr[12], s.gpr[13],
-                       s.gpr[14], s.gpr[15]));
+  log_line(
+      fmt::format("Trace {}: {:04x}:{:016x} mode {:06x} fl {:08x} ax {:x} cx {:x} dx {:x} bx {:x} sp {:x} bp "
+                  "{:x} si {:x} di {:x} "
+                  "r8 {:x} r9 {:x} r10 {:x} r11 {:x} r12 {:x} r13 {:x} r14 {:x} r15 {:x}",
+                  c.core.index, s.seg[cpu::CS].selector, s.rip, c.mode, s.rflags(), s.gpr[0], s.gpr[1],
+                  s.gpr[2], s.gpr[3], s.gpr[4], s.gpr[5], s.gpr[6], s.gpr[7], s.gpr[8], s.gpr[9], s.gpr[10],
+                  s.gpr[11], s.gpr[12], s.gpr[13], s.gpr[14], s.gpr[15]));
 }
 
 void cold_log_event(void* record) {
   const auto& r = *static_cast<const EventRecord*>(record);
   const cpu::CpuState& s = r.context->core.s;
-  log_line(fmt::format("cpu {}: {} v={:02x} e={:04x} cpl={} IP={:04x}:{:016x} SP={:04x}:{:016x} CR2={:016x} AX={:016x} fl={:08x}",
-                       r.context->core.index, r.what, r.vector, r.code, s.cpl, s.seg[cpu::CS].selector, s.rip,
-                       s.seg[cpu::SS].selector, s.gpr[cpu::RSP], r.address, s.gpr[cpu::RAX], s.rflags()));
+  log_line(
+      fmt::format("cpu {}: {} v={:02x} e={:04x} cpl={} IP={:04x}:{:016x} SP={:04x}:{:016x} CR2={:016x} "
+                  "AX={:016x} fl={:08x}",
+                  r.context->core.index, r.what, r.vector, r.code, s.cpl, s.seg[cpu::CS].selector, s.rip,
+                  s.seg[cpu::SS].selector, s.gpr[cpu::RSP], r.address, s.gpr[cpu::RAX], s.rflags()));
 }
 
 }  // namespace rhea::dbt

@@ -1,5 +1,5 @@
-// The one place that emits a guest memory access: effective address, segment, the check against the site's slot, and
-// the stub behind it. A further tier replaces access().
+// The one place that emits a guest memory access: effective address, segment, the check against the site's
+// slot, and the stub behind it. A further tier replaces access().
 #include <Zydis/Zydis.h>
 
 #include "base/check.h"
@@ -58,9 +58,12 @@ void Emitter::effective_address(const Insn& i, const MemOperand& m, unsigned add
   bool fits = disp == static_cast<int32_t>(disp);
   if (!fits || (ea.base == kNone && ea.index == kNone)) {
     if (ea.base == kNone && ea.index == kNone) {
-      if (addr_bytes == 8 && !fits) a_.mov_imm64(kT0, static_cast<uint64_t>(disp));
-      else if (addr_bytes == 8) a_.mov_imm_sx(kT0, static_cast<int32_t>(disp));
-      else a_.mov_imm32(kT0, static_cast<uint32_t>(addr_bytes == 2 ? disp & 0xffff : disp));
+      if (addr_bytes == 8 && !fits)
+        a_.mov_imm64(kT0, static_cast<uint64_t>(disp));
+      else if (addr_bytes == 8)
+        a_.mov_imm_sx(kT0, static_cast<int32_t>(disp));
+      else
+        a_.mov_imm32(kT0, static_cast<uint32_t>(addr_bytes == 2 ? disp & 0xffff : disp));
       return;
     }
     disp = static_cast<int32_t>(disp);  // 32-bit addressing: only the low half counts
@@ -95,10 +98,12 @@ void Emitter::segment_check(const Insn& i, const MemOperand& m, unsigned size, b
 }
 
 // A later member of a group: the slot has been checked for it. Touches no flags.
-bool Emitter::grouped_access(const Insn& i, const MemOperand& m, bool write, MemOp& op, const GroupRef& group, bool base_form) {
+bool Emitter::grouped_access(const Insn& i, const MemOperand& m, bool write, MemOp& op, const GroupRef& group,
+                             bool base_form) {
   if (group.group < 0 || group.first) return false;
   op.keep_flags = 0;
-  HostMem delta = slot_field(bank_, write, group_slots_[static_cast<size_t>(group.group)], offsetof(Slot, delta));
+  HostMem delta =
+      slot_field(bank_, write, group_slots_[static_cast<size_t>(group.group)], offsetof(Slot, delta));
   if (base_form) {
     a_.load(kT1, delta);
     apply(op, {.base = host_of(m.base), .index = kT1, .disp = static_cast<int32_t>(m.disp)});
@@ -111,8 +116,8 @@ bool Emitter::grouped_access(const Insn& i, const MemOperand& m, bool write, Mem
   return true;
 }
 
-void Emitter::access(const Insn& i, const MemOperand& m, unsigned addr_bytes, unsigned size, bool write, bool read, MemOp op,
-                     const GroupRef& group) {
+void Emitter::access(const Insn& i, const MemOperand& m, unsigned addr_bytes, unsigned size, bool write,
+                     bool read, MemOp op, const GroupRef& group) {
   CHECK(size >= 1 && size <= 64);
   constexpr int64_t kMargin = 1024;  // what a group's first member may subtract
   uint8_t base = m.base == kNoReg || m.base == kRip ? kNone : host_of(m.base);
@@ -154,19 +159,26 @@ void Emitter::access(const Insn& i, const MemOperand& m, unsigned addr_bytes, un
   s.mem = base_form ? HostMem{.base = base, .index = kT1, .disp = static_cast<int32_t>(m.disp)}
                     : HostMem{.base = kT0, .disp = static_cast<int32_t>(from_min)};
   s.resume = a_.here();
-  // The empty slot's tag is a non-canonical page that a guest can name; its delta leads to a host fault, here.
+  // The empty slot's tag is a non-canonical page that a guest can name; its delta leads to a host fault,
+  // here.
   if (op.kind != MemOp::Kind::Copy) fault_point(i, a_.here());
   apply(op, s.mem);
   s.after = a_.here();
   bool locked = write && read && (i.lock || i.mnemonic == ZYDIS_MNEMONIC_XCHG);
-  auto flags = static_cast<uint16_t>((write ? AccessSite::kWrite : 0) | (read ? AccessSite::kRead : 0) |
-                                       (m.seg == cpu::SS ? AccessSite::kStack : 0) | (slow ? AccessSite::kNoFill : 0) |
-                                       (m.aligned && group.group < 0 ? AccessSite::kAligned : 0) |
-                                       (group.group < 0 && waits_for_x87(op) ? AccessSite::kWaits : 0) |
-                                       (op.kind != MemOp::Kind::Copy ? AccessSite::kUnfinished : 0) |
-                                       (group.group >= 0 || op.must_fill ? AccessSite::kGroup : 0) |
-                                       (locked ? AccessSite::kLocked : 0));
-  s.site = {static_cast<uint16_t>(i.page_offset | i.length << 12), static_cast<uint16_t>(slot), flags, 0, 0, kPageSize - size, static_cast<uint32_t>(tag.disp),
+  auto flags = static_cast<uint16_t>(
+      (write ? AccessSite::kWrite : 0) | (read ? AccessSite::kRead : 0) |
+      (m.seg == cpu::SS ? AccessSite::kStack : 0) | (slow ? AccessSite::kNoFill : 0) |
+      (m.aligned && group.group < 0 ? AccessSite::kAligned : 0) |
+      (group.group < 0 && waits_for_x87(op) ? AccessSite::kWaits : 0) |
+      (op.kind != MemOp::Kind::Copy ? AccessSite::kUnfinished : 0) |
+      (group.group >= 0 || op.must_fill ? AccessSite::kGroup : 0) | (locked ? AccessSite::kLocked : 0));
+  s.site = {static_cast<uint16_t>(i.page_offset | i.length << 12),
+            static_cast<uint16_t>(slot),
+            flags,
+            0,
+            0,
+            kPageSize - size,
+            static_cast<uint32_t>(tag.disp),
             static_cast<uint32_t>(dirty_byte(bank_, write, slot))};
   stubs_.push_back(s);
 }
@@ -190,14 +202,18 @@ void Emitter::apply(const MemOp& op, const HostMem& mem) {
       store_sized(mem, kT2, op.bytes);
       break;
     case MemOp::Kind::LoadReg:
-      if (op.bytes == 2) a_.op_rm(0x0fb7, op.reg, mem, false);
-      else a_.op_rm(0x8b, op.reg, mem, op.bytes == 8);
+      if (op.bytes == 2)
+        a_.op_rm(0x0fb7, op.reg, mem, false);
+      else
+        a_.op_rm(0x8b, op.reg, mem, op.bytes == 8);
       break;
     case MemOp::Kind::StoreImm:
       if (op.bytes == 2) a_.u8(0x66);
       a_.op_rm(0xc7, 0, mem, op.bytes == 8);
-      if (op.bytes == 2) a_.u16(static_cast<unsigned>(op.imm));
-      else a_.u32(static_cast<uint32_t>(op.imm));
+      if (op.bytes == 2)
+        a_.u16(static_cast<unsigned>(op.imm));
+      else
+        a_.u32(static_cast<uint32_t>(op.imm));
       break;
   }
 }

@@ -1,4 +1,5 @@
-// Copied instructions: the guest's own opcode with its registers and memory operand replaced. Intel SDM vol. 2, 2.1-2.7.
+// Copied instructions: the guest's own opcode with its registers and memory operand replaced. Intel SDM vol.
+// 2, 2.1-2.7.
 #include <Zydis/Zydis.h>
 
 #include "engine/dbt/emitter.h"
@@ -62,13 +63,18 @@ void Emitter::operation(const Insn& i, const HostMem* mem) {
   Bindings bound;
   uint8_t reg = 0, rm = 0, vvvv = 0;
   constexpr uint8_t kRm = gpr_field::kModrmRm | gpr_field::kOpcode;
-  if ((i.high_fields & gpr_field::kModrmReg) != 0) reg = static_cast<uint8_t>(i.reg + 4);
-  else if ((i.gpr_fields & gpr_field::kModrmReg) != 0) reg = bind_gpr(bound, scratch, i.reg);
-  if ((i.high_fields & kRm) != 0) rm = static_cast<uint8_t>(i.rm + 4);
-  else if ((i.gpr_fields & kRm) != 0) rm = bind_gpr(bound, scratch, i.rm);
+  if ((i.high_fields & gpr_field::kModrmReg) != 0)
+    reg = static_cast<uint8_t>(i.reg + 4);
+  else if ((i.gpr_fields & gpr_field::kModrmReg) != 0)
+    reg = bind_gpr(bound, scratch, i.reg);
+  if ((i.high_fields & kRm) != 0)
+    rm = static_cast<uint8_t>(i.rm + 4);
+  else if ((i.gpr_fields & kRm) != 0)
+    rm = bind_gpr(bound, scratch, i.rm);
   if ((i.gpr_fields & gpr_field::kVvvv) != 0) vvvv = bind_gpr(bound, scratch, i.vvvv);
   for (unsigned n = 0; n < bound.count; ++n) {
-    if ((i.regs_read >> bound.guest[n] & 1) != 0) a_.load(static_cast<Host>(bound.host[n]), gpr_slot(bound.guest[n]));
+    if ((i.regs_read >> bound.guest[n] & 1) != 0)
+      a_.load(static_cast<Host>(bound.host[n]), gpr_slot(bound.guest[n]));
   }
   if (i.high_byte && mem != nullptr) {
     // AH..BH cannot be named next to an extended register: lend the instruction rsi as its base.
@@ -79,7 +85,7 @@ void Emitter::operation(const Insn& i, const HostMem* mem) {
     splice(i, reg, rm, vvvv, &plain);
     a_.mov(hRSI, kT2);
   } else if (i.high_byte && (i.gpr_fields & gpr_field::kModrmReg) != 0 && reg >= 8 && i.gpr_bytes_reg > 1) {
-    a_.mov(kT2, hRSI);  // MOVZX/MOVSX esp, AH
+    a_.mov(kT2, hRSI);                                                          // MOVZX/MOVSX esp, AH
     if ((i.regs_read >> i.reg & 1) != 0) a_.mov(hRSI, static_cast<Host>(reg));  // CRC32 esp, AH
     splice(i, hRSI, rm, vvvv, nullptr);
     a_.mov(static_cast<Host>(kT1), hRSI);
@@ -89,13 +95,15 @@ void Emitter::operation(const Insn& i, const HostMem* mem) {
     splice(i, reg, rm, vvvv, mem);
   }
   for (unsigned n = 0; n < bound.count; ++n) {
-    if ((i.regs_written >> bound.guest[n] & 1) != 0) a_.store(gpr_slot(bound.guest[n]), static_cast<Host>(bound.host[n]));
+    if ((i.regs_written >> bound.guest[n] & 1) != 0)
+      a_.store(gpr_slot(bound.guest[n]), static_cast<Host>(bound.host[n]));
   }
 }
 
 namespace {
 
-// Outside 64-bit mode VEX.W and EVEX.W do not widen general-purpose operands (SDM vol. 2A 2.3.5.5): in ours they would.
+// Outside 64-bit mode VEX.W and EVEX.W do not widen general-purpose operands (SDM vol. 2A 2.3.5.5): in ours
+// they would.
 bool ignores_w(const Insn& i) {
   if (i.code_bits == 64) return false;
   if (i.gpr_fields != 0) return true;
@@ -121,7 +129,8 @@ bool refuses_66(const Insn& i) {
 
 // The register in an immediate has three bits outside 64-bit mode.
 bool register_in_immediate(const Insn& i) {
-  return i.code_bits != 64 && i.encoding == Encoding::Vex && i.map == 3 && i.opcode >= 0x4a && i.opcode <= 0x4c;
+  return i.code_bits != 64 && i.encoding == Encoding::Vex && i.map == 3 && i.opcode >= 0x4a &&
+         i.opcode <= 0x4c;
 }
 
 }  // namespace
@@ -132,8 +141,10 @@ void Emitter::splice(const Insn& i, uint8_t reg, uint8_t rm, uint8_t vvvv, const
     case Encoding::Evex: splice_evex(i, reg, rm, vvvv, mem); break;
     default: splice_legacy(i, reg, rm, mem); break;
   }
-  if (register_in_immediate(i)) a_.u8(i.raw[i.imm_offset] & 0x7fu);
-  else a_.bytes(i.raw + i.imm_offset, i.imm_bytes);
+  if (register_in_immediate(i))
+    a_.u8(i.raw[i.imm_offset] & 0x7fu);
+  else
+    a_.bytes(i.raw + i.imm_offset, i.imm_bytes);
 }
 
 void Emitter::splice_legacy(const Insn& i, uint8_t reg, uint8_t rm, const HostMem* mem) {
@@ -153,7 +164,8 @@ void Emitter::splice_legacy(const Insn& i, uint8_t reg, uint8_t rm, const HostMe
   if (i.map == 0 && opcode == 0x82) opcode = 0x80;
   if (moffs) opcode = (opcode & 1) | (opcode >= 0xa2 ? 0x88 : 0x8a), r = 0;
   if (i.lock) a_.u8(0xf0);
-  bool size66 = i.code_bits == 16 ? i.op_bytes == 2 && i.form->unit == Unit::Integer && !refuses_66(i) : i.operand_override;
+  bool size66 = i.code_bits == 16 ? i.op_bytes == 2 && i.form->unit == Unit::Integer && !refuses_66(i)
+                                  : i.operand_override;
   if (size66 || i.mandatory == 0x66) a_.u8(0x66);
   if (i.mandatory == 0xf2 || i.mandatory == 0xf3) a_.u8(i.mandatory);
   unsigned rex = i.rex_w != 0 ? 0x48u : 0x40u;
@@ -177,9 +189,12 @@ void Emitter::splice_legacy(const Insn& i, uint8_t reg, uint8_t rm, const HostMe
   if (opcode_gpr) opcode = (opcode & ~7u) | (m & 7);
   a_.u8(opcode);
   if (!modrm) return;
-  if (mem != nullptr) a_.modrm(r, *mem);
-  else if (i.modrm >= 0xc0) a_.u8(0xc0 | (r & 7) << 3 | (m & 7));
-  else a_.modrm(r, HostMem{.base = hRAX});  // a memory form that touches nothing
+  if (mem != nullptr)
+    a_.modrm(r, *mem);
+  else if (i.modrm >= 0xc0)
+    a_.u8(0xc0 | (r & 7) << 3 | (m & 7));
+  else
+    a_.modrm(r, HostMem{.base = hRAX});  // a memory form that touches nothing
 }
 
 void Emitter::splice_vex(const Insn& i, uint8_t reg, uint8_t rm, uint8_t vvvv, const HostMem* mem) {
@@ -187,9 +202,14 @@ void Emitter::splice_vex(const Insn& i, uint8_t reg, uint8_t rm, uint8_t vvvv, c
   while (*p != 0xc4 && *p != 0xc5) ++p;
   unsigned last = *p == 0xc5 ? (p[1] & 0x7fu) : p[2];  // W vvvv L pp; two-byte form: W is 0
   if (ignores_w(i)) last &= 0x7fu;
-  unsigned r = (i.gpr_fields & gpr_field::kModrmReg) != 0 ? reg : i.reg >= 0 ? static_cast<unsigned>(i.reg) : i.modrm >> 3 & 7u;
-  unsigned m = (i.gpr_fields & gpr_field::kModrmRm) != 0 ? rm : i.rm >= 0 ? static_cast<unsigned>(i.rm) : i.modrm & 7u;
-  if ((i.gpr_fields & gpr_field::kVvvv) != 0) last = (last & ~0x78u) | ((~static_cast<unsigned>(vvvv) & 15) << 3);
+  unsigned r = (i.gpr_fields & gpr_field::kModrmReg) != 0 ? reg
+               : i.reg >= 0                               ? static_cast<unsigned>(i.reg)
+                                                          : i.modrm >> 3 & 7u;
+  unsigned m = (i.gpr_fields & gpr_field::kModrmRm) != 0 ? rm
+               : i.rm >= 0                               ? static_cast<unsigned>(i.rm)
+                                                         : i.modrm & 7u;
+  if ((i.gpr_fields & gpr_field::kVvvv) != 0)
+    last = (last & ~0x78u) | ((~static_cast<unsigned>(vvvv) & 15) << 3);
   unsigned x = mem != nullptr && mem->index != kNone ? mem->index & 8u : 0;
   unsigned b = mem != nullptr ? (mem->base != kNone ? mem->base & 8u : 0) : m & 8u;
   a_.u8(0xc4);
@@ -197,8 +217,10 @@ void Emitter::splice_vex(const Insn& i, uint8_t reg, uint8_t rm, uint8_t vvvv, c
   a_.u8(last);
   a_.u8(i.opcode);
   if (!i.has_modrm) return;  // VZEROUPPER
-  if (mem != nullptr) a_.modrm(r, *mem);
-  else a_.u8(0xc0 | (r & 7) << 3 | (m & 7));
+  if (mem != nullptr)
+    a_.modrm(r, *mem);
+  else
+    a_.u8(0xc0 | (r & 7) << 3 | (m & 7));
 }
 
 void Emitter::splice_evex(const Insn& i, uint8_t reg, uint8_t rm, uint8_t vvvv, const HostMem* mem) {
@@ -227,8 +249,10 @@ void Emitter::splice_evex(const Insn& i, uint8_t reg, uint8_t rm, uint8_t vvvv, 
   a_.u8(p1);
   a_.u8(p2);
   a_.u8(i.opcode);
-  if (mem != nullptr) a_.modrm(r, *mem, false);
-  else a_.u8(0xc0 | (r & 7) << 3 | (m & 7));
+  if (mem != nullptr)
+    a_.modrm(r, *mem, false);
+  else
+    a_.u8(0xc0 | (r & 7) << 3 | (m & 7));
 }
 
 }  // namespace rhea::dbt

@@ -1,5 +1,6 @@
-// Near control flow. Jumps inside a page are patched to their targets; everything else goes through the jump table or the
-// dispatcher with the instruction pointer in T0. Flags reach an unknown target through the state.
+// Near control flow. Jumps inside a page are patched to their targets; everything else goes through the jump
+// table or the dispatcher with the instruction pointer in T0. Flags reach an unknown target through the
+// state.
 #include <Zydis/Zydis.h>
 
 #include "engine/dbt/emitter.h"
@@ -31,7 +32,9 @@ int condition_of(uint16_t mnemonic) {
     default: return -1;
   }
 }
-Cond inverse(int c) { return static_cast<Cond>(c ^ 1); }
+Cond inverse(int c) {
+  return static_cast<Cond>(c ^ 1);
+}
 
 }  // namespace
 
@@ -104,7 +107,7 @@ void Emitter::jump_to(unsigned page_offset, bool poll, uint16_t live) {
   } else if (poll) {  // without touching flags
     a_.mov(kT1, hRCX);
     a_.load32(hRCX, ctx_mem(RHEA_CTX(core.pending)));
-    a_.u8(0xe3);      // jrcxz over: mov rcx, T1; jmp
+    a_.u8(0xe3);  // jrcxz over: mov rcx, T1; jmp
     a_.u8(8);
     a_.mov(hRCX, kT1);
     to_poll = a_.jmp_later();
@@ -113,7 +116,8 @@ void Emitter::jump_to(unsigned page_offset, bool poll, uint16_t live) {
   uint8_t* rel32 = aligned_jmp();
   LinkSite* l = link_site(page_offset, rel32);
   stubs_.push_back({.kind = Stub::Kind::Link, .patch = rel32, .op = {}, .mem = {}, .link = l});
-  if (to_poll != nullptr) stubs_.push_back({.kind = Stub::Kind::Poll, .patch = to_poll, .op = {}, .mem = {}, .link = l});
+  if (to_poll != nullptr)
+    stubs_.push_back({.kind = Stub::Kind::Poll, .patch = to_poll, .op = {}, .mem = {}, .link = l});
 }
 
 // The taken side of a relative jump, inline.
@@ -160,11 +164,15 @@ void Emitter::conditional(const Insn& i, uint16_t) {
 
 // JCXZ, JECXZ, JRCXZ, LOOP, LOOPE, LOOPNE: count register by address size, flags untouched.
 void Emitter::counted(const Insn& i, uint16_t) {
-  bool loop = i.mnemonic == ZYDIS_MNEMONIC_LOOP || i.mnemonic == ZYDIS_MNEMONIC_LOOPE || i.mnemonic == ZYDIS_MNEMONIC_LOOPNE;
+  bool loop = i.mnemonic == ZYDIS_MNEMONIC_LOOP || i.mnemonic == ZYDIS_MNEMONIC_LOOPE ||
+              i.mnemonic == ZYDIS_MNEMONIC_LOOPNE;
   if (loop) {
-    if (i.addr_bytes == 8) a_.lea(hRCX, {.base = hRCX, .disp = -1});
-    else if (i.addr_bytes == 4) a_.lea32(hRCX, {.base = hRCX, .disp = -1});
-    else a_.lea32(kT0, {.base = hRCX, .disp = -1}), write_gpr(cpu::RCX, kT0, 2);
+    if (i.addr_bytes == 8)
+      a_.lea(hRCX, {.base = hRCX, .disp = -1});
+    else if (i.addr_bytes == 4)
+      a_.lea32(hRCX, {.base = hRCX, .disp = -1});
+    else
+      a_.lea32(kT0, {.base = hRCX, .disp = -1}), write_gpr(cpu::RCX, kT0, 2);
   }
   a_.mov(kT1, hRCX);
   if (i.addr_bytes == 2) a_.movzx16(hRCX, hRCX);
@@ -181,7 +189,8 @@ void Emitter::counted(const Insn& i, uint16_t) {
   uint8_t* not_taken = nullptr;
   if (loop) {
     Assembler::bind(not_zero, a_.here());
-    if (i.mnemonic != ZYDIS_MNEMONIC_LOOP) not_taken = a_.jcc_later(i.mnemonic == ZYDIS_MNEMONIC_LOOPE ? ccNE : ccE);
+    if (i.mnemonic != ZYDIS_MNEMONIC_LOOP)
+      not_taken = a_.jcc_later(i.mnemonic == ZYDIS_MNEMONIC_LOOPE ? ccNE : ccE);
   }
   direct_exit(i, nullptr, 0);
   ended_ = false;
@@ -193,7 +202,8 @@ void Emitter::counted(const Insn& i, uint16_t) {
 void Emitter::load_target(const Insn& i, uint16_t keep) {
   unsigned bytes = i.code_bits == 64 ? 8 : i.op_bytes;
   if (i.has_mem) {
-    MemOp load{.kind = MemOp::Kind::LoadReg, .reg = kT2, .bytes = static_cast<uint8_t>(bytes), .keep_flags = keep};
+    MemOp load{
+        .kind = MemOp::Kind::LoadReg, .reg = kT2, .bytes = static_cast<uint8_t>(bytes), .keep_flags = keep};
     access(i, i.mem, i.addr_bytes, bytes, false, true, load, plan_.mem);
     return;
   }
@@ -220,8 +230,10 @@ void Emitter::near_call(const Insn& i, uint16_t) {
   rip_to(kT2, i.page_offset + i.length);
   mask_rip(kT2, bytes);
   if (keep != 0) a_.store(ctx_mem(RHEA_CTX(scratch[1])), kT2);
-  MemOp op{.kind = keep != 0 ? MemOp::Kind::StoreScratch : MemOp::Kind::StoreReg, .reg = kT2,
-           .bytes = static_cast<uint8_t>(bytes), .keep_flags = keep};
+  MemOp op{.kind = keep != 0 ? MemOp::Kind::StoreScratch : MemOp::Kind::StoreReg,
+           .reg = kT2,
+           .bytes = static_cast<uint8_t>(bytes),
+           .keep_flags = keep};
   push_value(i, bytes, op);
   if (linked) {
     jump_to(static_cast<unsigned>(target), target <= i.page_offset, keep);

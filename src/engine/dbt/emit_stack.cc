@@ -7,7 +7,7 @@ namespace rhea::dbt {
 
 void Emitter::save_flags() {
   a_.mov(kT1, hRAX);
-  a_.u8(0x9f);  // lahf
+  a_.u8(0x9f);                            // lahf
   a_.u8(0x0f), a_.u8(0x90), a_.u8(0xc0);  // seto al
   a_.store16(ctx_mem(RHEA_CTX(core.s.status_flags)), hRAX);
   a_.mov(hRAX, kT1);
@@ -31,8 +31,10 @@ void Emitter::write_gpr(int guest, Host value, unsigned bytes) {
       a_.op_rr(0x89, value, h, false);
     }
   } else if (h != kNone) {
-    if (bytes == 8) a_.mov(static_cast<Host>(h), value);
-    else a_.mov32(static_cast<Host>(h), value);
+    if (bytes == 8)
+      a_.mov(static_cast<Host>(h), value);
+    else
+      a_.mov32(static_cast<Host>(h), value);
   } else {
     if (bytes == 4) a_.mov32(value, value);
     a_.store(gpr_slot(guest), value);
@@ -46,7 +48,9 @@ Host Emitter::read_gpr(int guest, Host scratch) {
   return scratch;
 }
 
-unsigned Emitter::stack_bytes() const { return is64(mode_) ? 8 : (mode_ & mode::kStack32) != 0 ? 4 : 2; }
+unsigned Emitter::stack_bytes() const {
+  return is64(mode_) ? 8 : (mode_ & mode::kStack32) != 0 ? 4 : 2;
+}
 
 MemOperand Emitter::stack_operand(int32_t disp) const {
   MemOperand m;
@@ -60,9 +64,7 @@ void Emitter::move_sp(int32_t by) {
   switch (stack_bytes()) {
     case 8: a_.lea(kGuestSp, {.base = kGuestSp, .disp = by}); break;
     case 4: a_.lea32(kGuestSp, {.base = kGuestSp, .disp = by}); break;
-    default:
-      a_.lea32(kT1, {.base = kGuestSp, .disp = by});
-      write_gpr(cpu::RSP, kT1, 2);
+    default: a_.lea32(kT1, {.base = kGuestSp, .disp = by}); write_gpr(cpu::RSP, kT1, 2);
   }
 }
 
@@ -77,7 +79,8 @@ bool Emitter::push(const Insn& i, uint16_t live_after) {
   uint16_t keep = live_after & kStatusMask;
   MemOp op{.kind = MemOp::Kind::StoreReg, .bytes = static_cast<uint8_t>(bytes), .keep_flags = keep};
   if (i.has_mem) {
-    MemOp load{.kind = MemOp::Kind::LoadReg, .reg = kT2, .bytes = static_cast<uint8_t>(bytes), .keep_flags = keep};
+    MemOp load{
+        .kind = MemOp::Kind::LoadReg, .reg = kT2, .bytes = static_cast<uint8_t>(bytes), .keep_flags = keep};
     access(i, i.mem, i.addr_bytes, bytes, false, true, load, plan_.mem);
     op.reg = kT2;
     if (keep != 0) {  // restoring flags needs T2
@@ -105,7 +108,8 @@ bool Emitter::push(const Insn& i, uint16_t live_after) {
 bool Emitter::pop(const Insn& i, uint16_t live_after) {
   unsigned bytes = i.code_bits == 64 ? (i.op_bytes == 2 ? 2 : 8) : i.op_bytes;
   uint16_t keep = live_after & kStatusMask;
-  MemOp load{.kind = MemOp::Kind::LoadReg, .reg = kT2, .bytes = static_cast<uint8_t>(bytes), .keep_flags = keep};
+  MemOp load{
+      .kind = MemOp::Kind::LoadReg, .reg = kT2, .bytes = static_cast<uint8_t>(bytes), .keep_flags = keep};
   if (i.has_mem) {
     access(i, stack_operand(0), stack_bytes(), bytes, false, true, load, plan_.stack);
     a_.store(ctx_mem(RHEA_CTX(scratch[1])), kT2);
@@ -127,7 +131,9 @@ void Emitter::leave(const Insn& i, uint16_t live_after) {
   unsigned bytes = i.code_bits == 64 ? (i.op_bytes == 2 ? 2 : 8) : i.op_bytes;
   MemOperand m = stack_operand(0);
   m.base = cpu::RBP;
-  MemOp load{.kind = MemOp::Kind::LoadReg, .reg = kT2, .bytes = static_cast<uint8_t>(bytes),
+  MemOp load{.kind = MemOp::Kind::LoadReg,
+             .reg = kT2,
+             .bytes = static_cast<uint8_t>(bytes),
              .keep_flags = static_cast<uint16_t>(live_after & kStatusMask)};
   access(i, m, stack_bytes(), bytes, false, true, load, plan_.stack);
   a_.lea(kT0, {.base = hRBP, .disp = static_cast<int32_t>(bytes)});
@@ -140,8 +146,9 @@ void Emitter::lea(const Insn& i) {
   uint8_t base = m.base == kNoReg || m.base == kRip ? kNone : host_of(m.base);
   uint8_t index = m.index == kNoReg ? kNone : host_of(m.index);
   uint8_t to = host_of(i.reg);
-  bool plain = i.addr_bytes == 8 && to != kNone && i.op_bytes != 2 && m.base != kRip && (base != kNone || index != kNone) &&
-               (m.base == kNoReg || base != kNone) && (m.index == kNoReg || index != kNone);
+  bool plain = i.addr_bytes == 8 && to != kNone && i.op_bytes != 2 && m.base != kRip &&
+               (base != kNone || index != kNone) && (m.base == kNoReg || base != kNone) &&
+               (m.index == kNoReg || index != kNone);
   if (plain) {
     HostMem ea{.base = base, .index = index, .scale = m.scale, .disp = static_cast<int32_t>(m.disp)};
     a_.op_rm(0x8d, to, ea, i.op_bytes == 8);

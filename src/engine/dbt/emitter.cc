@@ -5,12 +5,19 @@
 
 namespace rhea::dbt {
 
-Emitter::Emitter(CodeCache& cache, CacheLock& lock, const Thunks& thunks, const DbtOptions& options, Block& block)
-    : cache_(cache), lock_(lock), thunks_(thunks), options_(options), block_(block), mode_(block.mode),
-      bank_(bank_of(block.mode)), a_(cache.cursor()) {}
+Emitter::Emitter(CodeCache& cache, CacheLock& lock, const Thunks& thunks, const DbtOptions& options,
+                 Block& block)
+    : cache_(cache),
+      lock_(lock),
+      thunks_(thunks),
+      options_(options),
+      block_(block),
+      mode_(block.mode),
+      bank_(bank_of(block.mode)),
+      a_(cache.cursor()) {}
 
-// Layout: dispatched entry; `call dropped`; direct entry. The call ends right where the direct entry starts, so that a
-// dropped block's first two bytes can jump back to it.
+// Layout: dispatched entry; `call dropped`; direct entry. The call ends right where the direct entry starts,
+// so that a dropped block's first two bytes can jump back to it.
 void Emitter::begin(unsigned page_offset) {
   a_.align(16);
   block_.start = a_.here();
@@ -21,7 +28,8 @@ void Emitter::begin(unsigned page_offset) {
   uint8_t* over = a_.here();
   a_.u8(0xeb);
   a_.u8(0);
-  // The direct entry's first two bytes must not straddle 8 and its first instruction must not be shorter than 2.
+  // The direct entry's first two bytes must not straddle 8 and its first instruction must not be shorter
+  // than 2.
   while ((reinterpret_cast<uintptr_t>(a_.here() + 5) & 7) != 0) a_.u8(0x90);
   a_.call(thunks_.dropped);
   block_.direct = a_.here();

@@ -1,8 +1,9 @@
-// Emits one block: analyse has said which flags are live; here each instruction becomes host code. Hot code runs
-// straight through; everything rare is a stub behind it.
+// Emits one block: analyse has said which flags are live; here each instruction becomes host code. Hot code
+// runs straight through; everything rare is a stub behind it.
 //
-// Invariants at guest instruction boundaries: identity-mapped guest registers are in their host registers, rsp in r15,
-// r9-r11 and r15 in the state; T0-T2 are free; status flags that are live are in EFLAGS; gs points at the Context.
+// Invariants at guest instruction boundaries: identity-mapped guest registers are in their host registers,
+// rsp in r15, r9-r11 and r15 in the state; T0-T2 are free; status flags that are live are in EFLAGS; gs
+// points at the Context.
 #pragma once
 
 #include <cstdint>
@@ -35,17 +36,19 @@ inline uint8_t host_of(int guest) {
     default: return static_cast<uint8_t>(guest);
   }
 }
-inline HostMem gpr_slot(int guest) { return ctx_mem(RHEA_CTX(core.s.gpr) + 8u * static_cast<unsigned>(guest)); }
+inline HostMem gpr_slot(int guest) {
+  return ctx_mem(RHEA_CTX(core.s.gpr) + 8u * static_cast<unsigned>(guest));
+}
 
 // What happens on the accessed memory once its host address is known.
 struct MemOp {
   enum class Kind : uint8_t { Copy, StoreReg, StoreGuest, StoreScratch, StoreImm, LoadReg } kind;
-  const Insn* insn = nullptr;   // Copy
-  uint8_t reg = 0;              // host register to store or load
+  const Insn* insn = nullptr;  // Copy
+  uint8_t reg = 0;             // host register to store or load
   uint8_t bytes = 8;
-  int32_t imm = 0;              // StoreGuest: a guest register that lives in the state
-  bool must_fill = false;       // the slow path may not stand in: the block's careful variant runs instead
-  uint16_t keep_flags = 0;      // flags live around the access: restored before the operation
+  int32_t imm = 0;          // StoreGuest: a guest register that lives in the state
+  bool must_fill = false;   // the slow path may not stand in: the block's careful variant runs instead
+  uint16_t keep_flags = 0;  // flags live around the access: restored before the operation
 };
 
 class Emitter {
@@ -68,7 +71,7 @@ class Emitter {
   void exit_to_rip_offset(int64_t offset_from_page);             // anywhere, through the lookup
   bool ended() const { return ended_; }
   uint8_t* finish();
-  uint16_t flags_at(unsigned target_offset) const;               // set by translate: look-ahead result
+  uint16_t flags_at(unsigned target_offset) const;  // set by translate: look-ahead result
 
   struct TargetFlags {
     virtual uint16_t live_at(unsigned page_offset) = 0;
@@ -80,7 +83,7 @@ class Emitter {
  private:
   struct Stub {
     enum class Kind : uint8_t { Access, Segment, Link, Poll } kind;
-    uint8_t* patch;          // rel32 to this stub
+    uint8_t* patch;  // rel32 to this stub
     uint8_t* resume = nullptr;
     uint8_t* after = nullptr;
     MemOp op;
@@ -92,9 +95,10 @@ class Emitter {
   };
 
   // access.cc
-  void access(const Insn& i, const MemOperand& m, unsigned addr_bytes, unsigned size, bool write, bool read, MemOp op,
-              const GroupRef& group);
-  bool grouped_access(const Insn& i, const MemOperand& m, bool write, MemOp& op, const GroupRef& group, bool base_form);
+  void access(const Insn& i, const MemOperand& m, unsigned addr_bytes, unsigned size, bool write, bool read,
+              MemOp op, const GroupRef& group);
+  bool grouped_access(const Insn& i, const MemOperand& m, bool write, MemOp& op, const GroupRef& group,
+                      bool base_form);
   void effective_address(const Insn& i, const MemOperand& m, unsigned addr_bytes);
   void segment_check(const Insn& i, const MemOperand& m, unsigned size, bool write);
   void apply(const MemOp& op, const HostMem& mem);
@@ -119,7 +123,7 @@ class Emitter {
   void near_call(const Insn& i, uint16_t live_after);
   void near_return(const Insn& i, uint16_t live_after);
   void load_target(const Insn& i, uint16_t keep);  // operand of an indirect JMP/CALL to T2
-  void lookup_exit();                            // T0: rip
+  void lookup_exit();                              // T0: rip
   void rip_to(Host to, int64_t offset_from_page);
   void mask_rip(Host r, unsigned op_bytes);
   void direct_exit(const Insn& i, uint8_t* jcc_patch, uint16_t live);

@@ -13,8 +13,8 @@
 #include "base/check.h"
 #include "cpu/control_transfer.h"
 #include "cpu/paging.h"
-#include "engine/dbt/forms.h"
 #include "engine/dbt/diagnose.h"
+#include "engine/dbt/forms.h"
 #include "engine/dbt/runtime.h"
 #include "engine/dbt/shared.h"
 #include "engine/dbt/signals.h"
@@ -110,7 +110,9 @@ DbtShared::DbtShared(const DbtOptions& options_in, std::unique_ptr<CodeCache> ca
   });
 }
 
-DbtShared::~DbtShared() { memory::RamBlock::set_code_listener(nullptr); }
+DbtShared::~DbtShared() {
+  memory::RamBlock::set_code_listener(nullptr);
+}
 
 void DbtShared::code_written(memory::RamBlock& block, uint64_t offset, uint64_t length) {
   CacheLock lock = cache->lock();

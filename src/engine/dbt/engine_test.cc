@@ -35,7 +35,9 @@ class EngineTest : public ::testing::Test {
     c.s.rip = 0x7c00;
     c.s.gpr[cpu::RSP] = 0x7000;
   }
-  void program(std::vector<uint8_t> code, uint64_t at = 0x7c00) { std::memcpy(ram_->host() + at, code.data(), code.size()); }
+  void program(std::vector<uint8_t> code, uint64_t at = 0x7c00) {
+    std::memcpy(ram_->host() + at, code.data(), code.size());
+  }
   cpu::CpuState& run() {
     EXPECT_EQ(engine_->run(), cpu::Exit::Halted);
     return engine_->core().s;
@@ -65,7 +67,8 @@ TEST_F(EngineTest, moves_and_adds) {
 
 TEST_F(EngineTest, stores_loads_and_stack) {
   // mov ax,5678h; mov [2000h],ax; push ax; pop cx; mov dx,[2000h]; call +1; hlt; inc dx; ret
-  program({0xb8, 0x78, 0x56, 0xa3, 0x00, 0x20, 0x50, 0x59, 0x8b, 0x16, 0x00, 0x20, 0xe8, 0x01, 0x00, 0xf4, 0x42, 0xc3});
+  program({0xb8, 0x78, 0x56, 0xa3, 0x00, 0x20, 0x50, 0x59, 0x8b, 0x16, 0x00, 0x20, 0xe8, 0x01, 0x00, 0xf4,
+           0x42, 0xc3});
   auto& s = run();
   EXPECT_EQ(s.gpr[cpu::RCX] & 0xffff, 0x5678u);
   EXPECT_EQ(s.gpr[cpu::RDX] & 0xffff, 0x5679u);
@@ -96,7 +99,8 @@ TEST_F(EngineTest, code_that_patches_the_next_instruction) {
 }
 
 TEST_F(EngineTest, debuggers_breakpoint_stops_before_the_instruction_each_time) {
-  program({0xb9, 0x03, 0x00, 0x41, 0x49, 0x49, 0x75, 0xfb, 0xf4});  // mov cx,3; l: inc cx; dec cx; dec cx; jnz l; hlt
+  program({0xb9, 0x03, 0x00, 0x41, 0x49, 0x49, 0x75, 0xfb,
+           0xf4});  // mov cx,3; l: inc cx; dec cx; dec cx; jnz l; hlt
   cpu::DebugRequest::Point point{0x7c05, 1, cpu::DebugRequest::Point::Kind::Execute};
   cpu::DebugRequest request{.single_step = false, .points = &point, .count = 1};
   cpu::DebugRequest step{.single_step = true, .points = nullptr, .count = 0};

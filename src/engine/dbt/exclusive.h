@@ -1,5 +1,6 @@
-// Stop-the-world among the vCPUs that share a code cache: turning a page into a code page, resetting the cache and locked
-// accesses across pages need every other vCPU at a safepoint (outside translated code, with nothing half done).
+// Stop-the-world among the vCPUs that share a code cache: turning a page into a code page, resetting the
+// cache and locked accesses across pages need every other vCPU at a safepoint (outside translated code, with
+// nothing half done).
 #pragma once
 
 #include <condition_variable>
@@ -24,7 +25,6 @@ class Exclusive {
   void remove(Context& c);
 
  private:
-
   std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<Context*> all_;

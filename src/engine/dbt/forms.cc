@@ -93,20 +93,23 @@ consteval Form row(ZydisISASet set, ZydisMnemonic mnemonic, Pattern pattern, Act
 
 #define SIMPLE(set, mnemonic, pattern, unit, action) \
   row(ZYDIS_ISA_SET_##set, ZYDIS_MNEMONIC_##mnemonic, Pattern::pattern, Action::action, Unit::unit),
-#define HELPED(set, mnemonic, pattern, unit, action, helper, reads, writes, feature)                             \
-  row(ZYDIS_ISA_SET_##set, ZYDIS_MNEMONIC_##mnemonic, Pattern::pattern, Action::action, Unit::unit, feature, false, \
-      #helper, helpers::helper, reads, writes),
+#define HELPED(set, mnemonic, pattern, unit, action, helper, reads, writes, feature)                         \
+  row(ZYDIS_ISA_SET_##set, ZYDIS_MNEMONIC_##mnemonic, Pattern::pattern, Action::action, Unit::unit, feature, \
+      false, #helper, helpers::helper, reads, writes),
 #define ISA(set, unit, feature, feature2)
 #define COPY(set, mnemonic, pattern, unit) SIMPLE(set, mnemonic, pattern, unit, Copy)
 #define COPY_IF(set, mnemonic, pattern, unit, feature) \
   row(ZYDIS_ISA_SET_##set, ZYDIS_MNEMONIC_##mnemonic, Pattern::pattern, Action::Copy, Unit::unit, feature),
-#define COPY_OR_OLDER(set, mnemonic, pattern, unit) \
-  row(ZYDIS_ISA_SET_##set, ZYDIS_MNEMONIC_##mnemonic, Pattern::pattern, Action::Copy, Unit::unit, nullptr, true),
+#define COPY_OR_OLDER(set, mnemonic, pattern, unit)                                                        \
+  row(ZYDIS_ISA_SET_##set, ZYDIS_MNEMONIC_##mnemonic, Pattern::pattern, Action::Copy, Unit::unit, nullptr, \
+      true),
 #define NOP(set, mnemonic, pattern, unit) SIMPLE(set, mnemonic, pattern, unit, Nop)
 #define REWRITE(set, mnemonic, pattern, unit) SIMPLE(set, mnemonic, pattern, unit, Rewrite)
 #define UNDEFINED(set, mnemonic, pattern, unit) SIMPLE(set, mnemonic, pattern, unit, Undefined)
-#define HELP(set, mnemonic, pattern, unit, helper, r, w) HELPED(set, mnemonic, pattern, unit, Help, helper, r, w, nullptr)
-#define HELP_IF(set, mnemonic, pattern, unit, helper, r, w, f) HELPED(set, mnemonic, pattern, unit, Help, helper, r, w, f)
+#define HELP(set, mnemonic, pattern, unit, helper, r, w) \
+  HELPED(set, mnemonic, pattern, unit, Help, helper, r, w, nullptr)
+#define HELP_IF(set, mnemonic, pattern, unit, helper, r, w, f) \
+  HELPED(set, mnemonic, pattern, unit, Help, helper, r, w, f)
 #define HELP_FULL(set, mnemonic, pattern, unit, helper, r, w) \
   HELPED(set, mnemonic, pattern, unit, HelpFull, helper, r, w, nullptr)
 #define HELP_END(set, mnemonic, pattern, unit, helper, r, w) \
@@ -115,10 +118,18 @@ constexpr Form kForms[] = {
 #include "engine/dbt/forms.inc"
 };
 
-constexpr Form kUndefined = {.mnemonic = ZYDIS_MNEMONIC_INVALID, .isa_set = ZYDIS_ISA_SET_INVALID,
-                             .pattern = Pattern::Any, .action = Action::Undefined, .unit = Unit::Integer,
-                             .reads_flags = false, .writes_flags = false, .older_without_feature = false,
-                             .feature = kNoFeature, .feature2 = kNoFeature, .helper_name = nullptr, .helper = nullptr};
+constexpr Form kUndefined = {.mnemonic = ZYDIS_MNEMONIC_INVALID,
+                             .isa_set = ZYDIS_ISA_SET_INVALID,
+                             .pattern = Pattern::Any,
+                             .action = Action::Undefined,
+                             .unit = Unit::Integer,
+                             .reads_flags = false,
+                             .writes_flags = false,
+                             .older_without_feature = false,
+                             .feature = kNoFeature,
+                             .feature2 = kNoFeature,
+                             .helper_name = nullptr,
+                             .helper = nullptr};
 
 // Rows by mnemonic, in table order within one.
 struct Index {
@@ -146,17 +157,19 @@ bool is_far(const Insn& insn) {
 
 bool writes_segment(const Insn& insn) {
   if (insn.map == 1) return insn.opcode == 0xa1 || insn.opcode == 0xa9;
-  return insn.map == 0 && (insn.opcode == 0x8e || insn.opcode == 0x07 || insn.opcode == 0x17 || insn.opcode == 0x1f);
+  return insn.map == 0 &&
+         (insn.opcode == 0x8e || insn.opcode == 0x07 || insn.opcode == 0x17 || insn.opcode == 0x1f);
 }
 
 bool reads_segment(const Insn& insn) {
   if (insn.map == 1) return insn.opcode == 0xa0 || insn.opcode == 0xa8;
-  return insn.map == 0 && (insn.opcode == 0x8c || insn.opcode == 0x06 || insn.opcode == 0x0e || insn.opcode == 0x16 ||
-                           insn.opcode == 0x1e);
+  return insn.map == 0 && (insn.opcode == 0x8c || insn.opcode == 0x06 || insn.opcode == 0x0e ||
+                           insn.opcode == 0x16 || insn.opcode == 0x1e);
 }
 
 bool bit_index_in_register(const Insn& insn) {
-  return insn.map == 1 && (insn.opcode == 0xa3 || insn.opcode == 0xab || insn.opcode == 0xb3 || insn.opcode == 0xbb);
+  return insn.map == 1 &&
+         (insn.opcode == 0xa3 || insn.opcode == 0xab || insn.opcode == 0xb3 || insn.opcode == 0xbb);
 }
 
 bool matches(Pattern pattern, const Insn& insn) {
@@ -215,6 +228,8 @@ bool form_available(const Form& form, const cpu::CpuidTable& cpuid) {
   return true;
 }
 
-std::span<const Form> all_forms() { return kForms; }
+std::span<const Form> all_forms() {
+  return kForms;
+}
 
 }  // namespace rhea::dbt

@@ -89,7 +89,9 @@ class Planner {
   void explicit_access(size_t n, int64_t adjust) {
     const Insn& i = insns_[n];
     const MemOperand& m = i.mem;
-    if (!i.has_mem || m.bytes == 0 || m.bytes > 64 || m.vsib || i.addr_bytes != 8 || m.seg == cpu::FS || m.seg == cpu::GS) return;
+    if (!i.has_mem || m.bytes == 0 || m.bytes > 64 || m.vsib || i.addr_bytes != 8 || m.seg == cpu::FS ||
+        m.seg == cpu::GS)
+      return;
     if (m.disp != static_cast<int32_t>(m.disp)) return;
     Key key{-1, -1, 0, m.write};
     int64_t at = m.disp + adjust;
@@ -137,14 +139,16 @@ class Planner {
   }
 
   void follow(const Insn& i) {
-    if (i.form->action == Action::Help || i.form->action == Action::HelpFull || i.form->action == Action::HelpEnd) {
+    if (i.form->action == Action::Help || i.form->action == Action::HelpFull ||
+        i.form->action == Action::HelpEnd) {
       ++epoch_;
       forget(0xffff);
       return;
     }
     if (i.form->action == Action::Nop) return;
     bool wide = i.op_bytes == 8 && i.encoding == Encoding::Legacy;
-    bool rm_is_reg = (i.gpr_fields & gpr_field::kModrmRm) != 0, reg_is_reg = (i.gpr_fields & gpr_field::kModrmReg) != 0;
+    bool rm_is_reg = (i.gpr_fields & gpr_field::kModrmRm) != 0,
+         reg_is_reg = (i.gpr_fields & gpr_field::kModrmReg) != 0;
     switch (i.mnemonic) {
       case ZYDIS_MNEMONIC_PUSH: regs_[cpu::RSP].offset -= i.op_bytes == 2 ? 2 : 8; return;
       case ZYDIS_MNEMONIC_POP: {
@@ -155,11 +159,14 @@ class Planner {
       }
       case ZYDIS_MNEMONIC_MOV:
         if (!wide || !rm_is_reg || !reg_is_reg || i.map != 0 || (i.opcode != 0x89 && i.opcode != 0x8b)) break;
-        if (i.opcode == 0x89) regs_[i.rm] = regs_[i.reg];
-        else regs_[i.reg] = regs_[i.rm];
+        if (i.opcode == 0x89)
+          regs_[i.rm] = regs_[i.reg];
+        else
+          regs_[i.reg] = regs_[i.rm];
         return;
       case ZYDIS_MNEMONIC_LEA:
-        if (!wide || i.addr_bytes != 8 || i.mem.base < 0 || i.mem.base == kRip || i.mem.index != kNoReg) break;
+        if (!wide || i.addr_bytes != 8 || i.mem.base < 0 || i.mem.base == kRip || i.mem.index != kNoReg)
+          break;
         regs_[i.reg] = {regs_[i.mem.base].root, regs_[i.mem.base].offset + i.mem.disp};
         return;
       case ZYDIS_MNEMONIC_ADD:
@@ -187,7 +194,8 @@ class Planner {
 
 }  // namespace
 
-std::vector<AccessPlan> plan_accesses(std::span<const Insn> insns, uint32_t m, bool enabled, unsigned& groups) {
+std::vector<AccessPlan> plan_accesses(std::span<const Insn> insns, uint32_t m, bool enabled,
+                                      unsigned& groups) {
   groups = 0;
   constexpr uint32_t kAlone = mode::kUngrouped | mode::kAlignCheck | mode::kWatch | mode::kSingle;
   if (!enabled || !is64(m) || (m & kAlone) != 0) return std::vector<AccessPlan>(insns.size());

@@ -9,13 +9,13 @@ struct DbtOptions {
   uint64_t cache_bytes = 64ull << 20;  // tb-size
   bool link = true;                    // patch direct jumps between blocks
   bool jump_cache = true;              // inline lookup at indirect jumps
-  bool slots = true;                   // keep translations per access site (off: every access takes the TLB path)
-  bool flag_liveness = true;           // drop flag saves that nothing reads
-  bool groups = true;                  // one check for accesses at constant distances
-  bool superblocks = true;             // go on behind conditional branches
-  bool perf_map = false;               // -perfmap
-  bool single = false;                 // one instruction a block
-  unsigned max_insns = 64;             // per block
+  bool slots = true;          // keep translations per access site (off: every access takes the TLB path)
+  bool flag_liveness = true;  // drop flag saves that nothing reads
+  bool groups = true;         // one check for accesses at constant distances
+  bool superblocks = true;    // go on behind conditional branches
+  bool perf_map = false;      // -perfmap
+  bool single = false;        // one instruction a block
+  unsigned max_insns = 64;    // per block
 };
 
 }  // namespace rhea::dbt

@@ -1,7 +1,8 @@
-// /tmp/perf-PID.map: the names of run-time code for profilers. Linux tools/perf/Documentation/jit-interface.txt.
+// /tmp/perf-PID.map: the names of run-time code for profilers. Linux
+// tools/perf/Documentation/jit-interface.txt.
 //
-// A block is named by the guest address that it was made for: "guest:LINEAR cplN". One thread at a time (cache users
-// call it one by one through its own lock).
+// A block is named by the guest address that it was made for: "guest:LINEAR cplN". One thread at a time
+// (cache users call it one by one through its own lock).
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// The dispatcher and what translated code's exits come to: pending work, block lookup, helpers, faults. General registers
-// only; whatever needs ordinary C++ goes through run_cold.
+// The dispatcher and what translated code's exits come to: pending work, block lookup, helpers, faults.
+// General registers only; whatever needs ordinary C++ goes through run_cold.
 #include "engine/dbt/runtime.h"
 
 #include <Zydis/Mnemonic.h>
@@ -43,12 +43,14 @@ const uint8_t* leave_debug(Context& c, cpu::DebugHit::Kind why) {
   return leave(c, cpu::Exit::Debug);
 }
 
-// The step that a single-instruction block was for is over: trap if TF was set when it began, or data points were hit.
+// The step that a single-instruction block was for is over: trap if TF was set when it began, or data points
+// were hit.
 bool finish_single(Context& c) {
   c.single_ran = 0;
   bool watched = c.debugger_hit != 0;
   // MOV SS and POP SS make no trap of their own; their data points are reported with the next instruction.
-  bool held = c.core.s.interrupt_shadow != 0 && c.core.s.shadow_is_mov_ss != 0 && c.debugger_step == 0 && !watched;
+  bool held =
+      c.core.s.interrupt_shadow != 0 && c.core.s.shadow_is_mov_ss != 0 && c.debugger_step == 0 && !watched;
   if (held) {
     c.trap_after_single = 0;
     return true;
@@ -92,7 +94,9 @@ Block* find_block(Context& c, FetchEntry& f, uint64_t linear, uint32_t block_mod
     return nullptr;
   }
   const memory::FlatRange* range = cpu::find_range(c.core, t.gpa);
-  if (range != nullptr && range->ram == b->second_ram && range->offset + (t.gpa - range->start) == b->second_offset) return b;
+  if (range != nullptr && range->ram == b->second_ram &&
+      range->offset + (t.gpa - range->start) == b->second_offset)
+    return b;
   TranslateRequest drop{&c, f.ram, offset, linear, block_mode, b, false};
   run_cold(c.core, cold_drop_block, &drop);
   return nullptr;
@@ -130,7 +134,8 @@ void note_jump(Context& c, const FetchEntry& f, uint64_t rip, const uint8_t* hos
   if (!f.global) c.jump[c.bank].has_non_global = true;
 }
 
-// Whether the instruction pointer is beyond CS, and whether the page needs single steps because CS ends within it.
+// Whether the instruction pointer is beyond CS, and whether the page needs single steps because CS ends
+// within it.
 bool check_code_limit(Context& c, bool& single) {
   const cpu::Segment& cs = c.core.s.seg[cpu::CS];
   uint64_t rip = c.core.s.rip;
@@ -142,7 +147,9 @@ bool check_code_limit(Context& c, bool& single) {
 
 }  // namespace
 
-void run_cold(const cpu::Core& core, void (*fn)(void*), void* arg) { core.cold(fn, arg); }
+void run_cold(const cpu::Core& core, void (*fn)(void*), void* arg) {
+  core.cold(fn, arg);
+}
 
 bool serve_pending(Context& c) {
   cpu::Core& core = c.core;
@@ -209,7 +216,8 @@ const uint8_t* dispatch(Context& c) {
   for (;;) {
     if (c.single_ran != 0 && !finish_single(c)) return nullptr;
     bool shadow = core.s.interrupt_shadow != 0;
-    if (!shadow && (core.pending.load(std::memory_order_acquire) != 0 || c.irq_deferred != 0) && !serve_pending(c)) {
+    if (!shadow && (core.pending.load(std::memory_order_acquire) != 0 || c.irq_deferred != 0) &&
+        !serve_pending(c)) {
       return nullptr;
     }
     if (core.s.halted != 0) return leave(c, cpu::Exit::Halted);
@@ -290,7 +298,8 @@ static const uint8_t* after_helper(Context& c, Outcome outcome) {
     case Outcome::Exit:
       if (c.single_ran != 0) c.single_ran = 0;
       if (c.core.s.halted != 0 && serve_pending(c) && c.core.s.halted == 0) return dispatch(c);
-      return c.exit_reason != 0 ? nullptr : leave(c, c.core.s.halted != 0 ? cpu::Exit::Halted : cpu::Exit::Kicked);
+      return c.exit_reason != 0 ? nullptr
+                                : leave(c, c.core.s.halted != 0 ? cpu::Exit::Halted : cpu::Exit::Kicked);
     default: return dispatch(c);
   }
 }
@@ -310,7 +319,8 @@ extern "C" Answer runtime_help(Context* context, const Insn* insn) {
   Outcome outcome = run_helper(c, *insn);
   if (outcome == Outcome::Continue) {
     constexpr uint32_t kNow = pend::kTlbFlush | pend::kExit | pend::kEngine | pend::kSmi | pend::kInit;
-    if (epoch == c.cache->drop_epoch() && (c.core.pending.load(std::memory_order_relaxed) & kNow) == 0) return {0, 0};
+    if (epoch == c.cache->drop_epoch() && (c.core.pending.load(std::memory_order_relaxed) & kNow) == 0)
+      return {0, 0};
     c.core.s.rip = mask_rip(c, c.rip_page + insn->page_offset + insn->length);
   }
   return {reinterpret_cast<uint64_t>(after_helper(c, outcome)), 2};
@@ -321,9 +331,11 @@ extern "C" const uint8_t* runtime_help_end(Context* context, const Insn* insn) {
   Outcome outcome = run_helper(c, *insn);
   if (outcome == Outcome::Continue) c.core.s.rip = mask_rip(c, c.rip_page + insn->page_offset + insn->length);
   // SYSCALL traps by the flags it leaves: IA32_FMASK usually clears TF.
-  if (insn->mnemonic == ZYDIS_MNEMONIC_SYSCALL && (c.core.s.system_flags & cpu::rflags::TF) == 0) c.trap_after_single = 0;
+  if (insn->mnemonic == ZYDIS_MNEMONIC_SYSCALL && (c.core.s.system_flags & cpu::rflags::TF) == 0)
+    c.trap_after_single = 0;
   // Software interrupts clear TF before the trap after the instruction is looked for (SDM vol. 3A 6.12.1.4).
-  bool interrupts = insn->map == 0 && ((insn->opcode >= 0xcc && insn->opcode <= 0xce) || insn->opcode == 0xf1);
+  bool interrupts =
+      insn->map == 0 && ((insn->opcode >= 0xcc && insn->opcode <= 0xce) || insn->opcode == 0xf1);
   if (interrupts && outcome == Outcome::Jump) c.trap_after_single = 0;
   // SYSCALL traps only if IA32_FMASK leaves TF alone, SYSRET at once when it sets TF.
   bool fast_call = insn->map == 1 && (insn->opcode == 0x05 || insn->opcode == 0x07);
@@ -348,8 +360,8 @@ extern "C" const uint8_t* runtime_link(Context* context, LinkSite* site) {
   uint64_t offset = (site->from->offset & ~kPageMask) + site->target_offset, resets = c.cache->resets();
   uint32_t mode = site->from->mode & ~mode::kUngrouped;
   const uint8_t* host = dispatch(c);
-  if (ram == nullptr || resets != c.cache->resets() || (mode & (mode::kSingle | mode::kDebug)) != 0 || host == nullptr ||
-      c.link_on == 0) {
+  if (ram == nullptr || resets != c.cache->resets() || (mode & (mode::kSingle | mode::kDebug)) != 0 ||
+      host == nullptr || c.link_on == 0) {
     return host;
   }
   Block* to = c.cache->find(*ram, offset, mode);
@@ -360,7 +372,9 @@ extern "C" const uint8_t* runtime_link(Context* context, LinkSite* site) {
   return host;
 }
 
-extern "C" const uint8_t* runtime_lookup(Context* context) { return dispatch(*context); }
+extern "C" const uint8_t* runtime_lookup(Context* context) {
+  return dispatch(*context);
+}
 
 extern "C" const uint8_t* runtime_dropped(Context* context, const uint8_t* direct_entry) {
   Context& c = *context;

@@ -12,8 +12,8 @@ namespace rhea::dbt {
 struct Insn;
 struct LinkSite;
 
-// rax:rdx of the thunks. code 0: go on behind the call with value; 1: at the site's alternative with value; 2: jump to
-// the executable address `value`, or leave run() when it is 0.
+// rax:rdx of the thunks. code 0: go on behind the call with value; 1: at the site's alternative with value;
+// 2: jump to the executable address `value`, or leave run() when it is 0.
 struct Answer {
   uint64_t value;
   uint64_t code;
@@ -32,8 +32,8 @@ const uint8_t* runtime_dropped(Context* c, const uint8_t* direct_entry);
 const uint8_t* runtime_fault(Context* c);
 }
 
-// Finds or makes the block at s.rip and says where to enter it; serves what is pending first. Null: leave run(),
-// exit_reason is set.
+// Finds or makes the block at s.rip and says where to enter it; serves what is pending first. Null: leave
+// run(), exit_reason is set.
 const uint8_t* dispatch(Context& c);
 // Records fault delivery and dispatches.
 const uint8_t* deliver_and_dispatch(Context& c);
@@ -63,12 +63,12 @@ inline uint64_t mask_rip(const Context& c, uint64_t rip) {
 // Implemented in ordinary C++ (engine.cc, translate.cc), called through run_cold.
 struct TranslateRequest {
   Context* context;
-  memory::RamBlock* ram;   // null: from memory that is not RAM
-  uint64_t offset;         // in ram
+  memory::RamBlock* ram;  // null: from memory that is not RAM
+  uint64_t offset;        // in ram
   uint64_t linear;
   uint32_t mode;
   Block* result;
-  bool faulted;            // Core::fault is to be delivered
+  bool faulted;  // Core::fault is to be delivered
 };
 void cold_translate(void* request);
 struct LinkRequest {

@@ -1,5 +1,5 @@
-// The slow side of a guest memory access: TLB, page walk, accesses that cross pages, touch devices or write to code.
-// General registers only.
+// The slow side of a guest memory access: TLB, page walk, accesses that cross pages, touch devices or write
+// to code. General registers only.
 #include "cpu/control_transfer.h"
 #include "cpu/paging.h"
 #include "cpu/paging_tlb.h"
@@ -12,7 +12,9 @@ namespace rhea::dbt {
 
 namespace {
 
-Answer fault(Context& c) { return {reinterpret_cast<uint64_t>(deliver_and_dispatch(c)), 2}; }
+Answer fault(Context& c) {
+  return {reinterpret_cast<uint64_t>(deliver_and_dispatch(c)), 2};
+}
 
 void fill_slot(Context& c, const AccessSite& site, bool write, const Slot& entry) {
   if ((site.flags & AccessSite::kNoFill) != 0) return;
@@ -33,7 +35,9 @@ void fill_tlb(Context& c, bool write, uint64_t linear, const Slot& entry, bool g
 }
 
 // Aligned to its size, as #AC demands (vector accesses too, on the CPUs measured).
-bool misaligned(uint64_t linear, unsigned size) { return (size & (size - 1)) == 0 && (linear & (size - 1)) != 0; }
+bool misaligned(uint64_t linear, unsigned size) {
+  return (size & (size - 1)) == 0 && (linear & (size - 1)) != 0;
+}
 
 // The guest's x87 state is the host's.
 bool x87_exception_pending() {
@@ -42,9 +46,12 @@ bool x87_exception_pending() {
   return (status & 0x80) != 0;
 }
 
-bool stack_access(const AccessSite& site) { return (site.flags & AccessSite::kStack) != 0; }
+bool stack_access(const AccessSite& site) {
+  return (site.flags & AccessSite::kStack) != 0;
+}
 
-// MXCSR.MM (APM vol. 2, 11.3.1) lifts the alignment rules of legacy SSE; the instruction itself then knows which.
+// MXCSR.MM (APM vol. 2, 11.3.1) lifts the alignment rules of legacy SSE; the instruction itself then knows
+// which.
 bool misalignment_allowed() {
   uint32_t mxcsr;
   asm volatile("stmxcsr %0" : "=m"(mxcsr));
@@ -55,7 +62,9 @@ bool misalignment_allowed() {
 // A block where that keeps happening is translated anew without groups.
 Answer ungroup(Context& c, const AccessSite* site) {
   constexpr uint8_t kPatience = 64;
-  auto* failures = &const_cast<AccessSite*>(reinterpret_cast<const AccessSite*>(c.cache->writable(reinterpret_cast<const uint8_t*>(site))))->alt;
+  auto* failures = &const_cast<AccessSite*>(reinterpret_cast<const AccessSite*>(
+                                                c.cache->writable(reinterpret_cast<const uint8_t*>(site))))
+                        ->alt;
   if (*failures < kPatience && ++*failures == kPatience) {
     SiteRequest request{&c, site};
     run_cold(c.core, cold_give_up_groups, &request);
@@ -64,7 +73,8 @@ Answer ungroup(Context& c, const AccessSite* site) {
   return {reinterpret_cast<uint64_t>(dispatch(c)), 2};
 }
 
-// Nobody else runs until cold_lock_end. False: meanwhile the cache was reset, and the code that called is gone.
+// Nobody else runs until cold_lock_end. False: meanwhile the cache was reset, and the code that called is
+// gone.
 bool stop_others(Context& c) {
   uint64_t resets = c.cache->resets();
   run_cold(c.core, cold_lock_begin, &c);
@@ -73,8 +83,8 @@ bool stop_others(Context& c) {
   return false;
 }
 
-// Through a buffer: crossing accesses and devices. The buffer keeps the offset in the page, so alignment faults of the
-// instruction itself stay exact.
+// Through a buffer: crossing accesses and devices. The buffer keeps the offset in the page, so alignment
+// faults of the instruction itself stay exact.
 Answer bounced(Context& c, uint64_t linear, const AccessSite& site) {
   cpu::Core& core = c.core;
   bool write = (site.flags & AccessSite::kWrite) != 0, stack = (site.flags & AccessSite::kStack) != 0;
@@ -83,7 +93,8 @@ Answer bounced(Context& c, uint64_t linear, const AccessSite& site) {
   bool locked = (site.flags & AccessSite::kLocked) != 0;
   if (locked && !stop_others(c)) return {reinterpret_cast<uint64_t>(dispatch(c)), 2};
   if ((write && !cpu::probe_write(core, linear, site.size(), privilege, stack)) ||
-      ((site.flags & AccessSite::kRead) != 0 && !cpu::read_linear(core, linear, at, site.size(), privilege, stack))) {
+      ((site.flags & AccessSite::kRead) != 0 &&
+       !cpu::read_linear(core, linear, at, site.size(), privilege, stack))) {
     if (locked) run_cold(core, cold_lock_end, &c);
     return fault(c);
   }
@@ -113,12 +124,14 @@ extern "C" Answer runtime_access(Context* context, uint64_t linear, const Access
   }
   cpu::Core& core = c.core;
   core.s.rip = mask_rip(c, c.rip_page + site.page_offset());
-  if ((c.mode & mode::kWatch) != 0) watch_access(c, linear, site.size(), (site.flags & AccessSite::kRead) != 0, write);
+  if ((c.mode & mode::kWatch) != 0)
+    watch_access(c, linear, site.size(), (site.flags & AccessSite::kRead) != 0, write);
   if ((c.mode & mode::kAlignCheck) != 0 && misaligned(linear, site.size())) {
     static_cast<void>(core.raise(cpu::vec::AC, 0));
     return fault(c);
   }
-  if (!grouped && (site.flags & AccessSite::kAligned) != 0 && (linear & (site.size() - 1u)) != 0 && !misalignment_allowed()) {
+  if (!grouped && (site.flags & AccessSite::kAligned) != 0 && (linear & (site.size() - 1u)) != 0 &&
+      !misalignment_allowed()) {
     static_cast<void>(core.raise(cpu::vec::GP, 0));
     return fault(c);
   }
@@ -134,9 +147,10 @@ extern "C" Answer runtime_access(Context* context, uint64_t linear, const Access
   }
   if (!inside) return grouped ? ungroup(c, site_pointer) : bounced(c, linear, site);
   cpu::Translation t;
-  if (!cpu::translate(core, linear, write ? cpu::Access::Write : cpu::Access::Read, cpu::current_privilege(core), t,
-                      (site.flags & AccessSite::kStack) != 0)) {
-    return grouped ? ungroup(c, site_pointer) : fault(c);  // the fault's address is that of the access, not of the group
+  if (!cpu::translate(core, linear, write ? cpu::Access::Write : cpu::Access::Read,
+                      cpu::current_privilege(core), t, (site.flags & AccessSite::kStack) != 0)) {
+    return grouped ? ungroup(c, site_pointer)
+                   : fault(c);  // the fault's address is that of the access, not of the group
   }
   const memory::FlatRange* range = nullptr;
   uint8_t* host = cpu::host_pointer(core, t.gpa, site.size(), range);
@@ -150,7 +164,8 @@ extern "C" Answer runtime_access(Context* context, uint64_t linear, const Access
       if (grouped) return ungroup(c, site_pointer);
       ++c.counters.slow_stores;
       uint64_t lines = c.cache->code_lines(*range->ram, offset / kPageSize);
-      uint64_t touched = (~uint64_t{0} << (in_page / 64)) & (~uint64_t{0} >> (63 - (in_page + site.size() - 1) / 64));
+      uint64_t touched =
+          (~uint64_t{0} << (in_page / 64)) & (~uint64_t{0} >> (63 - (in_page + site.size() - 1) / 64));
       if ((lines & touched) == 0) return {delta, 0};
       c.store = {linear, site.size(), false, 2, range->ram, offset};
       return {delta, 1};
@@ -174,7 +189,8 @@ extern "C" Answer runtime_segment(Context* context, uint64_t offset, const Segme
   Context& c = *context;
   c.core.s.rip = mask_rip(c, c.rip_page + site->page_offset);
   uint64_t linear = 0;
-  if (!cpu::to_linear(c.core, static_cast<cpu::SegIndex>(site->seg), offset, site->size, site->write != 0, linear)) {
+  if (!cpu::to_linear(c.core, static_cast<cpu::SegIndex>(site->seg), offset, site->size, site->write != 0,
+                      linear)) {
     return fault(c);
   }
   return {linear, 0};
@@ -196,8 +212,10 @@ extern "C" Answer runtime_store_done(Context* context, const AccessSite* site, u
     DropRequest request{&c, p.ram, p.ram_offset, p.size};
     run_cold(core, cold_drop, &request);
   }
-  constexpr uint32_t kNow = cpu::pending::kTlbFlush | cpu::pending::kExit | cpu::pending::kEngine | cpu::pending::kSmi;
-  if (epoch == c.cache->drop_epoch() && (core.pending.load(std::memory_order_relaxed) & kNow) == 0) return {0, 0};
+  constexpr uint32_t kNow =
+      cpu::pending::kTlbFlush | cpu::pending::kExit | cpu::pending::kEngine | cpu::pending::kSmi;
+  if (epoch == c.cache->drop_epoch() && (core.pending.load(std::memory_order_relaxed) & kNow) == 0)
+    return {0, 0};
   auto ah = static_cast<unsigned>(eflags & 0xff);
   core.s.status_flags = static_cast<uint16_t>(ah << 8 | ((eflags & cpu::rflags::OF) != 0 ? 1u : 0));
   // Stack pointer updates of PUSH and CALL come after the store: those must run to their end in the block.

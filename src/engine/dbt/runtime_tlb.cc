@@ -1,4 +1,5 @@
-// Dropping what was derived from the page tables: access slots, TLB, jump table, fetch entries. General registers only.
+// Dropping what was derived from the page tables: access slots, TLB, jump table, fetch entries. General
+// registers only.
 #include "cpu/paging.h"
 #include "engine/dbt/runtime.h"
 #include "engine/dbt/runtime_debug.h"
@@ -55,8 +56,10 @@ bool drop_non_global(FillLog<N>& log, Drop drop) {
   unsigned kept = 0;
   for (unsigned n = 0; n < log.count; ++n) {
     uint16_t i = log.index[n];
-    if ((i & 0x8000) != 0) drop(i & 0x7fffu);
-    else log.index[kept++] = i;
+    if ((i & 0x8000) != 0)
+      drop(i & 0x7fffu);
+    else
+      log.index[kept++] = i;
   }
   log.count = kept;
   return true;
@@ -138,8 +141,10 @@ void hook_flush_page(cpu::Core& core, uint64_t linear) {
   uint64_t page = linear & ~kPageMask;
   for (unsigned b = 0; b < kBanks; ++b) {
     // Behind a large page are many entries here.
-    if (c.access[b].has_large[linear >> 63]) flush_access_all(c.access[b]);
-    else flush_access_page(c.access[b], page);
+    if (c.access[b].has_large[linear >> 63])
+      flush_access_all(c.access[b]);
+    else
+      flush_access_page(c.access[b], page);
     JumpBank& j = c.jump[b];
     unsigned h = page_hash(page);
     if (c.access[b].has_large[linear >> 63] || (j.pages[h / 64] >> (h % 64) & 1) != 0) flush_jump(j);
@@ -206,7 +211,8 @@ void drop_write_entries(Context& c, const uint8_t* host_page) {
     }
     for (unsigned n = 0; n < bank.tlb_filled.count; ++n) {
       unsigned i = bank.tlb_filled.index[n] & 0x7fffu;
-      if (i >= kTlbEntries && match(bank.tlb_write[i - kTlbEntries])) bank.tlb_write[i - kTlbEntries] = kEmptySlot;
+      if (i >= kTlbEntries && match(bank.tlb_write[i - kTlbEntries]))
+        bank.tlb_write[i - kTlbEntries] = kEmptySlot;
     }
   }
 }

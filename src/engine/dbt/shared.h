@@ -26,18 +26,23 @@ class DbtShared final : public memory::CodeListener {
   Thunks thunks;
   Exclusive exclusive;
   std::unique_ptr<PerfMap> perf_map;  // or null
-  Block* find_or_translate(Context& c, memory::RamBlock* ram, uint64_t offset, uint64_t linear, uint32_t mode, bool& faulted);
+  Block* find_or_translate(Context& c, memory::RamBlock* ram, uint64_t offset, uint64_t linear, uint32_t mode,
+                           bool& faulted);
 
   std::atomic<uint64_t> dropped{0}, resets{0}, translate_ns{0};
 
  private:
   void make_room(Context& c);
   bool claim_page(Context& c, memory::RamBlock& ram, uint64_t page, bool others_stopped);
-  Block* translate_from_ram(Context& c, memory::RamBlock& ram, uint64_t offset, uint64_t linear, uint32_t mode, bool& crosses);
-  Block* translate_crossing(Context& c, memory::RamBlock& ram, uint64_t offset, uint64_t linear, uint32_t mode, bool& faulted);
+  Block* translate_from_ram(Context& c, memory::RamBlock& ram, uint64_t offset, uint64_t linear,
+                            uint32_t mode, bool& crosses);
+  Block* translate_crossing(Context& c, memory::RamBlock& ram, uint64_t offset, uint64_t linear,
+                            uint32_t mode, bool& faulted);
   Block* translate_elsewhere(Context& c, uint64_t linear, uint32_t mode, bool& faulted);
 };
 
-inline DbtShared& shared_of(Context& c) { return *c.owner; }
+inline DbtShared& shared_of(Context& c) {
+  return *c.owner;
+}
 
 }  // namespace rhea::dbt

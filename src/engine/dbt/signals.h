@@ -1,5 +1,5 @@
-// Host signals that are the guest's exceptions: #DE, #MF, #XM, and #GP of aligned vector accesses arrive as SIGFPE and
-// SIGSEGV inside translated code.
+// Host signals that are the guest's exceptions: #DE, #MF, #XM, and #GP of aligned vector accesses arrive as
+// SIGFPE and SIGSEGV inside translated code.
 #pragma once
 
 namespace rhea::dbt {

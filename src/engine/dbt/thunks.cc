@@ -24,7 +24,8 @@ class ThunkMaker {
     emit_go();
     t.access = access_like(reinterpret_cast<const void*>(&runtime_access), false);
     for (unsigned bank = 0; bank < kBanks; ++bank) {
-      for (bool write : {false, true}) t.access_fast[bank][write ? 1 : 0] = emit_access_fast(bank, write, t.access);
+      for (bool write : {false, true})
+        t.access_fast[bank][write ? 1 : 0] = emit_access_fast(bank, write, t.access);
     }
     t.segment = access_like(reinterpret_cast<const void*>(&runtime_segment), true);
     t.store_done = emit_store_done();
@@ -170,7 +171,8 @@ class ThunkMaker {
     return at;
   }
 
-  // T0 in, T1 (access) or T0 (segment) out; T2 kept. The C++ side answers rdx: 0 behind the site, 1 its alt, 2 rax.
+  // T0 in, T1 (access) or T0 (segment) out; T2 kept. The C++ side answers rdx: 0 behind the site, 1 its alt,
+  // 2 rax.
   const uint8_t* access_like(const void* fn, bool result_in_t0) {
     const uint8_t* at = start();
     a_.store(ctx_mem(RHEA_CTX(scratch[0])), kT2);
@@ -288,6 +290,8 @@ class ThunkMaker {
 
 }  // namespace
 
-Thunks make_thunks(CodeCache& cache) { return ThunkMaker(cache).make(); }
+Thunks make_thunks(CodeCache& cache) {
+  return ThunkMaker(cache).make();
+}
 
 }  // namespace rhea::dbt

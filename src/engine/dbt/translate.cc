@@ -11,12 +11,10 @@
 #include "engine/dbt/emitter.h"
 #include "engine/dbt/forms.h"
 #include "engine/dbt/helpers/helpers.h"
-#include "engine/dbt/helpers/helpers.h"
 
 namespace rhea::dbt {
 
 namespace {
-
 
 constexpr Form raising(Helper helper) {
   Form f{};
@@ -37,13 +35,13 @@ Form whole_extent_form() {
 }
 const Form kWholeExtent = whole_extent_form();
 
-// A masked access whose whole extent is accessible needs no fault suppression: it runs natively. The block's careful
-// variant, entered where that is not so, leaves it to the helper.
+// A masked access whose whole extent is accessible needs no fault suppression: it runs natively. The block's
+// careful variant, entered where that is not so, leaves it to the helper.
 bool run_whole(const Insn& i, uint32_t m, const DbtOptions& options) {
   constexpr uint32_t kCareful = mode::kUngrouped | mode::kSingle | mode::kWatch | mode::kAlignCheck;
   bool masked = i.form->helper == &helpers::masked_memory || i.form->helper == &helpers::vmaskmov;
-  return masked && options.slots && options.groups && is64(m) && (m & kCareful) == 0 && i.has_mem && !i.mem.vsib &&
-         i.mem.bytes >= 1 && i.mem.bytes <= 64;
+  return masked && options.slots && options.groups && is64(m) && (m & kCareful) == 0 && i.has_mem &&
+         !i.mem.vsib && i.mem.bytes >= 1 && i.mem.bytes <= 64;
 }
 
 // #UD and #NM that follow from the mode and the CPU model alone.
@@ -52,7 +50,8 @@ const Form* gate(const Insn& i, uint32_t m, const cpu::CpuidTable& cpuid) {
   const Form& f = *i.form;
   if (f.action == Action::Undefined) return &kRaiseUd;
   if (!f.older_without_feature && !form_available(f, cpuid)) return &kRaiseUd;
-  bool vector_prefix = i.encoding == Encoding::Vex || i.encoding == Encoding::Evex || i.encoding == Encoding::Xop;
+  bool vector_prefix =
+      i.encoding == Encoding::Vex || i.encoding == Encoding::Evex || i.encoding == Encoding::Xop;
   if (vector_prefix && ((m & kProtected) == 0 || (m & kVm86) != 0)) return &kRaiseUd;
   bool em = (m & kEm) != 0, ts = (m & kTs) != 0;
   switch (f.unit) {
@@ -68,7 +67,8 @@ const Form* gate(const Insn& i, uint32_t m, const cpu::CpuidTable& cpuid) {
 }
 
 bool is_unconditional(const Insn& i) {
-  return i.mnemonic == ZYDIS_MNEMONIC_JMP || i.mnemonic == ZYDIS_MNEMONIC_CALL || i.mnemonic == ZYDIS_MNEMONIC_RET;
+  return i.mnemonic == ZYDIS_MNEMONIC_JMP || i.mnemonic == ZYDIS_MNEMONIC_CALL ||
+         i.mnemonic == ZYDIS_MNEMONIC_RET;
 }
 bool is_branch(const Insn& i) {
   if (i.form->action != Action::Rewrite) return false;
@@ -131,12 +131,14 @@ class BlockTranslator final : Emitter::TargetFlags {
 
   // Decodes up to the block's end. False: not even the first instruction is whole.
   bool collect() {
-    unsigned limit = (in_.mode & mode::kSingle) != 0 || in_.crossing || in_.ram == nullptr ? 1 : options_.max_insns;
+    unsigned limit =
+        (in_.mode & mode::kSingle) != 0 || in_.crossing || in_.ram == nullptr ? 1 : options_.max_insns;
     unsigned offset = in_.page_offset;
     while (insns_.size() < limit) {
       unsigned left = in_.available - (offset - in_.page_offset);
       Insn i{};
-      DecodeStatus status = left == 0 ? DecodeStatus::NeedMore : decode(at(offset), left, code_bits_of(in_.mode), offset, i);
+      DecodeStatus status =
+          left == 0 ? DecodeStatus::NeedMore : decode(at(offset), left, code_bits_of(in_.mode), offset, i);
       if (status == DecodeStatus::NeedMore) {
         if (insns_.empty()) return false;
         break;
@@ -196,15 +198,17 @@ class BlockTranslator final : Emitter::TargetFlags {
     return live_at(static_cast<unsigned>(target));
   }
 
-  // Look-ahead: which status flags the code at this place of the page may read before writing them. The lines looked at
-  // belong to the block: when they change, so may the answer.
+  // Look-ahead: which status flags the code at this place of the page may read before writing them. The lines
+  // looked at belong to the block: when they change, so may the answer.
   uint16_t live_at(unsigned page_offset) override {
     if (!options_.flag_liveness || in_.ram == nullptr || in_.crossing) return kStatusMask;
     const uint8_t* page = in_.ram->host() + (in_.offset & ~kPageMask);
     uint16_t unknown = kStatusMask, live = 0;
     for (unsigned n = 0; n < 6 && unknown != 0 && page_offset < 4096; ++n) {
       Insn i;
-      if (decode(page + page_offset, 4096 - page_offset, code_bits_of(in_.mode), page_offset, i) != DecodeStatus::Ok) break;
+      if (decode(page + page_offset, 4096 - page_offset, code_bits_of(in_.mode), page_offset, i) !=
+          DecodeStatus::Ok)
+        break;
       touch(page_offset, i.length);
       live = static_cast<uint16_t>(live | (i.flags_read & unknown));
       bool plain = i.form->action == Action::Copy || i.form->action == Action::Nop ||
@@ -231,8 +235,10 @@ class BlockTranslator final : Emitter::TargetFlags {
     }
     if (e.ended()) return;
     bool linkable = next_ < 4096 && (in_.mode & mode::kSingle) == 0 && !in_.crossing && in_.ram != nullptr;
-    if (linkable) e.jump_to(next_, false, kStatusMask);
-    else e.exit_to_rip_offset(next_);
+    if (linkable)
+      e.jump_to(next_, false, kStatusMask);
+    else
+      e.exit_to_rip_offset(next_);
   }
 
   CodeCache& cache_;

@@ -9,10 +9,10 @@
 namespace rhea::dbt {
 
 struct TranslateInput {
-  memory::RamBlock* ram;        // null: bytes come from somewhere that is not RAM
-  uint64_t offset;              // of the first byte
-  const uint8_t* bytes;         // the first byte …
-  unsigned available;           // … and how many up to the page's end (or of the whole instruction, when crossing)
+  memory::RamBlock* ram;  // null: bytes come from somewhere that is not RAM
+  uint64_t offset;        // of the first byte
+  const uint8_t* bytes;   // the first byte …
+  unsigned available;  // … and how many up to the page's end (or of the whole instruction, when crossing)
   unsigned page_offset;
   uint32_t mode;
   bool crossing;

@@ -1,9 +1,10 @@
-// From a place in guest memory to a published block: room in the cache, pages that become code pages, instructions that
-// cross pages or lie outside RAM.
+// From a place in guest memory to a published block: room in the cache, pages that become code pages,
+// instructions that cross pages or lie outside RAM.
 //
-// A page becomes a code page with every other vCPU at a safepoint (when there is more than one): first its mark is set, so
-// that no new write entry is made for it, then the write entries that exist are dropped, only then its bytes are read and
-// the block is published, all in one exclusive section. DMA is held off by the cache lock.
+// A page becomes a code page with every other vCPU at a safepoint (when there is more than one): first its
+// mark is set, so that no new write entry is made for it, then the write entries that exist are dropped, only
+// then its bytes are read and the block is published, all in one exclusive section. DMA is held off by the
+// cache lock.
 #include <algorithm>
 #include <cstring>
 #include <ctime>
@@ -84,7 +85,8 @@ bool DbtShared::claim_page(Context& c, memory::RamBlock& ram, uint64_t page, boo
   return true;
 }
 
-Block* DbtShared::translate_from_ram(Context& c, memory::RamBlock& ram, uint64_t offset, uint64_t linear, uint32_t mode, bool& crosses) {
+Block* DbtShared::translate_from_ram(Context& c, memory::RamBlock& ram, uint64_t offset, uint64_t linear,
+                                     uint32_t mode, bool& crosses) {
   for (bool stop = false;; stop = true) {
     ExclusiveSection stopped(exclusive, c, stop);
     CacheLock lock = cache->lock();
@@ -103,7 +105,8 @@ Block* DbtShared::translate_from_ram(Context& c, memory::RamBlock& ram, uint64_t
   }
 }
 
-Block* DbtShared::translate_crossing(Context& c, memory::RamBlock& ram, uint64_t offset, uint64_t linear, uint32_t mode, bool& faulted) {
+Block* DbtShared::translate_crossing(Context& c, memory::RamBlock& ram, uint64_t offset, uint64_t linear,
+                                     uint32_t mode, bool& faulted) {
   cpu::Translation t;
   if (!fetch_translation(c, next_page(c, linear), t)) {
     faulted = true;
@@ -142,7 +145,8 @@ Block* DbtShared::translate_elsewhere(Context& c, uint64_t linear, uint32_t mode
   uint8_t buffer[kLongest];
   cpu::Translation t;
   for (unsigned i = 0; i < kLongest; ++i) {
-    if ((i == 0 || ((linear + i) & kPageMask) == 0) && !fetch_translation(c, i == 0 ? linear : next_page(c, linear), t)) {
+    if ((i == 0 || ((linear + i) & kPageMask) == 0) &&
+        !fetch_translation(c, i == 0 ? linear : next_page(c, linear), t)) {
       faulted = true;
       return nullptr;
     }
@@ -158,7 +162,8 @@ Block* DbtShared::translate_elsewhere(Context& c, uint64_t linear, uint32_t mode
   return translate(*cache, lock, thunks, options, *c.core.cpuid, c.counters, in);
 }
 
-Block* DbtShared::find_or_translate(Context& c, memory::RamBlock* ram, uint64_t offset, uint64_t linear, uint32_t mode, bool& faulted) {
+Block* DbtShared::find_or_translate(Context& c, memory::RamBlock* ram, uint64_t offset, uint64_t linear,
+                                    uint32_t mode, bool& faulted) {
   uint64_t began = now_ns();
   make_room(c);
   Block* b = nullptr;
@@ -176,7 +181,8 @@ Block* DbtShared::find_or_translate(Context& c, memory::RamBlock* ram, uint64_t 
 
 void cold_translate(void* arg) {
   auto& r = *static_cast<TranslateRequest*>(arg);
-  r.result = shared_of(*r.context).find_or_translate(*r.context, r.ram, r.offset, r.linear, r.mode, r.faulted);
+  r.result =
+      shared_of(*r.context).find_or_translate(*r.context, r.ram, r.offset, r.linear, r.mode, r.faulted);
 }
 
 }  // namespace rhea::dbt

@@ -22,7 +22,8 @@ TEST(of_into) {
   expect_trap(ASM_TRAP("mov $0x7fffffff,%%eax; inc %%eax; into"), kOF, 0, "OF set");
   expect_trap(ASM_TRAP("xor %%eax,%%eax; into"), kNoTrap, "OF clear");
   set_gate(kOF, kSelCode, stub_address(kOF), 0x8e);
-  expect_trap(USER_TRAP("mov $0x7fffffff,%%eax; inc %%eax; into"), kGP, kOF * 8 + 2, "DPL 0 gate from ring 3");
+  expect_trap(USER_TRAP("mov $0x7fffffff,%%eax; inc %%eax; into"), kGP, kOF * 8 + 2,
+              "DPL 0 gate from ring 3");
 }
 
 TEST(ud_in_32_bit) {
@@ -107,7 +108,8 @@ TEST(db_single_step_and_breakpoint) {
     f.flags |= kRf;
     return true;
   });
-  asm volatile("pushf; orl $0x100,(%%esp); popf; nop; nop; pushf; andl $~0x100,(%%esp); popf" ::: "memory", "cc");
+  asm volatile("pushf; orl $0x100,(%%esp); popf; nop; nop; pushf; andl $~0x100,(%%esp); popf" ::
+                   : "memory", "cc");
   expect(stops, 5, "steps");
   static volatile u32 cell;
   stops = 0;

@@ -10,7 +10,9 @@ alignas(4096) u32 directory[1024], low[2][1024], alias_low[2][1024], test_table[
 alignas(4096) u64 pdpt[4], pae_directory[4][512], pae_low[4][512], pae_alias[4][512], pae_test[512];
 alignas(4096) u8 page[4096], other[4096];
 
-u32 address(const volatile void* p) { return reinterpret_cast<Word>(p); }
+u32 address(const volatile void* p) {
+  return reinterpret_cast<Word>(p);
+}
 
 void user_segments(u32 base) {
   const u32 flat = kDescP | kDescS | kDescG | kDescAccessed | kDescDb | kDescDpl3;
@@ -58,7 +60,7 @@ void off() {
   user_segments(0);
 }
 Trap access(int kind, bool in_user) {
-  const u32 at = in_user ? kAt - kAlias : kAt;   // a segment offset
+  const u32 at = in_user ? kAt - kAlias : kAt;  // a segment offset
   const auto read = [=] { asm volatile("movb (%0),%%al" ::"r"(at) : "eax"); };
   const auto write = [=] { asm volatile("movb $0xc3,(%0)" ::"r"(at) : "memory"); };
   const auto exec = [=] { asm volatile("call *%0" ::"r"(at) : "memory"); };
@@ -77,7 +79,8 @@ void matrix(bool pae, bool nxe) {
   page[0] = 0xc3;
   const u32 combinations = pae ? 128 : 64;
   for (u32 bits = 0; bits < combinations; ++bits) {
-    const bool p = bits & 1, w = bits & 2, u = bits & 4, p2 = bits & 8, w2 = bits & 16, u2 = bits & 32, nx = bits & 64;
+    const bool p = bits & 1, w = bits & 2, u = bits & 4, p2 = bits & 8, w2 = bits & 16, u2 = bits & 32,
+               nx = bits & 64;
     if (nx && !nxe) continue;
     const u32 leaf = address(page) | (bits & 7), upper = bits >> 3 & 7;
     if (pae) {
@@ -105,7 +108,9 @@ void matrix(bool pae, bool nxe) {
     }
   }
 }
-bool has_nx() { return cpuid(0x80000001).d >> 20 & 1; }
+bool has_nx() {
+  return cpuid(0x80000001).d >> 20 & 1;
+}
 }  // namespace
 
 TEST(paging32_permissions) {
@@ -175,7 +180,7 @@ TEST(paging_pae_pdpte_rules) {
   expect_trap(access(0, false), kNoTrap, "still the loaded PDPTE");
   write_cr3(read_cr3());
   expect_trap(access(0, false), kPF, 0, "gone after the CR3 load");
-  pdpt[2] = saved | 2;   // reserved bit 1
+  pdpt[2] = saved | 2;  // reserved bit 1
   expect_trap(attempt([] { write_cr3(read_cr3()); }), kGP, 0, "reserved bit in a PDPTE");
   pdpt[2] = saved;
   write_cr3(read_cr3());

@@ -3,11 +3,18 @@
 #include "test.h"
 
 namespace {
-u64& slot(unsigned i) { return gdt[kSelTest / 8 + i]; }
-u16 selector(unsigned i, unsigned rpl = 0) { return static_cast<u16>(kSelTest + 8 * i + rpl); }
-constexpr u32 kData = kDescP | kDescS | kDescWrite | kDescDb, kCode = kDescP | kDescS | kDescCode | kDescRead | kDescDb;
+u64& slot(unsigned i) {
+  return gdt[kSelTest / 8 + i];
+}
+u16 selector(unsigned i, unsigned rpl = 0) {
+  return static_cast<u16>(kSelTest + 8 * i + rpl);
+}
+constexpr u32 kData = kDescP | kDescS | kDescWrite | kDescDb,
+              kCode = kDescP | kDescS | kDescCode | kDescRead | kDescDb;
 u8 buffer[8192] __attribute__((aligned(4096)));
-u32 base() { return reinterpret_cast<Word>(buffer); }
+u32 base() {
+  return reinterpret_cast<Word>(buffer);
+}
 
 // One access through FS at offset, of 1, 2, 4 or 8 bytes.
 Trap read_fs(u16 sel, u32 offset, unsigned bytes) {
@@ -24,7 +31,9 @@ Trap read_fs(u16 sel, u32 offset, unsigned bytes) {
   return t;
 }
 Trap write_fs(u16 sel, u32 offset) {
-  const Trap t = attempt([=] { asm volatile("mov %0,%%fs; movl $0x12345678,%%fs:(%1)" ::"r"(sel), "r"(offset) : "memory"); });
+  const Trap t = attempt([=] {
+    asm volatile("mov %0,%%fs; movl $0x12345678,%%fs:(%1)" ::"r"(sel), "r"(offset) : "memory");
+  });
   asm volatile("mov %0,%%fs" ::"r"(0));
   return t;
 }
@@ -37,7 +46,10 @@ Trap load_ss(u16 sel) {
   return attempt([=] { asm volatile("mov %%ss,%%ecx; mov %0,%%ss; mov %%ecx,%%ss" ::"r"(sel) : "ecx"); });
 }
 Trap far_jump(u16 sel, u32 offset) {
-  struct { u32 offset; u16 sel; } target = {offset, sel};
+  struct {
+    u32 offset;
+    u16 sel;
+  } target = {offset, sel};
   return attempt([&] { asm volatile("ljmp *%0" ::"m"(target)); });
 }
 }  // namespace
@@ -64,7 +76,8 @@ TEST(seg_limit_page_granular) {
 
 TEST(seg_limit_wraps) {
   slot(0) = make_descriptor(base(), 0xfffff, kData | kDescG);
-  expect_trap(read_fs(selector(0), static_cast<u32>(-static_cast<int>(base())), 4), kNoTrap, "base + offset wraps at 4 GiB");
+  expect_trap(read_fs(selector(0), static_cast<u32>(-static_cast<int>(base())), 4), kNoTrap,
+              "base + offset wraps at 4 GiB");
   slot(0) = make_descriptor(base(), 0xffffe, kData | kDescG);
   expect_trap(read_fs(selector(0), 0xfffff000, 4), kGP, 0, "last page excluded");
 }
@@ -87,7 +100,10 @@ TEST(seg_base_is_added) {
   u32 v = 0;
   asm volatile("mov %1,%%fs; movzbl %%fs:7,%0; mov %2,%%fs" : "=r"(v) : "r"(selector(0)), "r"(0));
   expect(v, 0x77, "value");
-  asm volatile("mov %1,%%gs; mov $7,%%ecx; movzbl %%gs:(%%ecx),%0; mov %2,%%gs" : "=r"(v) : "r"(selector(0)), "r"(0) : "ecx");
+  asm volatile("mov %1,%%gs; mov $7,%%ecx; movzbl %%gs:(%%ecx),%0; mov %2,%%gs"
+               : "=r"(v)
+               : "r"(selector(0)), "r"(0)
+               : "ecx");
   expect(v, 0x77, "value by gs");
 }
 
@@ -119,11 +135,15 @@ TEST(seg_load_errors) {
   expect_trap(load_ss(selector(1)), kGP, selector(1), "ss DPL 3");
   expect_trap(load_ss(selector(1, 3)), kGP, selector(1), "ss RPL 3");
   expect_trap(load_ss(kSelCode), kGP, kSelCode, "ss code");
-  expect_trap(user([] { asm volatile("mov %0,%%fs" ::"r"(kSelData)); }), kGP, kSelData, "DPL 0 data from ring 3");
+  expect_trap(user([] { asm volatile("mov %0,%%fs" ::"r"(kSelData)); }), kGP, kSelData,
+              "DPL 0 data from ring 3");
 }
 
 TEST(seg_lds_les_lss) {
-  struct [[gnu::packed]] { u32 offset; u16 sel; } pointer = {0x1234, selector(1, 3)};
+  struct [[gnu::packed]] {
+    u32 offset;
+    u16 sel;
+  } pointer = {0x1234, selector(1, 3)};
   slot(1) = make_descriptor(0, 0xfffff, kData | kDescG | kDescDpl3);
   u32 off = 0, sel = 0;
   asm volatile("lfs %2,%0; mov %%fs,%1" : "=r"(off), "=r"(sel) : "m"(pointer));
@@ -131,7 +151,10 @@ TEST(seg_lds_les_lss) {
   expect(sel & 0xffff, selector(1, 3), "selector");
   pointer.sel = 0xfff8;
   off = 0x55;
-  expect_trap(attempt([&] { asm volatile("lgs %1,%0" : "+r"(off) : "m"(pointer)); }), kGP, 0xfff8, "bad selector");
+  expect_trap(attempt([&] {
+                asm volatile("lgs %1,%0" : "+r"(off) : "m"(pointer));
+              }),
+              kGP, 0xfff8, "bad selector");
   expect(off, 0x55, "register unchanged");
   asm volatile("mov %0,%%fs" ::"r"(0));
 }
@@ -150,7 +173,7 @@ TEST(seg_code_limit) {
   t = far_jump(selector(0), 20);
   expect_trap(t, kGP, 0, "near jump beyond");
   expect(t.ip, 20, "a fault of the jump");
-  buffer[30] = 0xb8;   // five bytes, two inside
+  buffer[30] = 0xb8;  // five bytes, two inside
   t = far_jump(selector(0), 30);
   expect_trap(t, kGP, 0, "instruction across the limit");
   expect(t.ip, 30, "ip");
@@ -159,7 +182,7 @@ TEST(seg_code_limit) {
 TEST(seg_code_base_and_wrap) {
   // CS with a base: relative jumps and call/ret stay within the segment.
   slot(0) = make_descriptor(base() - 0x1000, 0xfffff, kCode | kDescG);
-  static const u8 program[] = {0xe8, 3, 0, 0, 0,              // call +3
+  static const u8 program[] = {0xe8, 3,    0,    0,    0,     // call +3
                                0xcd, 0x90, 0x90,              // int 0x90
                                0xb8, 0x44, 0x33, 0x22, 0x11,  // mov $0x11223344,%eax
                                0xc3};
@@ -179,9 +202,14 @@ TEST(seg_16_bit_code) {
                                0xbb, 0xff, 0xff, 0x43,              // mov $0xffff,%bx; inc %bx
                                0xcd, 0x90};
   copy(buffer, program, sizeof program);
-  const Trap t = attempt([] { 
-    struct { u32 offset; u16 sel; } target = {0, selector(0)};
-    asm volatile("mov $0xaaaaaaaa,%%eax; mov $0xbbbbbbbb,%%ebx; ljmp *%0" ::"m"(target) : "eax", "ebx", "ecx"); });
+  const Trap t = attempt([] {
+    struct {
+      u32 offset;
+      u16 sel;
+    } target = {0, selector(0)};
+    asm volatile("mov $0xaaaaaaaa,%%eax; mov $0xbbbbbbbb,%%ebx; ljmp *%0" ::"m"(target)
+                 : "eax", "ebx", "ecx");
+  });
   expect_trap(t, 0x90, "int 0x90");
   expect(t.ax, 0xaaaa1234, "ax");
   expect(t.cx, 0x12345678, "ecx");
@@ -203,7 +231,10 @@ TEST(seg_16_bit_stack) {
     mov $0x10,%%eax
     mov %%eax,%%ss
     mov %%ebx,%%esp
-    mov %%ecx,%0)" : "=m"(after) : "r"(selector(0)) : "eax", "ebx", "ecx", "edx", "memory");
+    mov %%ecx,%0)"
+               : "=m"(after)
+               : "r"(selector(0))
+               : "eax", "ebx", "ecx", "edx", "memory");
   expect(after, 0x12340ffc, "esp");
   expect(*reinterpret_cast<u32*>(buffer + 0xffc), 0x55667788, "pushed below ss:sp");
 }
@@ -212,7 +243,10 @@ TEST(seg_stack_faults) {
   // A task gate would be needed to take #SS on the same stack, so ring 3 does it.
   slot(0) = make_descriptor(base(), 0xfff, kData | kDescDpl3);
   const u16 s = selector(0, 3);
-  Trap t = user([=] { asm volatile("mov %0,%%ss; mov $0x1000,%%esp; mov %%esp,%%ebp; mov (%%ebp),%%eax" ::"r"(s) : "eax", "ebp"); });
+  Trap t = user([=] {
+    asm volatile("mov %0,%%ss; mov $0x1000,%%esp; mov %%esp,%%ebp; mov (%%ebp),%%eax" ::"r"(s)
+                 : "eax", "ebp");
+  });
   expect_trap(t, kSS, 0, "read at the limit by ebp");
   t = user([=] { asm volatile("mov %0,%%ss; mov $2,%%esp; push %%eax" ::"r"(s) : "memory"); });
   expect_trap(t, kSS, 0, "push below 0 wraps beyond the limit");
@@ -224,9 +258,7 @@ TEST(seg_stack_faults) {
 
 TEST(seg_conforming_code) {
   slot(0) = make_descriptor(0, 0xfffff, kCode | kDescConforming | kDescG);
-  Trap t = user([] {
-    asm volatile("push $0x63; push $1f; lret; 1: mov %%cs,%%esi" ::: "esi", "memory");
-  });
+  Trap t = user([] { asm volatile("push $0x63; push $1f; lret; 1: mov %%cs,%%esi" ::: "esi", "memory"); });
   expect_trap(t, kUserExit, "ring 3 in conforming code of DPL 0");
   expect(t.cs, selector(0, 3), "CPL stays 3");
 }
@@ -252,7 +284,10 @@ TEST(seg_arpl_lar_lsl_verr) {
 TEST(seg_string_uses_es_and_override) {
   slot(0) = make_descriptor(base(), 15, kData);
   const Trap t = attempt([] {
-    asm volatile("push %%es; mov %0,%%es; xor %%edi,%%edi; mov $20,%%ecx; rep stosb; pop %%es" ::"r"(selector(0)), "a"(1) : "edi", "ecx", "memory");
+    asm volatile(
+        "push %%es; mov %0,%%es; xor %%edi,%%edi; mov $20,%%ecx; rep stosb; pop %%es" ::"r"(selector(0)),
+        "a"(1)
+        : "edi", "ecx", "memory");
   });
   expect_trap(t, kGP, 0, "stosb beyond ES's limit");
   expect(t.cx, 4, "sixteen done");
@@ -262,7 +297,11 @@ TEST(seg_string_uses_es_and_override) {
 TEST(seg_null_after_return_to_ring_3) {
   // IRET to ring 3 clears data segments of lower DPL.
   asm volatile("mov %0,%%fs" ::"r"(kSelData));
-  const Trap t = user([] { u32 v; asm volatile("mov %%fs,%0; int $0x81" : "=r"(v) : "a"(0)); asm volatile("int $0x81" ::"a"(v)); });
+  const Trap t = user([] {
+    u32 v;
+    asm volatile("mov %%fs,%0; int $0x81" : "=r"(v) : "a"(0));
+    asm volatile("int $0x81" ::"a"(v));
+  });
   (void)t;
   const Trap u = user([] { asm volatile("mov %%fs,%%eax; int $0x81" ::: "eax"); });
   asm volatile("mov %0,%%fs" ::"r"(0));

@@ -2,13 +2,19 @@
 #include "test.h"
 
 namespace {
-u64& slot(unsigned i) { return gdt[kSelTest / 8 + i]; }
-u16 selector(unsigned i, unsigned rpl = 0) { return static_cast<u16>(kSelTest + 8 * i + rpl); }
+u64& slot(unsigned i) {
+  return gdt[kSelTest / 8 + i];
+}
+u16 selector(unsigned i, unsigned rpl = 0) {
+  return static_cast<u16>(kSelTest + 8 * i + rpl);
+}
 u64 call_gate(u16 sel, u32 offset, u32 access, u32 parameters) {
-  return (offset & 0xffff) | u64{sel} << 16 | u64{parameters} << 32 | u64{access} << 40 | u64{offset >> 16} << 48;
+  return (offset & 0xffff) | u64{sel} << 16 | u64{parameters} << 32 | u64{access} << 40 |
+         u64{offset >> 16} << 48;
 }
 struct [[gnu::packed]] TaskState {
-  u32 link, esp0, ss0, esp1, ss1, esp2, ss2, cr3, eip, eflags, eax, ecx, edx, ebx, esp, ebp, esi, edi, es, cs, ss, ds, fs, gs, ldt;
+  u32 link, esp0, ss0, esp1, ss1, esp2, ss2, cr3, eip, eflags, eax, ecx, edx, ebx, esp, ebp, esi, edi, es, cs,
+      ss, ds, fs, gs, ldt;
   u16 trap, iomap;
 };
 TaskState task;
@@ -23,7 +29,9 @@ void make_task(void (*entry)(), unsigned at) {
   task.iomap = sizeof task;
   slot(at) = make_descriptor(reinterpret_cast<Word>(&task), sizeof task - 1, kDescP | 0x900);
 }
-bool busy(u64 descriptor) { return descriptor >> 41 & 1; }
+bool busy(u64 descriptor) {
+  return descriptor >> 41 & 1;
+}
 volatile u32 note[8];
 u16 current_task() {
   u16 v;
@@ -81,7 +89,9 @@ task_loop:
 
 TEST(call_gate_to_ring_0_copies_parameters) {
   slot(0) = call_gate(kSelCode, reinterpret_cast<Word>(gate_target), 0xec, 2);
-  const Trap t = user([] { asm volatile("push $0x2222; push $0x1111; lcall $0x60,$0; mov %%esp,%%ecx" ::: "eax", "ecx", "memory"); });
+  const Trap t = user([] {
+    asm volatile("push $0x2222; push $0x1111; lcall $0x60,$0; mov %%esp,%%ecx" ::: "eax", "ecx", "memory");
+  });
   expect_trap(t, kUserExit, "returned");
   expect(gate_seen[0], boot_tss.esp0 - 24, "six words on the ring 0 stack");
   expect(gate_seen[2], kSelUserCode32, "CS");
@@ -92,7 +102,9 @@ TEST(call_gate_to_ring_0_copies_parameters) {
 
 TEST(call_gate_same_level) {
   slot(0) = call_gate(kSelCode, reinterpret_cast<Word>(gate_target), 0x8c, 2);
-  const Trap t = attempt([] { asm volatile("push $0x2222; push $0x1111; lcall $0x60,$0" ::: "eax", "memory"); });
+  const Trap t = attempt([] {
+    asm volatile("push $0x2222; push $0x1111; lcall $0x60,$0" ::: "eax", "memory");
+  });
   expect_trap(t, kNoTrap, "returned");
   expect(gate_seen[3], 0x1111, "no copy, parameters lie above");
 }
@@ -123,7 +135,8 @@ TEST(call_gate_errors) {
 
 TEST(call_gate_of_16_bits) {
   // A 286 call gate takes 16 bits of the offset: point it at a 16-bit alias of the target.
-  slot(1) = make_descriptor(reinterpret_cast<Word>(gate16_target) & ~0xfffu, 0xffff, kDescP | kDescS | kDescCode | kDescRead | kDescDb);
+  slot(1) = make_descriptor(reinterpret_cast<Word>(gate16_target) & ~0xfffu, 0xffff,
+                            kDescP | kDescS | kDescCode | kDescRead | kDescDb);
   slot(0) = call_gate(selector(1), (reinterpret_cast<Word>(gate16_target) & 0xfff) | 0xabcd0000, 0x84, 0);
   const Trap t = attempt([] { asm volatile("lcall $0x60,$0" ::: "memory"); });
   expect_trap(t, 0x90, "entered at the low 16 bits of the offset");
@@ -193,9 +206,13 @@ TEST(task_gate_error_code_is_pushed) {
     mov %2, %%ebx
     addl $7, 32(%%ebx)      # skip the faulting instruction: eip in the old TSS
     iret
- 2:)" : "=m"(task.eip), "=m"(seen) : "m"(note[0]) : "memory");
+ 2:)"
+               : "=m"(task.eip), "=m"(seen)
+               : "m"(note[0])
+               : "memory");
   note[0] = reinterpret_cast<Word>(&boot_tss);
-  asm volatile("mov $0xfff8,%%eax; 1: mov %%eax,%%fs; nop; nop; nop; nop; nop; nop; nop; nop" ::: "eax", "memory");
+  asm volatile("mov $0xfff8,%%eax; 1: mov %%eax,%%fs; nop; nop; nop; nop; nop; nop; nop; nop" ::
+                   : "eax", "memory");
   expect(seen, 0xfff8, "error code");
   asm volatile("clts");
 }

@@ -2,14 +2,17 @@
 #include "test.h"
 
 namespace {
-struct V86 { Word vector, error, ip, cs, flags, sp, ss, es, ds, fs, gs, ax, bx; };
+struct V86 {
+  Word vector, error, ip, cs, flags, sp, ss, es, ds, fs, gs, ax, bx;
+};
 V86 left;
 
 // Copies code to 0x7000 and enters it with IOPL; the first trap ends it.
 V86 run(const u8* code, unsigned size, Word flags = 0x2) {
   copy(reinterpret_cast<void*>(0x7000), code, size);
   static const auto stop = [](Frame& f) {
-    left = {f.vector, f.error, f.ip, f.cs, f.flags, f.sp, f.ss, f.v86_es, f.v86_ds, f.v86_fs, f.v86_gs, f.ax, f.bx};
+    left = {f.vector, f.error,  f.ip,     f.cs,     f.flags, f.sp, f.ss,
+            f.v86_es, f.v86_ds, f.v86_fs, f.v86_gs, f.ax,    f.bx};
     return false;
   };
   for (Word v = 0; v < 256; ++v) on_trap(v, stop);
@@ -25,17 +28,20 @@ V86 run(const u8* code, unsigned size, Word flags = 0x2) {
       push %0
       pushl $0x700
       pushl $0
-      iret)" ::"r"(image) : "memory");
+      iret)" ::"r"(image)
+                 : "memory");
   });
   clear_handlers();
   return left;
 }
 template <unsigned N>
-V86 run(const u8 (&code)[N], Word flags = 2) { return run(code, N, flags); }
+V86 run(const u8 (&code)[N], Word flags = 2) {
+  return run(code, N, flags);
+}
 }  // namespace
 
 TEST(v86_enter_and_fault_frame) {
-  static const u8 code[] = {0xb8, 0x34, 0x12, 0xf4};   // mov $0x1234,%ax; hlt
+  static const u8 code[] = {0xb8, 0x34, 0x12, 0xf4};  // mov $0x1234,%ax; hlt
   const V86 v = run(code);
   expect(v.vector, kGP, "hlt");
   expect(v.error, 0, "error code");
@@ -52,8 +58,11 @@ TEST(v86_enter_and_fault_frame) {
 }
 
 TEST(v86_iopl_sensitive) {
-  static const struct { u8 code[2]; const char* name; } all[] = {
-      {{0xfa, 0x90}, "cli"}, {{0xfb, 0x90}, "sti"}, {{0x9c, 0x58}, "pushf"}, {{0x9d, 0x90}, "popf"}, {{0xcd, 0x21}, "int 21"}, {{0xcf, 0x90}, "iret"}};
+  static const struct {
+    u8 code[2];
+    const char* name;
+  } all[] = {{{0xfa, 0x90}, "cli"},  {{0xfb, 0x90}, "sti"},    {{0x9c, 0x58}, "pushf"},
+             {{0x9d, 0x90}, "popf"}, {{0xcd, 0x21}, "int 21"}, {{0xcf, 0x90}, "iret"}};
   for (const auto& c : all) {
     const V86 v = run(c.code, 2);
     expect(v.vector, kGP, c.name);
@@ -80,11 +89,12 @@ TEST(v86_int_with_iopl_3) {
 }
 
 TEST(v86_limits) {
-  static const u8 word[] = {0xbb, 0xff, 0xff, 0x8b, 0x07, 0xf4};   // mov $ffff,%bx; mov (%bx),%ax
+  static const u8 word[] = {0xbb, 0xff, 0xff, 0x8b, 0x07, 0xf4};  // mov $ffff,%bx; mov (%bx),%ax
   V86 v = run(word);
   expect(v.vector, kGP, "word at ffff");
   expect(v.ip, 3, "ip");
-  static const u8 far_byte[] = {0x66, 0xbb, 0, 0, 1, 0, 0x67, 0x8a, 0x03, 0xf4};   // mov $10000,%ebx; mov (%ebx),%al
+  static const u8 far_byte[] = {0x66, 0xbb, 0,    0,    1,
+                                0,    0x67, 0x8a, 0x03, 0xf4};  // mov $10000,%ebx; mov (%ebx),%al
   v = run(far_byte);
   expect(v.ip, 6, "byte at 10000");
 }
@@ -114,7 +124,8 @@ TEST(v86_addresses) {
 TEST(v86_vme_virtual_interrupt_flag) {
   if (!(cpuid(1).d & 2)) skip("no VME");
   write_cr4(read_cr4() | kCr4Vme);
-  static const u8 code[] = {0xfa, 0x9c, 0x58, 0xfb, 0x9c, 0x5b, 0xf4};   // cli; pushf; pop %ax; sti; pushf; pop %bx; hlt
+  static const u8 code[] = {0xfa, 0x9c, 0x58, 0xfb,
+                            0x9c, 0x5b, 0xf4};  // cli; pushf; pop %ax; sti; pushf; pop %bx; hlt
   const V86 v = run(code);
   write_cr4(read_cr4() & ~kCr4Vme);
   expect(v.ip, 6, "no trap");

@@ -186,7 +186,7 @@ TEST(shadow_sti_hlt) {
   on_trap(0x95, counting);
   count = 0;
   apic_ipi(0, 0x40095);
-  asm volatile("sti; hlt; cli" ::: "memory");   // would sleep for ever if the interrupt came before HLT
+  asm volatile("sti; hlt; cli" ::: "memory");  // would sleep for ever if the interrupt came before HLT
   expect(count, 1, "taken");
 }
 
@@ -220,7 +220,7 @@ TEST(nmi) {
   apic_enable();
   on_trap(kNMI, [](Frame&) {
     if (++nmis == 1) {
-      apic_ipi(0, 0x4400 | 0x00000);   // a second one, to itself by id: blocked until IRET
+      apic_ipi(0, 0x4400 | 0x00000);  // a second one, to itself by id: blocked until IRET
       for (int k = 0; k < 1000; ++k) pause();
       expect(nmis, 1, "blocked inside the handler");
     }
@@ -267,7 +267,8 @@ TEST(x2apic) {
   cli();
   expect(count, 1, "self IPI register");
   expect(read_msr(0x80d), u64{id >> 4} << 16 | 1u << (id & 15), "LDR");
-  expect_trap(attempt([] { write_msr(kMsrApicBase, read_msr(kMsrApicBase) & ~0x800ull); }), kGP, 0, "x2APIC to invalid state");
+  expect_trap(attempt([] { write_msr(kMsrApicBase, read_msr(kMsrApicBase) & ~0x800ull); }), kGP, 0,
+              "x2APIC to invalid state");
   write_msr(kMsrApicBase, read_msr(kMsrApicBase) & ~0xc00ull);
   write_msr(kMsrApicBase, read_msr(kMsrApicBase) | 0x800ull);
   apic_enable();
@@ -282,7 +283,7 @@ TEST(pic_and_pit) {
     return true;
   });
   apic_enable();
-  apic_write(kApicLvt0, 0x700);   // ExtINT
+  apic_write(kApicLvt0, 0x700);  // ExtINT
   out8(0x20, 0x11);
   out8(0x21, 0xd0);
   out8(0x21, 4);
@@ -295,7 +296,7 @@ TEST(pic_and_pit) {
   out8(0xa1, 0xff);
   out8(0x43, 0x34);
   out8(0x40, 0xa9);
-  out8(0x40, 4);   // 1 ms
+  out8(0x40, 4);  // 1 ms
   sti();
   for (unsigned i = 0; ticks < 10 && i < 1000; ++i) delay_us(1000);
   cli();
@@ -319,7 +320,7 @@ TEST(tsc_goes_forward) {
 TEST(lint_icr_reserved_vector_sets_esr) {
   apic_enable();
   apic_write(kApicEsr, 0);
-  apic_write(kApicIcrLow, 0x40005);   // vector 5 is illegal
+  apic_write(kApicIcrLow, 0x40005);  // vector 5 is illegal
   apic_write(kApicEsr, 0);
   expect(apic_read(kApicEsr) & 0x60, 0x20, "send illegal vector");
 }

@@ -3,9 +3,12 @@
 #include "test.h"
 
 namespace {
-bool bit(u32 v, unsigned n) { return v >> n & 1; }
+bool bit(u32 v, unsigned n) {
+  return v >> n & 1;
+}
 struct Features {
-  CpuidResult one = cpuid(1), seven = cpuid7(), extended = cpuid_max(0x80000000) >= 0x80000001 ? cpuid(0x80000001) : CpuidResult{};
+  CpuidResult one = cpuid(1), seven = cpuid7(),
+              extended = cpuid_max(0x80000000) >= 0x80000001 ? cpuid(0x80000001) : CpuidResult{};
   CpuidResult d1 = cpuid_max() >= 13 ? cpuid(13, 1) : CpuidResult{};
 };
 alignas(64) u8 memory[64];
@@ -14,8 +17,10 @@ alignas(64) u8 memory[64];
 template <class F>
 void gate(bool present, const char* name, F f) {
   const Trap t = attempt(f);
-  if (present) expect_trap(t, kNoTrap, name);
-  else expect_trap(t, kUD, 0, name);
+  if (present)
+    expect_trap(t, kNoTrap, name);
+  else
+    expect_trap(t, kUD, 0, name);
 }
 void enable_avx() {
   if (!bit(cpuid(1).c, 26)) return;
@@ -25,8 +30,10 @@ void enable_avx() {
 }
 }  // namespace
 
-#define GATE(present, text) gate(present, text, [] { asm volatile(text ::: "rax", "rbx", "rcx", "rdx", "memory", "cc"); })
-#define GATE_MEM(present, text) gate(present, text, [] { asm volatile(text ::"r"(memory) : "rax", "rbx", "rcx", "rdx", "memory", "cc"); })
+#define GATE(present, text) \
+  gate(present, text, [] { asm volatile(text ::: "rax", "rbx", "rcx", "rdx", "memory", "cc"); })
+#define GATE_MEM(present, text) \
+  gate(present, text, [] { asm volatile(text ::"r"(memory) : "rax", "rbx", "rcx", "rdx", "memory", "cc"); })
 
 TEST(cpuid_leaves) {
   const u32 top = cpuid_max();
@@ -38,7 +45,8 @@ TEST(cpuid_leaves) {
   expect(a >> 8 & 0xff, bit(cpuid7().c, 16) ? 57 : 48, "linear width");
   const Features f;
   expect_true(bit(f.extended.d, 29), "long mode");
-  expect_true(bit(f.one.d, 0) && bit(f.one.d, 4) && bit(f.one.d, 5) && bit(f.one.d, 8) && bit(f.one.d, 25) && bit(f.one.d, 26),
+  expect_true(bit(f.one.d, 0) && bit(f.one.d, 4) && bit(f.one.d, 5) && bit(f.one.d, 8) && bit(f.one.d, 25) &&
+                  bit(f.one.d, 26),
               "FPU, TSC, MSR, CX8, SSE, SSE2");
   expect(f.one.b >> 24, cpu_index(), "APIC id");
   u32 brand[12];
@@ -70,7 +78,11 @@ TEST(cpuid_consistent) {
   }
   // Reserved MSR and CR bits agree with the leaves.
   const Word cr4 = read_cr4();
-  struct { Word mask; bool present; const char* name; } const bits[] = {
+  struct {
+    Word mask;
+    bool present;
+    const char* name;
+  } const bits[] = {
       {kCr4Smep, bit(f.seven.b, 7), "CR4.SMEP"}, {kCr4Fsgsbase, bit(f.seven.b, 0), "CR4.FSGSBASE"},
       {kCr4Umip, bit(f.seven.c, 2), "CR4.UMIP"}, {kCr4Osxsave, bit(f.one.c, 26), "CR4.OSXSAVE"},
       {kCr4Pke, bit(f.seven.c, 3), "CR4.PKE"},   {kCr4Pcide, bit(f.one.c, 17), "CR4.PCIDE"},
@@ -78,13 +90,17 @@ TEST(cpuid_consistent) {
   for (const auto& b : bits) {
     const Trap t = attempt([&] { write_cr4(cr4 | b.mask); });
     write_cr4(cr4);
-    if (b.present) expect_trap(t, kNoTrap, b.name);
-    else expect_trap(t, kGP, 0, b.name);
+    if (b.present)
+      expect_trap(t, kNoTrap, b.name);
+    else
+      expect_trap(t, kGP, 0, b.name);
   }
   const u64 efer = read_msr(kMsrEfer);
   const Trap t = attempt([&] { write_msr(kMsrEfer, efer | kEferNxe); });
-  if (bit(f.extended.d, 20)) expect_trap(t, kNoTrap, "EFER.NXE");
-  else expect_trap(t, kGP, 0, "EFER.NXE");
+  if (bit(f.extended.d, 20))
+    expect_trap(t, kNoTrap, "EFER.NXE");
+  else
+    expect_trap(t, kGP, 0, "EFER.NXE");
 }
 
 TEST(cpuid_gates_sse) {
@@ -125,18 +141,23 @@ TEST(cpuid_gates_integer) {
   GATE(bit(f.seven.b, 8), "pext %%eax,%%eax,%%eax");
   GATE(bit(f.seven.b, 8), "mulx %%eax,%%eax,%%ecx");
   GATE(bit(f.seven.b, 19), "adcx %%eax,%%eax");
-  GATE(bit(f.seven.b, 23), ".byte 0x66; clflush memory_for_flush(%%rip); jmp 9f; memory_for_flush: .long 0; 9:");
+  GATE(bit(f.seven.b, 23),
+       ".byte 0x66; clflush memory_for_flush(%%rip); jmp 9f; memory_for_flush: .long 0; 9:");
   GATE(bit(f.extended.d, 27), "rdtscp");
   GATE(bit(f.seven.c, 22), "rdpid %%rax");
   GATE(bit(f.seven.b, 20), "clac");
   if (bit(f.one.c, 26)) {
     const Trap t = attempt([] { asm volatile("mov $1,%%ecx; xgetbv" ::: "rax", "rcx", "rdx"); });
-    if (bit(f.d1.a, 2)) expect_trap(t, kNoTrap, "xgetbv 1");
-    else expect_trap(t, kGP, 0, "xgetbv 1");
+    if (bit(f.d1.a, 2))
+      expect_trap(t, kNoTrap, "xgetbv 1");
+    else
+      expect_trap(t, kGP, 0, "xgetbv 1");
   }
   GATE_MEM(bit(f.one.c, 13), "lock cmpxchg16b (%0)");
   if (!bit(f.seven.b, 10))
-    expect_trap(attempt([] { asm volatile("invpcid %0,%1" ::"m"(memory), "r"(Word{2}) : "memory"); }), kUD, 0, "invpcid");
+    expect_trap(attempt([] { asm volatile("invpcid %0,%1" ::"m"(memory), "r"(Word{2})
+                                          : "memory"); }), kUD, 0,
+                "invpcid");
 }
 
 TEST(cpuid_lzcnt_tzcnt_fall_back) {
@@ -144,23 +165,34 @@ TEST(cpuid_lzcnt_tzcnt_fall_back) {
   const Features f;
   Word l, t;
   asm volatile("mov $0x10,%%eax; lzcnt %%eax,%%eax; mov %%rax,%0" : "=r"(l) : : "rax", "cc");
-  asm volatile("mov $0,%%eax; mov $77,%%ecx; tzcnt %%eax,%%ecx; mov %%rcx,%0" : "=r"(t) : : "rax", "rcx", "cc");
+  asm volatile("mov $0,%%eax; mov $77,%%ecx; tzcnt %%eax,%%ecx; mov %%rcx,%0"
+               : "=r"(t)
+               :
+               : "rax", "rcx", "cc");
   expect(l, bit(f.extended.c, 5) ? 27 : 4, "lzcnt");
-  if (bit(f.seven.b, 3)) expect(t, 32, "tzcnt of 0");
-  else expect(t, 77, "bsf of 0 keeps the destination");
+  if (bit(f.seven.b, 3))
+    expect(t, 32, "tzcnt of 0");
+  else
+    expect(t, 77, "bsf of 0 keeps the destination");
 }
 
 TEST(cpuid_gates_msrs) {
   const Features f;
   const Trap t = attempt([] { read_msr(kMsrTscAux); });
-  if (bit(f.extended.d, 27) || bit(f.seven.c, 22)) expect_trap(t, kNoTrap, "TSC_AUX");
-  else expect_trap(t, kGP, 0, "TSC_AUX");
+  if (bit(f.extended.d, 27) || bit(f.seven.c, 22))
+    expect_trap(t, kNoTrap, "TSC_AUX");
+  else
+    expect_trap(t, kGP, 0, "TSC_AUX");
   const Trap d = attempt([] { read_msr(kMsrTscDeadline); });
-  if (bit(f.one.c, 24)) expect_trap(d, kNoTrap, "TSC_DEADLINE");
-  else expect_trap(d, kGP, 0, "TSC_DEADLINE");
+  if (bit(f.one.c, 24))
+    expect_trap(d, kNoTrap, "TSC_DEADLINE");
+  else
+    expect_trap(d, kGP, 0, "TSC_DEADLINE");
   const Trap x = attempt([] { read_msr(kMsrXss); });
-  if (bit(f.d1.a, 3)) expect_trap(x, kNoTrap, "XSS");
-  else expect_trap(x, kGP, 0, "XSS");
+  if (bit(f.d1.a, 3))
+    expect_trap(x, kNoTrap, "XSS");
+  else
+    expect_trap(x, kGP, 0, "XSS");
 }
 
 TEST(cpuid_faults_nothing) {

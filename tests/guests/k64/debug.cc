@@ -3,14 +3,16 @@
 #include "test.h"
 
 namespace {
-struct Stop { Word vector, ip, dr6, flags; };
+struct Stop {
+  Word vector, ip, dr6, flags;
+};
 Stop stops[32];
 unsigned stop_count;
 bool record(Frame& f) {
   const Word dr6 = read_dr6();
   if (stop_count < 32) stops[stop_count++] = {f.vector, f.ip, dr6, f.flags};
   write_dr6(0xffff0ff0);
-  if (f.vector == kDB && !(dr6 & 0x4000)) f.flags |= kRf;   // an instruction breakpoint is a fault
+  if (f.vector == kDB && !(dr6 & 0x4000)) f.flags |= kRf;  // an instruction breakpoint is a fault
   return true;
 }
 bool record_and_stop(Frame& f) {
@@ -40,7 +42,10 @@ TEST(tf_steps_each_instruction) {
     pushfq
     andl $~0x100,(%%rsp)
     popfq
- 2: nop)" : "=&r"(a), "=&r"(b) : : "rcx", "memory", "cc");
+ 2: nop)"
+               : "=&r"(a), "=&r"(b)
+               :
+               : "rcx", "memory", "cc");
   expect(stop_count, 5, "stops: after nop, mov, pushfq, and, popfq");
   expect(stops[0].ip, a + 1, "the first is after the instruction that follows POPF");
   expect(stops[4].ip, b, "the last is after the POPF that clears TF");
@@ -57,7 +62,10 @@ TEST(tf_repeated_string_steps_each_iteration) {
     rep movsb
     pushfq
     andl $~0x100,(%%rsp)
-    popfq)" : : "S"(a), "D"(b), "c"(4) : "memory", "cc");
+    popfq)"
+               :
+               : "S"(a), "D"(b), "c"(4)
+               : "memory", "cc");
   expect(stop_count, 7, "four iterations, pushfq, and, popfq");
   expect(stops[0].ip, stops[1].ip, "stays on the instruction");
 }
@@ -76,7 +84,8 @@ TEST(tf_interrupt_instruction_clears_tf) {
     nop
     pushfq
     andl $~0x100,(%%rsp)
-    popfq)" ::: "memory", "cc");
+    popfq)" ::
+                   : "memory", "cc");
   expect(stop_count, 4, "none in the handler; after nop, pushfq, and, popfq");
 }
 
@@ -96,7 +105,8 @@ TEST(tf_syscall_with_fmask) {
   write_msr(kMsrLstar, handler);
   start();
   const Trap t = user([] {
-    asm volatile("pushfq; orl $0x100,(%%rsp); popfq; syscall; nop; pushfq; andl $~0x100,(%%rsp); popfq" ::: "rcx", "r11", "memory", "cc");
+    asm volatile("pushfq; orl $0x100,(%%rsp); popfq; syscall; nop; pushfq; andl $~0x100,(%%rsp); popfq" ::
+                     : "rcx", "r11", "memory", "cc");
   });
   expect_trap(t, kUserExit, "returned");
   for (unsigned i = 0; i < stop_count; ++i) expect_true(stops[i].ip >= kUserAlias, "every stop is in ring 3");
@@ -114,7 +124,8 @@ TEST(dr_execute_breakpoint) {
   expect(stop_count, 1, "one stop, then RF lets it pass");
   expect(stops[0].ip, at, "a fault: before the instruction");
   expect(stops[0].dr6 & 0xf00f, 1, "B0");
-  expect(stops[0].flags & kRf, 0, "RF pushed as it was: setting it is the handler's business (SDM 3B 18.3.1.1)");
+  expect(stops[0].flags & kRf, 0,
+         "RF pushed as it was: setting it is the handler's business (SDM 3B 18.3.1.1)");
 }
 
 TEST(dr_data_write_breakpoint) {
@@ -237,6 +248,9 @@ TEST(shadow_mov_ss_delays_single_step) {
     nop
  2: pushfq
     andl $~0x100,(%%rsp)
-    popfq)" : "=&r"(b) : "r"(ss) : "memory", "cc");
+    popfq)"
+               : "=&r"(b)
+               : "r"(ss)
+               : "memory", "cc");
   expect(stops[0].ip, b, "no stop between MOV SS and the next instruction");
 }

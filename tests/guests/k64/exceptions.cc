@@ -14,13 +14,21 @@ Trap load_ds(u16 sel) {
   return t;
 }
 Trap load_ss(u16 sel) {
-  const Trap t = attempt([=] { asm volatile("mov %%ss,%%ecx; mov %0,%%ss; mov %%ecx,%%ss" ::"r"(sel) : "ecx"); });
+  const Trap t = attempt([=] {
+    asm volatile("mov %%ss,%%ecx; mov %0,%%ss; mov %%ecx,%%ss" ::"r"(sel) : "ecx");
+  });
   return t;
 }
-u64& slot(unsigned i) { return gdt[kSelTest / 8 + i]; }
-u16 selector(unsigned i) { return static_cast<u16>(kSelTest + 8 * i); }
+u64& slot(unsigned i) {
+  return gdt[kSelTest / 8 + i];
+}
+u16 selector(unsigned i) {
+  return static_cast<u16>(kSelTest + 8 * i);
+}
 Trap far_return_to(u16 sel) {
-  return attempt([=] { asm volatile("push %0; lea 1f(%%rip),%%rax; push %%rax; lretq; 1:" ::"r"(Word{sel}) : "rax", "memory"); });
+  return attempt([=] {
+    asm volatile("push %0; lea 1f(%%rip),%%rax; push %%rax; lretq; 1:" ::"r"(Word{sel}) : "rax", "memory");
+  });
 }
 constexpr u32 kData = kDescP | kDescS | kDescWrite;
 constexpr u32 kCode64 = kDescP | kDescS | kDescCode | kDescRead | kDescL;
@@ -31,13 +39,17 @@ TEST(de_divide_by_zero) {
   expect_trap(ASM_TRAP("mov $1,%%edx; mov $1,%%ecx; div %%ecx"), kDE, 0, "div overflow");
   expect_trap(ASM_TRAP("mov $0x8000,%%ax; mov $0xff,%%cl; idiv %%cl"), kDE, 0, "idiv byte overflow");
   expect_trap(ASM_TRAP("mov $0x80000000,%%eax; cltd; mov $-1,%%ecx; idiv %%ecx"), kDE, 0, "INT_MIN / -1");
-  expect_trap(ASM_TRAP("movabs $0x8000000000000000,%%rax; cqto; mov $-1,%%rcx; idiv %%rcx"), kDE, 0, "INT64_MIN / -1");
+  expect_trap(ASM_TRAP("movabs $0x8000000000000000,%%rax; cqto; mov $-1,%%rcx; idiv %%rcx"), kDE, 0,
+              "INT64_MIN / -1");
 }
 
 TEST(de_faults_before_the_instruction) {
   Word at = 0;
   const Trap t = attempt([&] {
-    asm volatile("lea 1f(%%rip),%%rax; mov %%rax,%0; xor %%ecx,%%ecx; xor %%edx,%%edx; 1: div %%ecx" : "=m"(at) : : "rax", "rcx", "rdx");
+    asm volatile("lea 1f(%%rip),%%rax; mov %%rax,%0; xor %%ecx,%%ecx; xor %%edx,%%edx; 1: div %%ecx"
+                 : "=m"(at)
+                 :
+                 : "rax", "rcx", "rdx");
   });
   expect(t.ip, at, "ip");
   expect(t.flags & kRf, kRf, "RF in the pushed flags of a fault");
@@ -45,19 +57,24 @@ TEST(de_faults_before_the_instruction) {
 
 TEST(bp_int3_is_a_trap) {
   Word at = 0;
-  const Trap t = attempt([&] { asm volatile("lea 1f(%%rip),%%rax; mov %%rax,%0; int3; 1:" : "=m"(at) : : "rax"); });
+  const Trap t = attempt([&] {
+    asm volatile("lea 1f(%%rip),%%rax; mov %%rax,%0; int3; 1:" : "=m"(at) : : "rax");
+  });
   expect_trap(t, kBP, 0, "int3");
   expect(t.ip, at, "ip after");
   expect(t.flags & kRf, 0, "no RF");
 }
 
-TEST(db_icebp) { expect_trap(ASM_TRAP(".byte 0xf1"), kDB, 0, "int1"); }
+TEST(db_icebp) {
+  expect_trap(ASM_TRAP(".byte 0xf1"), kDB, 0, "int1");
+}
 
 TEST(ud_invalid_opcodes) {
   expect_trap(ASM_TRAP("ud2"), kUD, 0, "ud2");
   expect_trap(ASM_TRAP(".byte 0x0f,0xff,0xc0"), kUD, 0, "ud0");
   expect_trap(ASM_TRAP(".byte 0xf0,0x89,0xc0"), kUD, 0, "lock mov reg");
-  expect_trap(ASM_TRAP("lea bytes_for_lock(%%rip),%%rax; .byte 0xf0,0x89,0x00; bytes_for_lock: .long 0"), kUD, 0, "lock mov mem");
+  expect_trap(ASM_TRAP("lea bytes_for_lock(%%rip),%%rax; .byte 0xf0,0x89,0x00; bytes_for_lock: .long 0"), kUD,
+              0, "lock mov mem");
   expect_trap(ASM_TRAP(".byte 0xf0,0x01,0xc0"), kUD, 0, "lock add reg");
   expect_trap(ASM_TRAP(".byte 0x06"), kUD, 0, "push es");
   expect_trap(ASM_TRAP(".byte 0x27"), kUD, 0, "daa");
@@ -73,12 +90,15 @@ TEST(ud_invalid_opcodes) {
   expect_trap(ASM_TRAP(".byte 0x8d,0xc0"), kUD, 0, "lea reg,reg");
   expect_trap(ASM_TRAP(".byte 0x0f,0xc7,0xc8"), kUD, 0, "cmpxchg8b reg");
   expect_trap(ASM_TRAP(".byte 0x0f,0x01,0xf8; 1:; .byte 0x0f,0xa6,0xc0"), kUD, 0, "0f a6");
-  asm volatile(".byte 0x0f,0x01,0xf8");   // SWAPGS again: GS base as before
+  asm volatile(".byte 0x0f,0x01,0xf8");  // SWAPGS again: GS base as before
 }
 
 TEST(gp_instruction_longer_than_15_bytes) {
-  expect_trap(ASM_TRAP(".byte 0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x90"), kGP, 0, "16 bytes");
-  expect_trap(ASM_TRAP(".byte 0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x90"), kNoTrap, "15 bytes");
+  expect_trap(
+      ASM_TRAP(".byte 0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x90"), kGP,
+      0, "16 bytes");
+  expect_trap(ASM_TRAP(".byte 0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x66,0x90"),
+              kNoTrap, "15 bytes");
 }
 
 TEST(nm_em_ts_mp) {
@@ -103,7 +123,7 @@ TEST(nm_em_ts_mp) {
 
 TEST(mf_x87_exception) {
   const Trap t = attempt([] {
-    u16 cw = 0x37b;   // zero divide unmasked
+    u16 cw = 0x37b;  // zero divide unmasked
     asm volatile("fninit; fldcw %0; fld1; fldz; fdivrp; nop; fwait" ::"m"(cw));
   });
   expect_trap(t, kMF, 0, "waits, then #MF");
@@ -116,7 +136,10 @@ TEST(xm_simd_exception) {
   const u32 unmasked = 0x1f80 & ~0x200u, normal = 0x1f80;
   const auto divide = [&] {
     return attempt([&] {
-      asm volatile("ldmxcsr %0; xorps %%xmm1,%%xmm1; mov $0x3f800000,%%eax; movd %%eax,%%xmm0; divss %%xmm1,%%xmm0" ::"m"(unmasked) : "rax");
+      asm volatile(
+          "ldmxcsr %0; xorps %%xmm1,%%xmm1; mov $0x3f800000,%%eax; movd %%eax,%%xmm0; divss %%xmm1,%%xmm0" ::
+              "m"(unmasked)
+          : "rax");
     });
   };
   expect_trap(divide(), kXM, 0, "OSXMMEXCPT");
@@ -136,7 +159,10 @@ TEST(gp_misaligned_vector_operands) {
   expect_trap(attempt([] { asm volatile("movups (%0),%%xmm0" ::"r"(bytes + 4)); }), kNoTrap, "movups");
   expect_trap(attempt([] { asm volatile("fxsave64 (%0)" ::"r"(bytes + 8)); }), kGP, 0, "fxsave");
   if (cpuid(1).c & (1 << 13))
-    expect_trap(attempt([] { asm volatile("lock cmpxchg16b (%0)" ::"r"(bytes + 8) : "rax", "rdx", "cc", "memory"); }), kGP, 0, "cmpxchg16b");
+    expect_trap(attempt([] {
+                  asm volatile("lock cmpxchg16b (%0)" ::"r"(bytes + 8) : "rax", "rdx", "cc", "memory");
+                }),
+                kGP, 0, "cmpxchg16b");
 }
 
 TEST(gp_mxcsr_reserved) {
@@ -146,13 +172,30 @@ TEST(gp_mxcsr_reserved) {
 
 TEST(gp_and_ss_non_canonical) {
   expect_trap(attempt([] { asm volatile("mov (%0),%%eax" ::"r"(kNonCanonical) : "rax"); }), kGP, 0, "load");
-  expect_trap(attempt([] { asm volatile("mov %%eax,(%0)" ::"r"(kNonCanonical) : "memory"); }), kGP, 0, "store");
-  expect_trap(attempt([] { asm volatile("push %%rbp; mov %0,%%rbp; mov (%%rbp),%%eax; pop %%rbp" ::"r"(kNonCanonical) : "rax", "memory"); }), kSS, 0, "by rbp");
-  set_gate(kSS, kSelCode, stub_address(kSS), 0x8e, 1);   // the stack that faulted can't take the frame
-  expect_trap(attempt([] { asm volatile("mov %%rsp,%%rcx; mov %0,%%rsp; push %%rax; mov %%rcx,%%rsp" ::"r"(kNonCanonical + 64) : "rcx", "memory"); }), kSS, 0, "push");
+  expect_trap(attempt([] { asm volatile("mov %%eax,(%0)" ::"r"(kNonCanonical)
+                                        : "memory"); }), kGP, 0,
+              "store");
+  expect_trap(attempt([] {
+                asm volatile("push %%rbp; mov %0,%%rbp; mov (%%rbp),%%eax; pop %%rbp" ::"r"(kNonCanonical)
+                             : "rax", "memory");
+              }),
+              kSS, 0, "by rbp");
+  set_gate(kSS, kSelCode, stub_address(kSS), 0x8e, 1);  // the stack that faulted can't take the frame
+  expect_trap(attempt([] {
+                asm volatile(
+                    "mov %%rsp,%%rcx; mov %0,%%rsp; push %%rax; mov %%rcx,%%rsp" ::"r"(kNonCanonical + 64)
+                    : "rcx", "memory");
+              }),
+              kSS, 0, "push");
   expect_trap(attempt([] { asm volatile("jmp *%0" ::"r"(kNonCanonical)); }), kGP, 0, "jump");
   expect_trap(attempt([] { asm volatile("push %0; ret" ::"r"(kNonCanonical) : "memory"); }), kGP, 0, "ret");
-  expect_trap(attempt([] { asm volatile("mov %%rsp,%%rcx; push $0x10; push %%rcx; push $2; push $8; push %0; iretq" ::"r"(kNonCanonical) : "rcx", "memory"); }), kGP, 0, "iretq");
+  expect_trap(
+      attempt([] {
+        asm volatile(
+            "mov %%rsp,%%rcx; push $0x10; push %%rcx; push $2; push $8; push %0; iretq" ::"r"(kNonCanonical)
+            : "rcx", "memory");
+      }),
+      kGP, 0, "iretq");
   expect_trap(attempt([] { asm volatile("call *%0" ::"r"(kNonCanonical) : "memory"); }), kGP, 0, "call");
 }
 
@@ -181,7 +224,8 @@ TEST(gp_msrs) {
   expect_trap(attempt([] { read_msr(0x12345678); }), kGP, 0, "rdmsr unknown");
   expect_trap(attempt([] { write_msr(0x12345678, 0); }), kGP, 0, "wrmsr unknown");
   expect_trap(attempt([] { write_msr(kMsrEfer, read_msr(kMsrEfer) | 1ull << 32); }), kGP, 0, "EFER reserved");
-  expect_trap(attempt([] { write_msr(kMsrEfer, read_msr(kMsrEfer) & ~kEferLme); }), kGP, 0, "LME off while paging");
+  expect_trap(attempt([] { write_msr(kMsrEfer, read_msr(kMsrEfer) & ~kEferLme); }), kGP, 0,
+              "LME off while paging");
   expect_trap(attempt([] { write_msr(kMsrFsBase, kNonCanonical); }), kGP, 0, "FS base");
   expect_trap(attempt([] { write_msr(kMsrKernelGsBase, kNonCanonical); }), kGP, 0, "kernel GS base");
   expect_trap(attempt([] { write_msr(kMsrLstar, kNonCanonical); }), kGP, 0, "LSTAR");
@@ -190,10 +234,10 @@ TEST(gp_msrs) {
 
 TEST(segment_load_error_codes) {
   slot(0) = make_descriptor(0, 0xfffff, kData & ~kDescP);
-  slot(1) = make_descriptor(0, 0xfffff, kDescP | kDescS | kDescCode);            // execute-only
-  slot(2) = make_descriptor(0, 0xfffff, kDescP | kDescS);                        // read-only
+  slot(1) = make_descriptor(0, 0xfffff, kDescP | kDescS | kDescCode);  // execute-only
+  slot(2) = make_descriptor(0, 0xfffff, kDescP | kDescS);              // read-only
   slot(3) = make_descriptor(0, 0xfffff, kData | kDescDpl3);
-  slot(4) = make_descriptor(0, 0x67, kDescP | 0x900);                            // TSS
+  slot(4) = make_descriptor(0, 0x67, kDescP | 0x900);  // TSS
   expect_trap(load_ds(selector(0)), kNP, selector(0), "ds not present");
   expect_trap(load_ds(selector(1)), kGP, selector(1), "ds execute-only");
   expect_trap(load_ds(selector(2)), kNoTrap, "ds read-only");
@@ -217,7 +261,7 @@ TEST(segment_load_sets_accessed) {
 }
 
 TEST(ldt_and_tr_error_codes) {
-  slot(0) = make_descriptor(0, 0xffff, 0x200);   // LDT, not present
+  slot(0) = make_descriptor(0, 0xffff, 0x200);  // LDT, not present
   slot(1) = 0;
   expect_trap(attempt([] { lldt(selector(0)); }), kNP, selector(0), "lldt not present");
   expect_trap(attempt([] { lldt(kSelData); }), kGP, kSelData, "lldt data");
@@ -322,15 +366,28 @@ TEST(ist_switches_and_aligns_the_stack) {
 }
 
 TEST(ac_alignment_check) {
-  expect_trap(user([] { asm volatile("mov 1(%0),%%eax" ::"r"(bytes) : "rax"); }, 2 | kAcFlag), kUserExit, "AM clear");
+  expect_trap(user([] { asm volatile("mov 1(%0),%%eax" ::"r"(bytes)
+                                     : "rax"); }, 2 | kAcFlag), kUserExit,
+              "AM clear");
   write_cr0(read_cr0() | kCr0Am);
-  expect_trap(user([] { asm volatile("mov 1(%0),%%eax" ::"r"(bytes) : "rax"); }, 2 | kAcFlag), kAC, 0, "dword");
-  expect_trap(user([] { asm volatile("mov %%ax,1(%0)" ::"r"(bytes) : "memory"); }, 2 | kAcFlag), kAC, 0, "word store");
-  expect_trap(user([] { asm volatile("mov 4(%0),%%rax" ::"r"(bytes) : "rax"); }, 2 | kAcFlag), kAC, 0, "qword at 4");
-  expect_trap(user([] { asm volatile("mov 1(%0),%%al" ::"r"(bytes) : "rax"); }, 2 | kAcFlag), kUserExit, "byte");
-  expect_trap(user([] { asm volatile("mov 4(%0),%%eax" ::"r"(bytes) : "rax"); }, 2 | kAcFlag), kUserExit, "aligned");
+  expect_trap(user([] { asm volatile("mov 1(%0),%%eax" ::"r"(bytes)
+                                     : "rax"); }, 2 | kAcFlag), kAC, 0,
+              "dword");
+  expect_trap(user([] { asm volatile("mov %%ax,1(%0)" ::"r"(bytes)
+                                     : "memory"); }, 2 | kAcFlag), kAC, 0,
+              "word store");
+  expect_trap(user([] { asm volatile("mov 4(%0),%%rax" ::"r"(bytes)
+                                     : "rax"); }, 2 | kAcFlag), kAC, 0,
+              "qword at 4");
+  expect_trap(user([] { asm volatile("mov 1(%0),%%al" ::"r"(bytes)
+                                     : "rax"); }, 2 | kAcFlag), kUserExit,
+              "byte");
+  expect_trap(user([] { asm volatile("mov 4(%0),%%eax" ::"r"(bytes)
+                                     : "rax"); }, 2 | kAcFlag), kUserExit,
+              "aligned");
   expect_trap(user([] { asm volatile("mov 1(%0),%%eax" ::"r"(bytes) : "rax"); }), kUserExit, "AC clear");
-  expect_trap(user([] { asm volatile("fldl 4(%0); fstp %%st" ::"r"(bytes)); }, 2 | kAcFlag), kAC, 0, "x87 double");
+  expect_trap(user([] { asm volatile("fldl 4(%0); fstp %%st" ::"r"(bytes)); }, 2 | kAcFlag), kAC, 0,
+              "x87 double");
   write_flags(read_flags() | kAcFlag);
   expect_trap(attempt([] { asm volatile("mov 1(%0),%%eax" ::"r"(bytes) : "rax"); }), kNoTrap, "ring 0");
   write_flags(2);
@@ -338,16 +395,28 @@ TEST(ac_alignment_check) {
 
 TEST(iret_faults) {
   expect_trap(attempt([] {
-    write_flags(kNt | 2);
-    asm volatile("mov %%rsp,%%rcx; push $0x10; push %%rcx; push $2; push $8; lea 1f(%%rip),%%rax; push %%rax; iretq; 1:" ::: "rax", "rcx", "memory");
-  }), kGP, 0, "NT in long mode");
+                write_flags(kNt | 2);
+                asm volatile(
+                    "mov %%rsp,%%rcx; push $0x10; push %%rcx; push $2; push $8; lea 1f(%%rip),%%rax; push "
+                    "%%rax; iretq; 1:" ::
+                        : "rax", "rcx", "memory");
+              }),
+              kGP, 0, "NT in long mode");
   write_flags(2);
   expect_trap(attempt([] {
-    asm volatile("mov %%rsp,%%rcx; push $0x23; push %%rcx; push $2; push $8; lea 1f(%%rip),%%rax; push %%rax; iretq; 1:" ::: "rax", "rcx", "memory");
-  }), kGP, 0x20, "SS of ring 3 with CS of ring 0");
+                asm volatile(
+                    "mov %%rsp,%%rcx; push $0x23; push %%rcx; push $2; push $8; lea 1f(%%rip),%%rax; push "
+                    "%%rax; iretq; 1:" ::
+                        : "rax", "rcx", "memory");
+              }),
+              kGP, 0x20, "SS of ring 3 with CS of ring 0");
   expect_trap(attempt([] {
-    asm volatile("mov %%rsp,%%rcx; push $0; push %%rcx; push $2; push $0x2b; lea 1f(%%rip),%%rax; push %%rax; iretq; 1:" ::: "rax", "rcx", "memory");
-  }), kGP, 0, "null SS to ring 3");
+                asm volatile(
+                    "mov %%rsp,%%rcx; push $0; push %%rcx; push $2; push $0x2b; lea 1f(%%rip),%%rax; push "
+                    "%%rax; iretq; 1:" ::
+                        : "rax", "rcx", "memory");
+              }),
+              kGP, 0, "null SS to ring 3");
 }
 
 TEST(only_triple_fault) {

@@ -3,16 +3,24 @@
 #include "test.h"
 
 namespace {
-struct alignas(64) Area { u8 bytes[4096]; };
+struct alignas(64) Area {
+  u8 bytes[4096];
+};
 Area area, other;
-u64 word(const Area& a, unsigned offset) { return *reinterpret_cast<const u64*>(a.bytes + offset); }
-bool has_xsave() { return cpuid(1).c & 1 << 26; }
+u64 word(const Area& a, unsigned offset) {
+  return *reinterpret_cast<const u64*>(a.bytes + offset);
+}
+bool has_xsave() {
+  return cpuid(1).c & 1 << 26;
+}
 u64 xgetbv(u32 index) {
   u32 lo, hi;
   asm volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(index));
   return u64{hi} << 32 | lo;
 }
-void xsetbv(u32 index, u64 v) { asm volatile("xsetbv" ::"c"(index), "a"(static_cast<u32>(v)), "d"(static_cast<u32>(v >> 32))); }
+void xsetbv(u32 index, u64 v) {
+  asm volatile("xsetbv" ::"c"(index), "a"(static_cast<u32>(v)), "d"(static_cast<u32>(v >> 32)));
+}
 }  // namespace
 
 TEST(fpu_init_state) {
@@ -24,7 +32,10 @@ TEST(fpu_init_state) {
 
 TEST(fpu_fxsave_fxrstor) {
   const u32 csr = 0x1fa0;
-  asm volatile("fninit; fld1; fldpi; ldmxcsr %0; mov $0x123456789abcdef0,%%rax; movq %%rax,%%xmm3; movq %%rax,%%xmm15" ::"m"(csr) : "rax");
+  asm volatile(
+      "fninit; fld1; fldpi; ldmxcsr %0; mov $0x123456789abcdef0,%%rax; movq %%rax,%%xmm3; movq "
+      "%%rax,%%xmm15" ::"m"(csr)
+      : "rax");
   asm volatile("fxsave64 %0" : "=m"(area));
   expect(word(area, 0) & 0xffff, 0x37f, "FCW");
   expect(word(area, 4) & 0xff, 0xc0, "abridged tag: two in use");
@@ -48,7 +59,9 @@ TEST(fpu_fxrstor_bad_mxcsr) {
 
 TEST(fpu_instruction_pointer_in_image) {
   Word at;
-  asm volatile("fninit; lea 1f(%%rip),%1; 1: fldl %2; fxsave64 %0; fninit" : "=m"(area), "=&r"(at) : "m"(other));
+  asm volatile("fninit; lea 1f(%%rip),%1; 1: fldl %2; fxsave64 %0; fninit"
+               : "=m"(area), "=&r"(at)
+               : "m"(other));
   const u64 ip = word(area, 8), dp = word(area, 16);
   // A processor may leave them zero (AMD without an exception, FDP_EXCPTN_ONLY), never wrong.
   expect_true(ip == 0 || ip == at, "FIP is the instruction or 0");
@@ -60,7 +73,10 @@ TEST(fpu_flags_and_compare) {
   asm volatile("fninit; fldz; fld1; fcomip %%st(1),%%st; pushfq; pop %0; fstp %%st" : "=r"(flags) : : "cc");
   expect(flags & (kZf | kPf | kCf), 0, "1 > 0");
   const u32 nan = 0x7fc00000;
-  asm volatile("xorps %%xmm0,%%xmm0; movss %1,%%xmm1; ucomiss %%xmm1,%%xmm0; pushfq; pop %0" : "=r"(flags) : "m"(nan) : "cc");
+  asm volatile("xorps %%xmm0,%%xmm0; movss %1,%%xmm1; ucomiss %%xmm1,%%xmm0; pushfq; pop %0"
+               : "=r"(flags)
+               : "m"(nan)
+               : "cc");
   expect(flags & (kZf | kPf | kCf), kZf | kPf | kCf, "unordered");
 }
 
@@ -85,7 +101,10 @@ TEST(fpu_fnsave_frstor) {
 }
 
 TEST(fpu_mmx_aliases_x87) {
-  asm volatile("fninit; mov $0x1122334455667788,%%rax; movq %%rax,%%mm0; fxsave64 %0; emms" : "=m"(area) : : "rax");
+  asm volatile("fninit; mov $0x1122334455667788,%%rax; movq %%rax,%%mm0; fxsave64 %0; emms"
+               : "=m"(area)
+               :
+               : "rax");
   expect(word(area, 32), 0x1122334455667788, "MM0 is the significand of R0");
   expect(word(area, 40) & 0xffff, 0xffff, "exponent all ones");
   expect(word(area, 4) & 0xff, 0xff, "all tags valid");
@@ -93,7 +112,10 @@ TEST(fpu_mmx_aliases_x87) {
 
 TEST(xsave_needs_osxsave) {
   if (!has_xsave()) {
-    expect_trap(attempt([] { asm volatile("xor %%ecx,%%ecx; xgetbv" ::: "rax", "rcx", "rdx"); }), kUD, 0, "no XSAVE");
+    expect_trap(attempt([] {
+                  asm volatile("xor %%ecx,%%ecx; xgetbv" ::: "rax", "rcx", "rdx");
+                }),
+                kUD, 0, "no XSAVE");
     return;
   }
   expect_trap(attempt([] { xgetbv(0); }), kUD, 0, "xgetbv");
@@ -125,18 +147,28 @@ TEST(xsave_layout) {
   expect(cpuid(13).b, avx ? 576 + 256 : 576, "size for the enabled features");
   memset(&area, 0xcc, sizeof area);
   memset(area.bytes + 512, 0, 64);
-  asm volatile("mov $0x55,%%eax; movd %%eax,%%xmm2; mov $7,%%eax; xor %%edx,%%edx; xsave64 %0" : "+m"(area) : : "rax", "rdx", "memory");
+  asm volatile("mov $0x55,%%eax; movd %%eax,%%xmm2; mov $7,%%eax; xor %%edx,%%edx; xsave64 %0"
+               : "+m"(area)
+               :
+               : "rax", "rdx", "memory");
   expect(word(area, 512) & 2, 2, "XSTATE_BV has SSE");
   expect(word(area, 160 + 32), 0x55, "XMM2");
   memset(area.bytes + 512, 0, 8);
-  asm volatile("mov $7,%%eax; xor %%edx,%%edx; xrstor64 %0; fxsave64 %1" : : "m"(area), "m"(other) : "rax", "rdx", "memory");
+  asm volatile("mov $7,%%eax; xor %%edx,%%edx; xrstor64 %0; fxsave64 %1"
+               :
+               : "m"(area), "m"(other)
+               : "rax", "rdx", "memory");
   expect(word(other, 160 + 32), 0, "XSTATE_BV 0 initialises");
   area.bytes[512 + 8] = 1;
-  expect_trap(attempt([] { asm volatile("xrstor64 %0" ::"m"(area), "a"(7), "d"(0)); }), kGP, 0, "XCOMP_BV without XSAVEC format");
+  expect_trap(attempt([] { asm volatile("xrstor64 %0" ::"m"(area), "a"(7), "d"(0)); }), kGP, 0,
+              "XCOMP_BV without XSAVEC format");
   area.bytes[512 + 8] = 0;
   area.bytes[512 + 7] = 0x40;
-  expect_trap(attempt([] { asm volatile("xrstor64 %0" ::"m"(area), "a"(7), "d"(0)); }), kGP, 0, "XSTATE_BV bit not in XCR0");
-  expect_trap(attempt([] { asm volatile("xsave64 (%0)" ::"r"(area.bytes + 8), "a"(7), "d"(0) : "memory"); }), kGP, 0, "misaligned");
+  expect_trap(attempt([] { asm volatile("xrstor64 %0" ::"m"(area), "a"(7), "d"(0)); }), kGP, 0,
+              "XSTATE_BV bit not in XCR0");
+  expect_trap(attempt([] { asm volatile("xsave64 (%0)" ::"r"(area.bytes + 8), "a"(7), "d"(0)
+                                        : "memory"); }),
+              kGP, 0, "misaligned");
 }
 
 TEST(avx_needs_xcr0) {
@@ -161,7 +193,8 @@ TEST(avx_upper_halves_survive_interrupts) {
   on_trap(0x90, [](Frame&) { return true; });
   static u64 in[4] __attribute__((aligned(32))) = {1, 2, 3, 4}, out[4] __attribute__((aligned(32)));
   asm volatile("vmovdqa %0,%%ymm9" ::"m"(in));
-  for (int i = 0; i < 100; ++i) asm volatile("int $0x90; mov %%cr3,%%rax; mov %%rax,%%cr3" ::: "rax", "memory");
+  for (int i = 0; i < 100; ++i)
+    asm volatile("int $0x90; mov %%cr3,%%rax; mov %%rax,%%cr3" ::: "rax", "memory");
   asm volatile("vmovdqa %%ymm9,%0; vzeroall" : "=m"(out));
   for (int i = 0; i < 4; ++i) expect(out[i], in[i], "YMM9");
 }

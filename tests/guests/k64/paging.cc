@@ -2,6 +2,7 @@
 // TLB invalidation, PCID, global pages, SMEP, SMAP, protection keys, LA57.
 // SDM 3A 4.6 (access rights), 4.7 (error codes), 4.8, 4.10.
 #include "paging.h"
+
 #include "test.h"
 
 namespace {
@@ -10,7 +11,9 @@ enum Access { kRead, kWrite, kExec };
 constexpr Access kAccesses[] = {kRead, kWrite, kExec};
 constexpr Word kEP = 1, kEW = 2, kEU = 4, kERsvd = 8, kEI = 16, kEPk = 32;
 
-void make_ret(void* page) { *static_cast<volatile u8*>(page) = 0xc3; }
+void make_ret(void* page) {
+  *static_cast<volatile u8*>(page) = 0xc3;
+}
 
 Trap try_access(Word at, Access access, bool in_user) {
   if (access == kRead) {
@@ -25,7 +28,9 @@ Trap try_access(Word at, Access access, bool in_user) {
   return in_user ? user(f) : attempt(f);
 }
 
-struct Rules { bool wp, smep, smap, ac; };
+struct Rules {
+  bool wp, smep, smap, ac;
+};
 
 // What SDM 4.6.1 and 4.7 say: the error code, or kNoTrap for "allowed".
 Word verdict(bool p, bool w, bool u, bool nx, Access access, bool in_user, const Rules& rules) {
@@ -51,9 +56,13 @@ void check_matrix(const Rules& rules, int upper_level) {
   const u64 upper_base = upper ? *upper & kPageMask : 0;
   for (unsigned bits = 0; bits < (upper ? 256u : 16u); ++bits) {
     const bool p = bits & 1, w = bits & 2, u = bits & 4, nx = bits & 8;
-    const bool p2 = !upper || bits & 16, w2 = !upper || bits & 32, u2 = !upper || bits & 64, nx2 = upper && bits & 128;
-    *leaf = reinterpret_cast<Word>(page) | (p ? u64{kP} : 0) | (w ? u64{kW} : 0) | (u ? u64{kU} : 0) | (nx ? u64{kNx} : 0);
-    if (upper) *upper = upper_base | (p2 ? u64{kP} : 0) | (w2 ? u64{kW} : 0) | (u2 ? u64{kU} : 0) | (nx2 ? u64{kNx} : 0);
+    const bool p2 = !upper || bits & 16, w2 = !upper || bits & 32, u2 = !upper || bits & 64,
+               nx2 = upper && bits & 128;
+    *leaf = reinterpret_cast<Word>(page) | (p ? u64{kP} : 0) | (w ? u64{kW} : 0) | (u ? u64{kU} : 0) |
+            (nx ? u64{kNx} : 0);
+    if (upper)
+      *upper =
+          upper_base | (p2 ? u64{kP} : 0) | (w2 ? u64{kW} : 0) | (u2 ? u64{kU} : 0) | (nx2 ? u64{kNx} : 0);
     for (int in_user = 0; in_user < 2; ++in_user) {
       for (const Access access : kAccesses) {
         flush_all();
@@ -64,8 +73,8 @@ void check_matrix(const Rules& rules, int upper_level) {
         const bool good = want == kNoTrap ? t.vector == kNoTrap || t.vector == kUserExit
                                           : t.vector == kPF && t.error == want && t.cr2 == kAt;
         if (!good) {
-          fail("(leaf/upper bits << 8 | access << 4 | user), trap << 8 | error",
-               (t.vector << 8 | t.error), want == kNoTrap ? want : kPF << 8 | want);
+          fail("(leaf/upper bits << 8 | access << 4 | user), trap << 8 | error", (t.vector << 8 | t.error),
+               want == kNoTrap ? want : kPF << 8 | want);
           print("#     bits ");
           print_hex(bits << 8 | access << 4 | in_user);
           print("\n");
@@ -74,19 +83,35 @@ void check_matrix(const Rules& rules, int upper_level) {
     }
   }
 }
-bool has_pcid() { return cpuid(1).c & 1 << 17; }
-bool has_smep() { return cpuid7().b & 1 << 7; }
-bool has_smap() { return cpuid7().b & 1 << 20; }
-u64 read64(Word at) { return *reinterpret_cast<volatile u64*>(at); }
+bool has_pcid() {
+  return cpuid(1).c & 1 << 17;
+}
+bool has_smep() {
+  return cpuid7().b & 1 << 7;
+}
+bool has_smap() {
+  return cpuid7().b & 1 << 20;
+}
+u64 read64(Word at) {
+  return *reinterpret_cast<volatile u64*>(at);
+}
 }  // namespace
-TEST(paging_permissions) { check_matrix({true, false, false, false}, 0); }
+TEST(paging_permissions) {
+  check_matrix({true, false, false, false}, 0);
+}
 TEST(paging_permissions_without_wp) {
   write_cr0(read_cr0() & ~kCr0Wp);
   check_matrix({false, false, false, false}, 0);
 }
-TEST(paging_permissions_level_2) { check_matrix({true, false, false, false}, 2); }
-TEST(paging_permissions_level_3) { check_matrix({true, false, false, false}, 3); }
-TEST(paging_permissions_level_4) { check_matrix({true, false, false, false}, 4); }
+TEST(paging_permissions_level_2) {
+  check_matrix({true, false, false, false}, 2);
+}
+TEST(paging_permissions_level_3) {
+  check_matrix({true, false, false, false}, 3);
+}
+TEST(paging_permissions_level_4) {
+  check_matrix({true, false, false, false}, 4);
+}
 TEST(paging_permissions_smep) {
   if (!has_smep()) skip("no SMEP");
   write_cr4(read_cr4() | kCr4Smep);
@@ -177,7 +202,9 @@ TEST(paging_accessed_and_dirty) {
 
 TEST(paging_cmpxchg_that_fails_is_a_write) {
   map_page(kAt, reinterpret_cast<Word>(new_page()), kP);
-  const Trap t = attempt([] { asm volatile("mov $1,%%eax; cmpxchg %%ecx,(%0)" ::"r"(kAt) : "rax", "rcx", "cc", "memory"); });
+  const Trap t = attempt([] {
+    asm volatile("mov $1,%%eax; cmpxchg %%ecx,(%0)" ::"r"(kAt) : "rax", "rcx", "cc", "memory");
+  });
   expect_trap(t, kPF, kEP | kEW, "faults as a write");
   map_page(kAt, reinterpret_cast<Word>(new_page()), kP | kW);
   flush_all();
@@ -192,7 +219,9 @@ TEST(paging_access_across_two_pages) {
   expect_trap(t, kPF, 0, "second page absent");
   expect(t.cr2, kAt + 4096, "CR2 is the first byte of the second page");
   *reinterpret_cast<volatile u32*>(kAt + 4092) = 0x55;
-  t = attempt([] { asm volatile("mov %0,%%rcx; mov $-1,%%rax; mov %%rax,(%%rcx)" ::"r"(kAt + 4092) : "rax", "rcx", "memory"); });
+  t = attempt([] {
+    asm volatile("mov %0,%%rcx; mov $-1,%%rax; mov %%rax,(%%rcx)" ::"r"(kAt + 4092) : "rax", "rcx", "memory");
+  });
   expect_trap(t, kPF, kEW, "store, second page absent");
   expect(*reinterpret_cast<volatile u32*>(kAt + 4092), 0x55, "the first page is not written");
   void* two = new_page();
@@ -246,7 +275,7 @@ TEST(paging_not_present_is_not_cached) {
     *entry_for(kAt, 1) = 0;
     invlpg(reinterpret_cast<void*>(kAt));
     expect_trap(try_access(kAt, kRead, false), kPF, 0, "absent");
-    *entry_for(kAt, 1) = reinterpret_cast<Word>(&gdt) / 4096 * 4096 | kP;   // no INVLPG needed
+    *entry_for(kAt, 1) = reinterpret_cast<Word>(&gdt) / 4096 * 4096 | kP;  // no INVLPG needed
     expect_no_trap(try_access(kAt, kRead, false), "present");
   }
 }
@@ -321,7 +350,11 @@ TEST(pcid) {
   copy(other, reinterpret_cast<void*>(root), 4096);
   u64* const leaf_one = entry_for(kAt, 1);
   other[(kAt >> 39) & 511] = 0;
-  expect_trap(attempt([=] { write_cr3(root | 0); write_cr4(read_cr4() | kCr4Pcide); }), kNoTrap, "PCIDE on");
+  expect_trap(attempt([=] {
+                write_cr3(root | 0);
+                write_cr4(read_cr4() | kCr4Pcide);
+              }),
+              kNoTrap, "PCIDE on");
   const Word other_root = reinterpret_cast<Word>(other);
   write_cr3(other_root | 5);
   map_page(kAt, reinterpret_cast<Word>(two), kP | kW);
@@ -334,11 +367,13 @@ TEST(pcid) {
   }
   // A change that is flushed must be seen, in the other PCID too.
   *leaf_one = reinterpret_cast<Word>(two) | kP | kW;
-  write_cr3(root | 3);   // bit 63 clear: flushes PCID 3
+  write_cr3(root | 3);  // bit 63 clear: flushes PCID 3
   expect(read64(kAt), 2, "CR3 load without bit 63 flushes its PCID");
   *leaf_two = reinterpret_cast<Word>(one) | kP | kW;
   if (cpuid7().b & 1 << 10) {
-    struct { u64 pcid, address; } descriptor = {5, kAt};
+    struct {
+      u64 pcid, address;
+    } descriptor = {5, kAt};
     asm volatile("invpcid %0,%1" ::"m"(descriptor), "r"(Word{0}) : "memory");
     write_cr3(other_root | 5 | 1ull << 63);
     expect(read64(kAt), 1, "INVPCID type 0 for another PCID");
@@ -353,9 +388,13 @@ TEST(pcid) {
     *leaf_two = reinterpret_cast<Word>(two) | kP | kW;
     asm volatile("invpcid %0,%1" ::"m"(descriptor), "r"(Word{3}) : "memory");
     expect(read64(kAt), 2, "INVPCID type 3");
-    expect_trap(attempt([&] { asm volatile("invpcid %0,%1" ::"m"(descriptor), "r"(Word{4}) : "memory"); }), kGP, 0, "type 4");
+    expect_trap(attempt([&] { asm volatile("invpcid %0,%1" ::"m"(descriptor), "r"(Word{4})
+                                           : "memory"); }),
+                kGP, 0, "type 4");
     descriptor.pcid = 0x1000;
-    expect_trap(attempt([&] { asm volatile("invpcid %0,%1" ::"m"(descriptor), "r"(Word{0}) : "memory"); }), kGP, 0, "PCID 4096");
+    expect_trap(attempt([&] { asm volatile("invpcid %0,%1" ::"m"(descriptor), "r"(Word{0})
+                                           : "memory"); }),
+                kGP, 0, "PCID 4096");
   }
   write_cr3(root);
   write_cr4(read_cr4() & ~kCr4Pcide);
@@ -370,7 +409,10 @@ TEST(protection_keys) {
   make_ret(page);
   map_page(kAt, reinterpret_cast<Word>(page), kP | kW | kU | 3ull << 59);
   map_page(kAt + 4096, reinterpret_cast<Word>(page), kP | kW | 3ull << 59);
-  expect_trap(attempt([] { asm volatile("xor %%ecx,%%ecx; rdpkru" ::: "rax", "rcx", "rdx"); }), kUD, 0, "RDPKRU without PKE");
+  expect_trap(attempt([] {
+                asm volatile("xor %%ecx,%%ecx; rdpkru" ::: "rax", "rcx", "rdx");
+              }),
+              kUD, 0, "RDPKRU without PKE");
   write_cr4(read_cr4() | kCr4Pke);
   const auto set = [](u32 v) { asm volatile("wrpkru" ::"a"(v), "c"(0), "d"(0) : "memory"); };
   for (u32 bits = 0; bits < 4; ++bits) {
@@ -379,11 +421,15 @@ TEST(protection_keys) {
     for (int in_user = 0; in_user < 2; ++in_user) {
       const Word u = in_user ? kEU : 0;
       Trap t = try_access(kAt, kRead, in_user);
-      if (ad) expect_trap(t, kPF, kEP | kEPk | u, "read, AD");
-      else expect_no_trap(t, "read allowed");
+      if (ad)
+        expect_trap(t, kPF, kEP | kEPk | u, "read, AD");
+      else
+        expect_no_trap(t, "read allowed");
       t = try_access(kAt, kWrite, in_user);
-      if (ad || wd) expect_trap(t, kPF, kEP | kEPk | kEW | u, "write, AD or WD");
-      else expect_no_trap(t, "write allowed");
+      if (ad || wd)
+        expect_trap(t, kPF, kEP | kEPk | kEW | u, "write, AD or WD");
+      else
+        expect_no_trap(t, "write allowed");
       expect_no_trap(try_access(kAt, kExec, in_user), "fetch is never refused");
     }
     expect_no_trap(try_access(kAt + 4096, kWrite, false), "supervisor pages have no key");
@@ -392,7 +438,10 @@ TEST(protection_keys) {
   set(2 << 6);
   expect_no_trap(try_access(kAt, kWrite, false), "WD without CR0.WP in ring 0");
   set(0);
-  expect_trap(attempt([] { asm volatile("mov $1,%%ecx; rdpkru" ::: "rax", "rcx", "rdx"); }), kGP, 0, "RDPKRU, ecx 1");
+  expect_trap(attempt([] {
+                asm volatile("mov $1,%%ecx; rdpkru" ::: "rax", "rcx", "rdx");
+              }),
+              kGP, 0, "RDPKRU, ecx 1");
 }
 
 TEST(smap_implicit_and_flags) {
@@ -403,7 +452,8 @@ TEST(smap_implicit_and_flags) {
   // A descriptor table on a user page is an implicit supervisor access: AC does
   // not help. The LDT, since delivering the fault reads the GDT.
   reinterpret_cast<u64*>(*entry_for(kAt, 1) & kPageMask)[1] = gdt[2];
-  gdt[kSelTest / 8] = make_descriptor(0, 15, kDescP | 0x200) | (kAt & 0xffffff) << 16 | (kAt >> 24 & 0xff) << 56;
+  gdt[kSelTest / 8] =
+      make_descriptor(0, 15, kDescP | 0x200) | (kAt & 0xffffff) << 16 | (kAt >> 24 & 0xff) << 56;
   gdt[kSelTest / 8 + 1] = kAt >> 32;
   lldt(kSelTest);
   asm volatile("stac" ::: "cc");
@@ -450,15 +500,22 @@ TEST(la57) {
       push %%ebp
       lret
       .code64
-   3: pop %%rbp)" : : "c"(cr3), "d"(cr4_value) : "rax", "memory", "cc");
+   3: pop %%rbp)"
+                 :
+                 : "c"(cr3), "d"(cr4_value)
+                 : "rax", "memory", "cc");
   };
   change(new_cr3, cr4 | kCr4La57);
   expect(read_cr4() & kCr4La57, kCr4La57, "on");
   const Word high = 0x00a0000000000000;
   map_page(high, reinterpret_cast<Word>(page), kP | kW);
   expect(read64(high), 57, "57-bit address");
-  expect_trap(attempt([=] { asm volatile("mov (%0),%%al" ::"r"(Word{0x0100000000000000}) : "rax"); }), kGP, 0, "not canonical");
-  expect_trap(attempt([=] { asm volatile("mov (%0),%%al" ::"r"(Word{0x0000900000000000}) : "rax"); }), kPF, 0, "canonical now");
+  expect_trap(attempt([=] { asm volatile("mov (%0),%%al" ::"r"(Word{0x0100000000000000})
+                                         : "rax"); }), kGP, 0,
+              "not canonical");
+  expect_trap(attempt([=] { asm volatile("mov (%0),%%al" ::"r"(Word{0x0000900000000000})
+                                         : "rax"); }), kPF, 0,
+              "canonical now");
   change(old_cr3, cr4);
   expect(read_cr4() & kCr4La57, 0, "off again");
 }
@@ -477,7 +534,10 @@ TEST(paging_cr2_and_instruction_restart) {
   asm volatile("mov $1,%%eax; add (%1),%%rax; mov %%rax,%0" : "=r"(v) : "r"(kAt) : "rax", "cc");
   expect(v, 0x78, "value");
   map_page(kAt, 0, 0);
-  asm volatile("mov $5,%%eax; lock xadd %%rax,(%1); mov %%rax,%0" : "=r"(v) : "r"(kAt) : "rax", "cc", "memory");
+  asm volatile("mov $5,%%eax; lock xadd %%rax,(%1); mov %%rax,%0"
+               : "=r"(v)
+               : "r"(kAt)
+               : "rax", "cc", "memory");
   expect(v, 0x77, "xadd");
   expect(*static_cast<u64*>(page), 0x7c, "once");
 }

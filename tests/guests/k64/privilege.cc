@@ -13,8 +13,10 @@ Trap user_in32(u16 port, Word flags = 2) {
   return user([=] { asm volatile("in %%dx,%%eax" ::"d"(port) : "rax"); }, flags);
 }
 void allow_port(unsigned port, bool allowed) {
-  if (allowed) boot_tss.bitmap[port / 8] &= static_cast<u8>(~(1 << port % 8));
-  else boot_tss.bitmap[port / 8] |= static_cast<u8>(1 << port % 8);
+  if (allowed)
+    boot_tss.bitmap[port / 8] &= static_cast<u8>(~(1 << port % 8));
+  else
+    boot_tss.bitmap[port / 8] |= static_cast<u8>(1 << port % 8);
 }
 constexpr Word kNonCanonical = 0x800000000000;
 }  // namespace
@@ -87,9 +89,18 @@ TEST(popf_in_ring_3) {
   expect_trap(t, kUserExit, "popf");
   expect(t.ax & (kIf | kIopl), 0, "IF, IOPL as before");
   expect(t.ax & (kAcFlag | kId | kDf), kAcFlag | kId | kDf, "AC, ID, DF changed");
-  t = user([] { asm volatile("push $0x202; popfq; pushfq; pop %%rax; int $0x81" ::: "rax", "memory"); }, 2 | kIopl);
+  t = user(
+      [] {
+        asm volatile("push $0x202; popfq; pushfq; pop %%rax; int $0x81" ::: "rax", "memory");
+      },
+      2 | kIopl);
   expect(t.ax & (kIf | kIopl), kIf | kIopl, "IF changes under IOPL 3");
-  expect_trap(user([] { asm volatile("sti; nop; cli" ::: "memory"); }, 2 | kIopl), kUserExit, "cli/sti under IOPL 3");
+  expect_trap(user(
+                  [] {
+                    asm volatile("sti; nop; cli" ::: "memory");
+                  },
+                  2 | kIopl),
+              kUserExit, "cli/sti under IOPL 3");
 }
 
 TEST(syscall_and_sysret) {
@@ -112,11 +123,15 @@ TEST(syscall_and_sysret) {
     mov %%rax,%4
     mov %%rdx,%%rsp
     sysretq
- 2:)" : "=r"(handler) : "m"(seen[0]), "m"(seen[1]), "m"(seen[2]), "m"(seen[3]) : "rax", "rdx", "memory");
+ 2:)"
+               : "=r"(handler)
+               : "m"(seen[0]), "m"(seen[1]), "m"(seen[2]), "m"(seen[3])
+               : "rax", "rdx", "memory");
   write_msr(kMsrLstar, handler);
   const Trap t = user([] {
-    asm volatile("std; stc; lea 1f(%%rip),%%rbx; syscall; 1: mov %%cs,%%esi; mov %%ss,%%edi; cld; int $0x81"
-                 ::: "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "r11", "memory", "cc");
+    asm volatile(
+        "std; stc; lea 1f(%%rip),%%rbx; syscall; 1: mov %%cs,%%esi; mov %%ss,%%edi; cld; int $0x81" ::
+            : "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "r11", "memory", "cc");
   });
   expect_trap(t, kUserExit, "syscall and back");
   expect(seen[0], t.bx, "rcx is the return address");
@@ -134,10 +149,12 @@ TEST(syscall_and_sysret) {
 TEST(sysret_to_non_canonical) {
   // Intel faults in ring 0, AMD in ring 3 after the switch; either way #GP.
   write_msr(kMsrStar, u64{0x08} << 32 | u64{0x18} << 48);
-  boot_tss.ist[1] = reinterpret_cast<Word>(&boot_tss) - 0;   // not used when in ring 0
+  boot_tss.ist[1] = reinterpret_cast<Word>(&boot_tss) - 0;  // not used when in ring 0
   boot_tss.ist[1] = boot_tss.rsp[0];
   set_gate(kGP, kSelCode, stub_address(kGP), 0x8e, 2);
-  const Trap t = attempt([] { asm volatile("mov %0,%%rcx; mov $2,%%r11d; sysretq" ::"r"(kNonCanonical) : "rcx", "r11"); });
+  const Trap t = attempt([] {
+    asm volatile("mov %0,%%rcx; mov $2,%%r11d; sysretq" ::"r"(kNonCanonical) : "rcx", "r11");
+  });
   expect_trap(t, kGP, 0, "#GP");
 }
 
@@ -152,7 +169,10 @@ TEST(sysenter_and_sysexit) {
     mov %%rbx,%%rdx
     mov %%rbp,%%rcx
     rex.W sysexit
- 2:)" : "=r"(handler) : "m"(seen) : "memory");
+ 2:)"
+               : "=r"(handler)
+               : "m"(seen)
+               : "memory");
   write_msr(kMsrSysenterCs, 0x08);
   write_msr(kMsrSysenterEip, handler);
   write_msr(kMsrSysenterEsp, reinterpret_cast<Word>(&gdt) + 0x100);
@@ -160,8 +180,10 @@ TEST(sysenter_and_sysexit) {
   const u64 saved = gdt[6];
   gdt[6] = gdt[4];
   const Trap t = user([] {
-    asm volatile("mov %%rsp,%%rbx; push %%rbp; lea 1f(%%rip),%%rbp; sysenter; 1: mov %%cs,%%esi; mov %%ss,%%edi; int $0x81"
-                 ::: "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "memory", "cc");
+    asm volatile(
+        "mov %%rsp,%%rbx; push %%rbp; lea 1f(%%rip),%%rbp; sysenter; 1: mov %%cs,%%esi; mov %%ss,%%edi; int "
+        "$0x81" ::
+            : "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "memory", "cc");
   });
   gdt[6] = saved;
   // AMD processors raise #UD for SYSENTER in long mode.
@@ -188,16 +210,21 @@ TEST(call_gate_64) {
     mov 8(%%rsp),%%rdx
     mov %%rdx,%3
     lretq
- 2:)" : "=r"(target) : "m"(seen[0]), "m"(seen[1]), "m"(seen[2]) : "rdx", "memory");
+ 2:)"
+               : "=r"(target)
+               : "m"(seen[0]), "m"(seen[1]), "m"(seen[2])
+               : "rdx", "memory");
   const auto set = [&](u16 sel, u32 bits) {
-    gdt[kSelTest / 8 + 4] = (target & 0xffff) | u64{sel} << 16 | u64{bits} << 32 | ((target >> 16) & 0xffff) << 48;
+    gdt[kSelTest / 8 + 4] =
+        (target & 0xffff) | u64{sel} << 16 | u64{bits} << 32 | ((target >> 16) & 0xffff) << 48;
     gdt[kSelTest / 8 + 5] = target >> 32;
   };
   const u16 gate = kSelTest + 32;
   set(kSelCode, 0xec00);
   const auto call = [=] {
     return user([] {
-      asm volatile("push $0x60+32; push $0; rex.W lcall *(%%rsp); add $16,%%rsp; mov %%cs,%%esi" ::: "rsi", "rdx", "memory");
+      asm volatile("push $0x60+32; push $0; rex.W lcall *(%%rsp); add $16,%%rsp; mov %%cs,%%esi" ::
+                       : "rsi", "rdx", "memory");
     });
   };
   Trap t = call();
@@ -236,7 +263,10 @@ TEST(compatibility_mode) {
       lret
       .code64
    3: pop %%rbp
-      mov %%rax,%0)" : "=m"(value) : : "rax", "memory");
+      mov %%rax,%0)"
+                 : "=m"(value)
+                 :
+                 : "rax", "memory");
   });
   expect_no_trap(t, "there and back");
   expect(value, 3, "0x48 decrements");
@@ -262,15 +292,19 @@ TEST(swapgs_and_bases) {
   write_cr4(read_cr4() | kCr4Fsgsbase);
   asm volatile("mov $0x123456789,%%rax; wrfsbase %%rax" ::: "rax");
   expect(read_msr(kMsrFsBase), 0x123456789, "wrfsbase");
-  expect_trap(attempt([] { asm volatile("wrgsbase %0" ::"r"(kNonCanonical)); }), kGP, 0, "wrgsbase non-canonical");
+  expect_trap(attempt([] { asm volatile("wrgsbase %0" ::"r"(kNonCanonical)); }), kGP, 0,
+              "wrgsbase non-canonical");
   expect_trap(USER_TRAP("rdgsbase %%rax; wrgsbase %%rax"), kUserExit, "in ring 3");
 }
 
 TEST(lar_lsl_verr_verw) {
   Word lar = 0, flags = 0;
-  asm volatile("xor %%eax,%%eax; lar %%cx,%%eax; pushfq; pop %1; mov %%rax,%0" : "=r"(lar), "=r"(flags) : "c"(kSelUserData) : "rax", "cc");
+  asm volatile("xor %%eax,%%eax; lar %%cx,%%eax; pushfq; pop %1; mov %%rax,%0"
+               : "=r"(lar), "=r"(flags)
+               : "c"(kSelUserData)
+               : "rax", "cc");
   expect(flags & kZf, kZf, "lar ZF");
-  expect(lar & 0xf0ff00, (gdt[4] >> 32) & 0xf0ff00, "lar");   // bits 19:16 are undefined
+  expect(lar & 0xf0ff00, (gdt[4] >> 32) & 0xf0ff00, "lar");  // bits 19:16 are undefined
   asm volatile("lsl %%ecx,%%eax; pushfq; pop %1" : "=a"(lar), "=r"(flags) : "c"(kSelUserData), "a"(0) : "cc");
   expect(lar, 0xffffffff, "lsl scales by G");
   asm volatile("verw %%cx; pushfq; pop %0" : "=r"(flags) : "c"(kSelCode) : "cc");

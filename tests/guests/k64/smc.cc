@@ -19,7 +19,9 @@ u32 call(void* at) {
   asm volatile("call *%1" : "=a"(v) : "r"(at) : "memory", "rcx", "rdx", "cc");
   return v;
 }
-void serialise() { cpuid(0); }
+void serialise() {
+  cpuid(0);
+}
 constexpr Word kViewA = 0x60000000000, kViewB = 0x61000000000;
 }  // namespace
 
@@ -43,8 +45,8 @@ TEST(smc_patch_the_immediate_only) {
 TEST(smc_next_instruction) {
   // movb $0x41 to the immediate of the very next instruction.
   u8* code = static_cast<u8*>(new_page());
-  static const u8 program[] = {0xc6, 0x05, 1, 0, 0, 0, 0x41,   // movb $0x41, 1(%rip): the byte behind b8
-                               0xb8, 0, 0, 0, 0, 0xc3};
+  static const u8 program[] = {0xc6, 0x05, 1, 0, 0, 0,   0x41,  // movb $0x41, 1(%rip): the byte behind b8
+                               0xb8, 0,    0, 0, 0, 0xc3};
   copy(code, program, sizeof program);
   expect(call(code), 0x41, "the changed immediate is executed");
   code[8] = 0;
@@ -54,9 +56,8 @@ TEST(smc_next_instruction) {
 TEST(smc_loop_patches_itself) {
   // add $imm8,%eax; incb imm; dec %ecx; jnz: sums 1..n.
   u8* code = static_cast<u8*>(new_page());
-  static const u8 program[] = {0x31, 0xc0, 0xb9, 50, 0, 0, 0,
-                               0x83, 0xc0, 1,                      // 7: add $1,%eax
-                               0xfe, 0x05, 0xf9, 0xff, 0xff, 0xff, // 10: incb -7(%rip) = byte 9
+  static const u8 program[] = {0x31, 0xc0, 0xb9, 50,   0,    0,    0, 0x83, 0xc0, 1,  // 7: add $1,%eax
+                               0xfe, 0x05, 0xf9, 0xff, 0xff, 0xff,  // 10: incb -7(%rip) = byte 9
                                0xff, 0xc9, 0x75, 0xf3, 0xc3};
   copy(code, program, sizeof program);
   expect(call(code), 50 * 51 / 2, "sum");
@@ -64,7 +65,7 @@ TEST(smc_loop_patches_itself) {
 
 TEST(smc_rep_movs_over_the_following_code) {
   u8* code = static_cast<u8*>(new_page());
-  static const u8 program[] = {0xf3, 0xa4, 0xb8, 1, 0, 0, 0, 0xc3};   // rep movsb; mov $1,%eax; ret
+  static const u8 program[] = {0xf3, 0xa4, 0xb8, 1, 0, 0, 0, 0xc3};  // rep movsb; mov $1,%eax; ret
   static u8 patch[6] = {0xb8, 0x99, 0, 0, 0, 0xc3};
   copy(code, program, sizeof program);
   u32 v;
@@ -77,7 +78,8 @@ TEST(smc_rep_movs_over_the_following_code) {
 TEST(smc_data_next_to_code) {
   // Code and the data it changes share a line: stays right, whatever it costs.
   u8* code = static_cast<u8*>(new_page());
-  static const u8 program[] = {0xff, 0x05, 0x0a, 0, 0, 0, 0x8b, 0x05, 0x04, 0, 0, 0, 0xc3, 0x90, 0x90, 0x90, 0, 0, 0, 0};
+  static const u8 program[] = {0xff, 0x05, 0x0a, 0,    0,    0,    0x8b, 0x05, 0x04, 0,
+                               0,    0,    0xc3, 0x90, 0x90, 0x90, 0,    0,    0,    0};
   copy(code, program, sizeof program);
   for (u32 i = 1; i < 300; ++i) expect(call(code), i, "counter");
 }
@@ -98,7 +100,7 @@ TEST(smc_store_across_two_code_pages) {
   expect(call(code + 4096 - 3), 0x11223344, "instruction across pages");
   *reinterpret_cast<volatile u64*>(code + 4096 - 3) = 0x9090c355667788b8;
   expect(call(code + 4096 - 3), 0x55667788, "after one store across both");
-  code[4096] = 0x12;   // third byte of the immediate is in the second page
+  code[4096] = 0x12;  // third byte of the immediate is in the second page
   expect(call(code + 4096 - 3), 0x55126688 | 0x1100, "after a store to the second page");
 }
 
@@ -141,7 +143,8 @@ TEST(smc_page_remapped) {
 }
 
 TEST(smc_crossing_instruction_second_page_remapped) {
-  u8 *first = static_cast<u8*>(new_page()), *one = static_cast<u8*>(new_page()), *two = static_cast<u8*>(new_page());
+  u8 *first = static_cast<u8*>(new_page()), *one = static_cast<u8*>(new_page()),
+     *two = static_cast<u8*>(new_page());
   const u8 bytes[] = {0xb8, 0x78, 0x56, 0x34, 0x12, 0xc3};
   copy(first + 4093, bytes, 3);
   copy(one, bytes + 3, 3);
@@ -225,8 +228,8 @@ TEST(smc_dma_edu) {
     put_return(code, 0xdead);
     expect(call(code), 0xdead, "before");
     put_return(source, i);
-    edu_dma(edu, reinterpret_cast<Word>(source), 0x40000, 8, 1);   // memory to device
-    edu_dma(edu, 0x40000, reinterpret_cast<Word>(code), 8, 3);     // device to memory
+    edu_dma(edu, reinterpret_cast<Word>(source), 0x40000, 8, 1);  // memory to device
+    edu_dma(edu, 0x40000, reinterpret_cast<Word>(code), 8, 3);    // device to memory
     serialise();
     expect(call(code), i, "code that DMA wrote");
   }
@@ -234,16 +237,19 @@ TEST(smc_dma_edu) {
 
 TEST(smc_dma_fw_cfg) {
   // fw_cfg item 0 is "QEMU": push %rcx; push %r13 as code.
-  static volatile struct { u32 control, length; u64 address; } request __attribute__((aligned(16)));
+  static volatile struct {
+    u32 control, length;
+    u64 address;
+  } request __attribute__((aligned(16)));
   out16(0x510, 0);
   if (in8(0x511) != 'Q') skip("no fw_cfg");
   u8* code = static_cast<u8*>(new_page());
-  static const u8 program[] = {0x6a, 1, 0x6a, 2, 0x58, 0x58, 0xc3};   // push 1; push 2; pop; pop; ret
+  static const u8 program[] = {0x6a, 1, 0x6a, 2, 0x58, 0x58, 0xc3};  // push 1; push 2; pop; pop; ret
   copy(code, program, sizeof program);
   u32 v;
   asm volatile("call *%1" : "=a"(v) : "r"(code), "c"(0x777) : "memory");
   expect(v, 1, "before");
-  request.control = __builtin_bswap32(0x0a);   // select item 0, read
+  request.control = __builtin_bswap32(0x0a);  // select item 0, read
   request.length = __builtin_bswap32(4);
   request.address = __builtin_bswap64(reinterpret_cast<Word>(code));
   const u64 at = reinterpret_cast<Word>(&request);
@@ -266,13 +272,16 @@ TEST(smp_smc_other_processor_writes) {
   asked = 0;
   done = 0;
   put_return(code, 0);
-  run_on(1, [](void*) {
-    for (u32 i = 1; i <= 200; ++i) {
-      while (asked != i) pause();
-      put_return(code, i);
-      done = i;
-    }
-  }, nullptr);
+  run_on(
+      1,
+      [](void*) {
+        for (u32 i = 1; i <= 200; ++i) {
+          while (asked != i) pause();
+          put_return(code, i);
+          done = i;
+        }
+      },
+      nullptr);
   for (u32 i = 1; i <= 200; ++i) {
     call(code);
     asked = i;
@@ -290,15 +299,18 @@ TEST(smp_smc_patch_running_loop) {
   static u8* code;
   static volatile bool left;
   code = static_cast<u8*>(new_page());
-  static const u8 program[] = {0x90, 0x90, 0xf3, 0x90, 0xeb, 0xfa, 0xc3};   // nop; nop; pause; jmp -6; ret
+  static const u8 program[] = {0x90, 0x90, 0xf3, 0x90, 0xeb, 0xfa, 0xc3};  // nop; nop; pause; jmp -6; ret
   for (int round = 0; round < 20; ++round) {
     copy(code, program, sizeof program);
     left = false;
     barrier();
-    run_on(1, [](void*) {
-      call(code);
-      left = true;
-    }, nullptr);
+    run_on(
+        1,
+        [](void*) {
+          call(code);
+          left = true;
+        },
+        nullptr);
     delay_us(1000);
     *reinterpret_cast<volatile u16*>(code + 4) = 0x9090;
     for (unsigned i = 0; !left && i < 200; ++i) delay_us(10000);

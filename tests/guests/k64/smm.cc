@@ -49,7 +49,9 @@ bool open_smram() {
   pci_write8(kSmramc, static_cast<u8>(pci_read8(kSmramc) | 0x40));  // D_OPEN
   return true;
 }
-void close_smram() { pci_write8(kSmramc, static_cast<u8>(pci_read8(kSmramc) & ~0x40)); }
+void close_smram() {
+  pci_write8(kSmramc, static_cast<u8>(pci_read8(kSmramc) & ~0x40));
+}
 }  // namespace
 
 TEST(smm_entry_and_rsm) {
@@ -68,7 +70,10 @@ TEST(smm_entry_and_rsm) {
     nop
     pushfq
     pop %3
-    mov %%rax,%0)" : "=&r"(after_rax), "=&r"(at), "+b"(rbx), "=&r"(flags) : : "rax", "memory", "cc");
+    mov %%rax,%0)"
+               : "=&r"(after_rax), "=&r"(at), "+b"(rbx), "=&r"(flags)
+               :
+               : "rax", "memory", "cc");
   asm volatile("" : "+r"(r12));
   if (!open_smram()) skip("locked meanwhile");
   copy(smram, saved, sizeof saved);
@@ -78,7 +83,8 @@ TEST(smm_entry_and_rsm) {
   expect(*reinterpret_cast<volatile u32*>(area + 0x208) & 0x80000001, 0, "real-like mode: PE and PG clear");
   expect(after_rax, 0x1122334455667700, "rax unchanged");
   expect(rbx, 0xbbbb0000bbbb0000, "rbx unchanged");
-  // Save area, offsets from SMBASE + 0x8000 of the AMD64 layout: 0x7efc revision, 0x7f78 RIP, 0x7f58 CR0, 0x7f50 CR3, 0x7f48 CR4, 0x7fd8 RBX? by register order.
+  // Save area, offsets from SMBASE + 0x8000 of the AMD64 layout: 0x7efc revision, 0x7f78 RIP, 0x7f58 CR0,
+  // 0x7f50 CR3, 0x7f48 CR4, 0x7fd8 RBX? by register order.
   const u32 revision = *reinterpret_cast<volatile u32*>(area + 0x0fc);
   expect(revision & 0xffff, 0x64, "revision of the AMD64 layout");
   const u64 rip = *reinterpret_cast<volatile u64*>(area + 0x178);

@@ -1,7 +1,8 @@
 // Several processors: start-up, atomics, split locks, IPIs, TLB shoot-down,
 // memory order. SDM 3A 8.1 (locked operations), 8.2 (order), 4.10.5.
-#include "paging.h"
 #include "smp.h"
+
+#include "paging.h"
 #include "test.h"
 
 namespace {
@@ -32,7 +33,8 @@ TEST(smp_lock_xadd) {
   const unsigned n = need(2);
   counter = 0;
   on_all([](unsigned) {
-    for (unsigned i = 0; i < kTurns; ++i) asm volatile("mov $1,%%eax; lock xadd %%rax,%0" : "+m"(counter) : : "rax", "cc");
+    for (unsigned i = 0; i < kTurns; ++i)
+      asm volatile("mov $1,%%eax; lock xadd %%rax,%0" : "+m"(counter) : : "rax", "cc");
   });
   expect(counter, u64{n} * kTurns, "sum");
 }
@@ -43,7 +45,11 @@ TEST(smp_lock_all_forms) {
   on_all([](unsigned) {
     for (unsigned i = 0; i < kTurns; ++i) {
       asm volatile("lock incl %0; lock addl $2,%0; lock subl $1,%0; lock decl %0" : "+m"(counter) : : "cc");
-      asm volatile("lock incq %0; lock addw $0,%0; lock orb $0,%0; lock xorl $0,%0; lock andq $-1,%0; lock addq $0,%0" : "+m"(counter) : : "cc");
+      asm volatile(
+          "lock incq %0; lock addw $0,%0; lock orb $0,%0; lock xorl $0,%0; lock andq $-1,%0; lock addq $0,%0"
+          : "+m"(counter)
+          :
+          : "cc");
     }
   });
   expect(counter, u64{n} * kTurns * 2, "sum");
@@ -55,7 +61,9 @@ TEST(smp_lock_cmpxchg) {
   on_all([](unsigned) {
     for (unsigned i = 0; i < kTurns; ++i) {
       u64 old = counter;
-      while (!__atomic_compare_exchange_n(const_cast<u64*>(&counter), &old, old + 3, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {}
+      while (!__atomic_compare_exchange_n(const_cast<u64*>(&counter), &old, old + 3, false, __ATOMIC_SEQ_CST,
+                                          __ATOMIC_SEQ_CST)) {
+      }
     }
   });
   expect(counter, u64{n} * kTurns * 3, "sum");
@@ -75,7 +83,8 @@ TEST(smp_lock_cmpxchg16b) {
      1: lea 1(%%rax),%%rbx
         lea 5(%%rdx),%%rcx
         lock cmpxchg16b (%0)
-        jnz 1b)" ::"r"(pair) : "rax", "rbx", "rcx", "rdx", "memory", "cc");
+        jnz 1b)" ::"r"(pair)
+                   : "rax", "rbx", "rcx", "rdx", "memory", "cc");
   });
   expect(pair[0], u64{n} * (kTurns / 4), "low");
   expect(pair[1], u64{n} * (kTurns / 4) * 5, "high");
@@ -136,7 +145,8 @@ TEST(smp_split_lock_across_pages) {
   first = static_cast<u8*>(new_page());
   if (static_cast<u8*>(new_page()) != first + 4096) skip("pages are not adjacent");
   on_all([](unsigned) {
-    for (unsigned i = 0; i < 1000; ++i) asm volatile("lock addq $1,%0" : "+m"(*(first + 4093)) : : "cc", "memory");
+    for (unsigned i = 0; i < 1000; ++i)
+      asm volatile("lock addq $1,%0" : "+m"(*(first + 4093)) : : "cc", "memory");
   });
   u64 v;
   copy(&v, first + 4093, 8);
@@ -149,8 +159,10 @@ TEST(smp_split_and_aligned_mixed) {
   memset(const_cast<u8*>(line), 0, sizeof line);
   on_all([](unsigned i) {
     for (unsigned k = 0; k < 2000; ++k) {
-      if (i % 2) asm volatile("lock addq $1,%0" : "+m"(*(line + 60)) : : "cc", "memory");
-      else asm volatile("lock addl $1,%0" : "+m"(*(line + 60)) : : "cc", "memory");
+      if (i % 2)
+        asm volatile("lock addq $1,%0" : "+m"(*(line + 60)) : : "cc", "memory");
+      else
+        asm volatile("lock addl $1,%0" : "+m"(*(line + 60)) : : "cc", "memory");
     }
   });
   u64 v;
@@ -165,13 +177,16 @@ TEST(smp_message_passing) {
   data = 0;
   flag = 0;
   wrong = 0;
-  run_on(1, [](void*) {
-    for (u64 i = 1; i <= kTurns; ++i) {
-      while (flag != i) pause();
-      if (data != i) wrong = wrong + 1;
-      __atomic_store_n(&flag, u64{0}, __ATOMIC_SEQ_CST);
-    }
-  }, nullptr);
+  run_on(
+      1,
+      [](void*) {
+        for (u64 i = 1; i <= kTurns; ++i) {
+          while (flag != i) pause();
+          if (data != i) wrong = wrong + 1;
+          __atomic_store_n(&flag, u64{0}, __ATOMIC_SEQ_CST);
+        }
+      },
+      nullptr);
   for (u64 i = 1; i <= kTurns; ++i) {
     data = i;
     flag = i;
@@ -187,15 +202,18 @@ TEST(smp_store_buffering_with_mfence) {
   static volatile u32 x __attribute__((aligned(64))), y __attribute__((aligned(64))), r1, r2, turn;
   u32 both = 0;
   turn = 0;
-  run_on(1, [](void*) {
-    for (u32 i = 1; i <= 2000; ++i) {
-      while (turn != 2 * i - 1) pause();
-      y = 1;
-      asm volatile("mfence" ::: "memory");
-      r2 = x;
-      __atomic_store_n(&turn, 2 * i, __ATOMIC_SEQ_CST);
-    }
-  }, nullptr);
+  run_on(
+      1,
+      [](void*) {
+        for (u32 i = 1; i <= 2000; ++i) {
+          while (turn != 2 * i - 1) pause();
+          y = 1;
+          asm volatile("mfence" ::: "memory");
+          r2 = x;
+          __atomic_store_n(&turn, 2 * i, __ATOMIC_SEQ_CST);
+        }
+      },
+      nullptr);
   for (u32 i = 1; i <= 2000; ++i) {
     x = 0;
     y = 0;
@@ -248,13 +266,13 @@ TEST(smp_ipi_shorthands_and_logical) {
     return expect(received, want, "received");
   };
   received = 0;
-  apic_ipi(0, 0xc0099);   // all but self; the others idle in HLT with IF set
+  apic_ipi(0, 0xc0099);  // all but self; the others idle in HLT with IF set
   if (!wait(n - 1)) return;
   received = 0;
-  apic_ipi(0, 0x80099);   // all
+  apic_ipi(0, 0x80099);  // all
   if (!wait(n)) return;
   received = 0;
-  apic_ipi(0xff, 0x99);   // physical broadcast
+  apic_ipi(0xff, 0x99);  // physical broadcast
   wait(n);
 }
 
@@ -268,10 +286,13 @@ TEST(smp_nmi_wakes_halted) {
   });
   static volatile u32 in_halt;
   in_halt = 0;
-  run_on(1, [](void*) {
-    in_halt = 1;
-    while (!nmis) asm volatile("cli; hlt");
-  }, nullptr);
+  run_on(
+      1,
+      [](void*) {
+        in_halt = 1;
+        while (!nmis) asm volatile("cli; hlt");
+      },
+      nullptr);
   while (!in_halt) pause();
   delay_us(2000);
   apic_ipi(apic_id_of(1), 0x400);
@@ -301,15 +322,18 @@ TEST(smp_tlb_shootdown) {
     return true;
   });
   for (unsigned i = 1; i < processor_count(); ++i)
-    run_on(i, [](void*) {
-      sti();
-      while (!stop) {
-        const u64 least = expected_at_least;
-        barrier();
-        if (*reinterpret_cast<volatile u64*>(kAt) < least) generation_wrong = generation_wrong + 1;
-      }
-      cli();
-    }, nullptr);
+    run_on(
+        i,
+        [](void*) {
+          sti();
+          while (!stop) {
+            const u64 least = expected_at_least;
+            barrier();
+            if (*reinterpret_cast<volatile u64*>(kAt) < least) generation_wrong = generation_wrong + 1;
+          }
+          cli();
+        },
+        nullptr);
   bool answered = true;
   for (u64 g = 2; g <= 100 && answered; ++g) {
     u64* page = pages[g & 1];
@@ -339,14 +363,17 @@ TEST(smp_dirty_bit_race) {
   page = static_cast<u64*>(new_page());
   map_page(kAt, reinterpret_cast<Word>(page), kP | kW);
   stop = 0;
-  run_on(1, [](void*) {
-    u64 n = 0;
-    while (!stop) {
-      *reinterpret_cast<volatile u64*>(kAt + 8) = ++n;
-      invlpg(reinterpret_cast<void*>(kAt));
-      if (*reinterpret_cast<volatile u64*>(kAt + 8) != n) fail_text("write lost");
-    }
-  }, nullptr);
+  run_on(
+      1,
+      [](void*) {
+        u64 n = 0;
+        while (!stop) {
+          *reinterpret_cast<volatile u64*>(kAt + 8) = ++n;
+          invlpg(reinterpret_cast<void*>(kAt));
+          if (*reinterpret_cast<volatile u64*>(kAt + 8) != n) fail_text("write lost");
+        }
+      },
+      nullptr);
   volatile u64* leaf = entry_for(kAt, 1);
   for (int i = 0; i < 5000; ++i) __atomic_fetch_and(const_cast<u64*>(leaf), ~u64{kD | kA}, __ATOMIC_SEQ_CST);
   stop = 1;
@@ -359,9 +386,12 @@ TEST(smp_init_stops_a_processor) {
   static volatile u64 beats;
   beats = 0;
   const unsigned last = n - 1;
-  run_on(last, [](void*) {
-    for (;;) beats = beats + 1;
-  }, nullptr);
+  run_on(
+      last,
+      [](void*) {
+        for (;;) beats = beats + 1;
+      },
+      nullptr);
   for (unsigned w = 0; w < 1000 && !beats; ++w) delay_us(1000);
   expect_true(beats > 0, "it runs");
   apic_ipi(apic_id_of(last), 0x4500);

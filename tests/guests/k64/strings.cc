@@ -13,10 +13,12 @@ void fill(u8* p, unsigned n, unsigned seed) {
   for (unsigned i = 0; i < n; ++i) p[i] = static_cast<u8>((i + seed) * 167 + (i >> 8));
 }
 
-#define REP_MOVS(name, insn)                                                        \
-  void name(u8*& d, u8*& s, Word& n, bool down) {                                   \
-    if (down) asm volatile("std; rep " insn "; cld" : "+D"(d), "+S"(s), "+c"(n) : : "memory"); \
-    else asm volatile("rep " insn : "+D"(d), "+S"(s), "+c"(n) : : "memory");        \
+#define REP_MOVS(name, insn)                                                           \
+  void name(u8*& d, u8*& s, Word& n, bool down) {                                      \
+    if (down)                                                                          \
+      asm volatile("std; rep " insn "; cld" : "+D"(d), "+S"(s), "+c"(n) : : "memory"); \
+    else                                                                               \
+      asm volatile("rep " insn : "+D"(d), "+S"(s), "+c"(n) : : "memory");              \
   }
 REP_MOVS(movs1, "movsb")
 REP_MOVS(movs2, "movsw")
@@ -89,7 +91,8 @@ TEST(string_stos_all_sizes) {
     fill(reference, sizeof reference, 1);
     u8* d = target + 4093;
     Word count = n;
-    for (unsigned i = 0; i < n * 8; ++i) reference[4093 + i] = static_cast<u8>(0x1122334455667788 >> 8 * (i % 8));
+    for (unsigned i = 0; i < n * 8; ++i)
+      reference[4093 + i] = static_cast<u8>(0x1122334455667788 >> 8 * (i % 8));
     asm volatile("rep stosq" : "+D"(d), "+c"(count) : "a"(0x1122334455667788) : "memory");
     compare("stosq");
     d = target + 4093;
@@ -112,7 +115,10 @@ TEST(string_lods_scas_cmps) {
   expect(n, 3000 - 1001, "rcx");
   expect(flags & kZf, 0, "ZF");
   s = source + 4000, d = target + 4000, n = 0;
-  asm volatile("cmp %%eax,%%eax; repe cmpsb; pushfq; pop %3" : "+S"(s), "+D"(d), "+c"(n), "=r"(flags) : : "cc", "memory");
+  asm volatile("cmp %%eax,%%eax; repe cmpsb; pushfq; pop %3"
+               : "+S"(s), "+D"(d), "+c"(n), "=r"(flags)
+               :
+               : "cc", "memory");
   expect(flags & kZf, kZf, "rcx 0 leaves the flags");
   for (u8& b : target) b = 7;
   target[4500] = 9;
@@ -121,7 +127,10 @@ TEST(string_lods_scas_cmps) {
   expect(static_cast<Word>(d - target), 4501, "scasb");
   expect(flags & kZf, kZf, "ZF");
   d = target + 4096, n = 64;
-  asm volatile("std; repe scasl; cld; pushfq; pop %2" : "+D"(d), "+c"(n), "=r"(flags) : "a"(0x07070707) : "cc", "memory");
+  asm volatile("std; repe scasl; cld; pushfq; pop %2"
+               : "+D"(d), "+c"(n), "=r"(flags)
+               : "a"(0x07070707)
+               : "cc", "memory");
   expect(n, 0, "scasl down");
   u64 a;
   s = source + 4093, n = 5;
@@ -165,7 +174,9 @@ TEST(string_fault_in_the_middle) {
   t = attempt([] { asm volatile("std; rep stosb" ::"D"(kAt + 4096 + 10), "a"(1), "c"(100) : "memory"); });
   expect_trap(t, kPF, 2, "stosb down");
   expect(t.cx, 100, "at once");
-  t = attempt([] { asm volatile("repe cmpsb" ::"D"(kAt + 4000), "S"(kAt + 4000), "c"(500) : "memory", "cc"); });
+  t = attempt([] {
+    asm volatile("repe cmpsb" ::"D"(kAt + 4000), "S"(kAt + 4000), "c"(500) : "memory", "cc");
+  });
   expect_trap(t, kPF, 0, "cmpsb");
   expect(t.cx, 404, "cmpsb rcx");
   t = attempt([] { asm volatile("rep lodsb" ::"S"(kAt + 4000), "c"(500) : "memory", "rax"); });
@@ -203,7 +214,7 @@ TEST(string_ins_outs) {
   static u8 in[16];
   u8* d = in;
   n = 4;
-  out8(0x70, 0x0d);   // CMOS status D: reads as valid RAM
+  out8(0x70, 0x0d);  // CMOS status D: reads as valid RAM
   port = 0x71;
   asm volatile("rep insb" : "+D"(d), "+c"(n) : "d"(port) : "memory");
   expect(static_cast<Word>(d - in), 4, "insb rdi");

@@ -23,8 +23,12 @@ void* new_page() {
   memset(page, 0, 4096);
   return page;
 }
-u64* new_table() { return static_cast<u64*>(new_page()); }
-void reset_pages() { pool_used = 0; }
+u64* new_table() {
+  return static_cast<u64*>(new_page());
+}
+void reset_pages() {
+  pool_used = 0;
+}
 
 void flush_all() {
   const Word cr4 = read_cr4();

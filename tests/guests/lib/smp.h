@@ -5,14 +5,33 @@
 
 constexpr Word kApicBase = 0xfee00000;
 enum : Word {
-  kApicId = 0x20, kApicVersion = 0x30, kApicTpr = 0x80, kApicPpr = 0xa0, kApicEoi = 0xb0, kApicLdr = 0xd0, kApicDfr = 0xe0,
-  kApicSvr = 0xf0, kApicIsr = 0x100, kApicTmr = 0x180, kApicIrr = 0x200, kApicEsr = 0x280, kApicIcrLow = 0x300,
-  kApicIcrHigh = 0x310, kApicLvtTimer = 0x320, kApicLvt0 = 0x350, kApicTimerInitial = 0x380, kApicTimerCurrent = 0x390,
+  kApicId = 0x20,
+  kApicVersion = 0x30,
+  kApicTpr = 0x80,
+  kApicPpr = 0xa0,
+  kApicEoi = 0xb0,
+  kApicLdr = 0xd0,
+  kApicDfr = 0xe0,
+  kApicSvr = 0xf0,
+  kApicIsr = 0x100,
+  kApicTmr = 0x180,
+  kApicIrr = 0x200,
+  kApicEsr = 0x280,
+  kApicIcrLow = 0x300,
+  kApicIcrHigh = 0x310,
+  kApicLvtTimer = 0x320,
+  kApicLvt0 = 0x350,
+  kApicTimerInitial = 0x380,
+  kApicTimerCurrent = 0x390,
   kApicTimerDivide = 0x3e0,
 };
-inline u32 apic_read(Word reg) { return *reinterpret_cast<volatile u32*>(kApicBase + reg); }
-inline void apic_write(Word reg, u32 v) { *reinterpret_cast<volatile u32*>(kApicBase + reg) = v; }
-void apic_enable();                       // software enable, spurious vector 0xff
+inline u32 apic_read(Word reg) {
+  return *reinterpret_cast<volatile u32*>(kApicBase + reg);
+}
+inline void apic_write(Word reg, u32 v) {
+  *reinterpret_cast<volatile u32*>(kApicBase + reg) = v;
+}
+void apic_enable();  // software enable, spurious vector 0xff
 void apic_ipi(unsigned apic_id, u32 icr_low);
 void apic_eoi();
 
@@ -20,7 +39,7 @@ void apic_eoi();
 unsigned start_processors();
 // Runs fn(arg) on processor number n (1 .. count-1); returns at once.
 void run_on(unsigned n, void (*fn)(void*), void* arg);
-void wait_for(unsigned n);               // until its function has returned
+void wait_for(unsigned n);  // until its function has returned
 void wait_all();
 unsigned processor_count();
 unsigned apic_id_of(unsigned n);
@@ -31,9 +50,11 @@ inline void on_all(F f) {
   copy(&shared, &f, sizeof f);
   barrier();
   for (unsigned i = 1; i < processor_count(); ++i)
-    run_on(i, [](void* n) { shared(static_cast<unsigned>(reinterpret_cast<Word>(n))); }, reinterpret_cast<void*>(Word{i}));
+    run_on(
+        i, [](void* n) { shared(static_cast<unsigned>(reinterpret_cast<Word>(n))); },
+        reinterpret_cast<void*>(Word{i}));
   shared(0u);
   wait_all();
 }
-void forget_processor(unsigned n);       // the last one, after INIT
-void delay_us(unsigned us);              // by the PIT, channel 2
+void forget_processor(unsigned n);  // the last one, after INIT
+void delay_us(unsigned us);         // by the PIT, channel 2

@@ -31,7 +31,9 @@ void apic_ipi(unsigned apic_id, u32 icr_low) {
   while (apic_read(kApicIcrLow) & 0x1000) pause();
 }
 
-void apic_eoi() { apic_write(kApicEoi, 0); }
+void apic_eoi() {
+  apic_write(kApicEoi, 0);
+}
 
 void delay_us(unsigned us) {
   while (us) {
@@ -65,8 +67,12 @@ extern "C" void ap_main(u8* stack_top) {
   }
 }
 
-unsigned processor_count() { return count; }
-unsigned apic_id_of(unsigned n) { return processors[n].apic_id; }
+unsigned processor_count() {
+  return count;
+}
+unsigned apic_id_of(unsigned n) {
+  return processors[n].apic_id;
+}
 
 unsigned start_processors() {
   apic_enable();
@@ -76,10 +82,10 @@ unsigned start_processors() {
   ap_cr3 = static_cast<u32>(read_cr3());
   ap_cr4 = static_cast<u32>(read_cr4());
   copy(reinterpret_cast<void*>(0x8000), ap_start, static_cast<Word>(ap_start_end - ap_start));
-  apic_ipi(0, 0xc4500);   // INIT, all but self
+  apic_ipi(0, 0xc4500);  // INIT, all but self
   delay_us(10000);
   for (int i = 0; i < 2; ++i) {
-    apic_ipi(0, 0xc4608);   // SIPI, page 8
+    apic_ipi(0, 0xc4608);  // SIPI, page 8
     delay_us(2000);
   }
   // No table to ask: they have all come when the number is stable for 0.1 s.

@@ -4,7 +4,7 @@
 extern const TestEntry tests_begin[], tests_end[];
 extern "C" u32 multiboot_info;
 void paging_setup();
-void restore_defaults();   // per kernel: registers that a failed test may have left changed
+void restore_defaults();  // per kernel: registers that a failed test may have left changed
 
 namespace {
 
@@ -30,7 +30,9 @@ void put(char c) {
   if (has_debugcon) out8(0xe9, static_cast<u8>(c));
 }
 
-bool is_word_end(char c) { return c == 0 || c == ' '; }
+bool is_word_end(char c) {
+  return c == 0 || c == ' ';
+}
 
 // Value of key (with its '=') in the command line, or nullptr.
 const char* find_option(const char* key) {
@@ -142,7 +144,7 @@ void print_dec(u64 v) {
   char text[24];
   char* p = text + 23;
   *p = 0;
-  u32 n = static_cast<u32>(v);   // counts only; 64-bit division needs a library in the 32-bit kernel
+  u32 n = static_cast<u32>(v);  // counts only; 64-bit division needs a library in the 32-bit kernel
   do {
     *--p = static_cast<char>('0' + n % 10);
     n /= 10;
@@ -205,7 +207,7 @@ bool option(const char* word) {
 
 void leave(u8 code) {
   out8(0xf4, code);
-  out16(0x604, 0x2000);   // no isa-debug-exit: ACPI soft off as QEMU's PIIX4 PM has it
+  out16(0x604, 0x2000);  // no isa-debug-exit: ACPI soft off as QEMU's PIIX4 PM has it
   for (;;) asm volatile("cli; hlt");
 }
 

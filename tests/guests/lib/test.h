@@ -11,10 +11,10 @@ struct TestEntry {
 };
 
 // TEST(name) { body }: registered through a linker section, run in link order.
-#define TEST(test_name)                                                            \
-  static void test_##test_name();                                                  \
-  [[gnu::used, gnu::section(".tests")]] static const TestEntry entry_##test_name = \
-      {#test_name, test_##test_name};                                              \
+#define TEST(test_name)                                                                                \
+  static void test_##test_name();                                                                      \
+  [[gnu::used, gnu::section(".tests")]] static const TestEntry entry_##test_name = {#test_name,        \
+                                                                                    test_##test_name}; \
   static void test_##test_name()
 
 void print(const char* s);
@@ -38,10 +38,10 @@ inline bool expect_true(bool ok, const char* what) {
   return ok;
 }
 bool expect_trap(const Trap& t, Word vector, Word error, const char* what);
-bool expect_trap(const Trap& t, Word vector, const char* what);   // no error code, or any
+bool expect_trap(const Trap& t, Word vector, const char* what);  // no error code, or any
 bool expect_no_trap(const Trap& t, const char* what);
 
 // True if the command line holds this word.
 bool option(const char* word);
 
-[[noreturn]] void leave(u8 code);   // isa-debug-exit
+[[noreturn]] void leave(u8 code);  // isa-debug-exit

@@ -19,7 +19,14 @@ alignas(4096) u8 user_stack_space[16384];
 alignas(16) u8 ring0_stack[16384];
 alignas(16) u8 double_fault_stack[8192];
 #ifdef __x86_64__
-struct [[gnu::packed]] ApTss { u32 r0; u64 rsp[3]; u64 r1; u64 ist[7]; u64 r2; u16 r3, iomap; };
+struct [[gnu::packed]] ApTss {
+  u32 r0;
+  u64 rsp[3];
+  u64 r1;
+  u64 ist[7];
+  u64 r2;
+  u16 r3, iomap;
+};
 ApTss ap_tss[kMaxCpus];
 #endif
 
@@ -29,21 +36,32 @@ void set_tss_descriptor(u16 selector, Word base, u32 limit) {
 }
 }  // namespace
 
-u8* user_stack() { return user_stack_space + sizeof user_stack_space - 64; }
+u8* user_stack() {
+  return user_stack_space + sizeof user_stack_space - 64;
+}
 
-unsigned cpu_index() { return (cpuid(1).b >> 24) % kMaxCpus; }
-Cpu& this_cpu() { return cpus[cpu_index()]; }
+unsigned cpu_index() {
+  return (cpuid(1).b >> 24) % kMaxCpus;
+}
+Cpu& this_cpu() {
+  return cpus[cpu_index()];
+}
 
-void on_trap(Word vector, TrapHandler handler) { handlers[vector] = handler; }
+void on_trap(Word vector, TrapHandler handler) {
+  handlers[vector] = handler;
+}
 void clear_handlers() {
   for (TrapHandler& h : handlers) h = nullptr;
 }
 
-Word stub_address(Word vector) { return reinterpret_cast<Word>(trap_stubs) + vector * 16; }
+Word stub_address(Word vector) {
+  return reinterpret_cast<Word>(trap_stubs) + vector * 16;
+}
 
 void set_gate(Word vector, u16 selector, Word offset, u8 type_dpl, u8 ist) {
   const u64 o = offset;
-  idt[vector].low = (o & 0xffff) | u64{selector} << 16 | u64{ist} << 32 | u64{type_dpl} << 40 | ((o >> 16) & 0xffff) << 48;
+  idt[vector].low =
+      (o & 0xffff) | u64{selector} << 16 | u64{ist} << 32 | u64{type_dpl} << 40 | ((o >> 16) & 0xffff) << 48;
 #ifdef __x86_64__
   idt[vector].high = o >> 32;
 #endif
@@ -51,7 +69,7 @@ void set_gate(Word vector, u16 selector, Word offset, u8 type_dpl, u8 ist) {
 
 extern "C" void trap_entry(Frame& f) {
 #ifdef __x86_64__
-  if (f.vector == kWakeVector) {   // an idle processor has work (lib/smp64.cc)
+  if (f.vector == kWakeVector) {  // an idle processor has work (lib/smp64.cc)
     *reinterpret_cast<volatile u32*>(0xfee000b0) = 0;
     return;
   }
@@ -76,7 +94,8 @@ extern "C" void trap_entry(Frame& f) {
     leave(0x7f);
   }
   Trap& t = *cpu.trap;
-  t = {f.vector, f.error, f.ip, f.cs, f.flags, f.sp, f.ss, read_cr2(), f.ax, f.bx, f.cx, f.dx, f.si, f.di, f.bp};
+  t = {f.vector, f.error, f.ip, f.cs, f.flags, f.sp, f.ss, read_cr2(),
+       f.ax,     f.bx,    f.cx, f.dx, f.si,    f.di, f.bp};
   recover_jump(*cpu.recover);
 }
 
@@ -129,4 +148,6 @@ void trap_setup_ap(unsigned cpu, u8* stack_top) {
 }
 #endif
 
-void trap_setup_again() { trap_setup(); }
+void trap_setup_again() {
+  trap_setup();
+}

@@ -20,23 +20,23 @@ struct Frame {
   Word gs, fs, es, ds, di, si, bp, ignored, bx, dx, cx, ax;
 #endif
   Word vector, error, ip, cs, flags, sp, ss;
-  Word v86_es, v86_ds, v86_fs, v86_gs;   // only after virtual-8086 mode
+  Word v86_es, v86_ds, v86_fs, v86_gs;  // only after virtual-8086 mode
 };
 
 // A handler returns true to resume the interrupted code.
 using TrapHandler = bool (*)(Frame&);
-void on_trap(Word vector, TrapHandler handler);   // nullptr removes it
+void on_trap(Word vector, TrapHandler handler);  // nullptr removes it
 void clear_handlers();
 
 constexpr Word kWakeVector = 0xf0;
 constexpr unsigned kMaxCpus = 64;
 struct Cpu {
-  Word* recover;   // saved stack pointer of the innermost attempt
+  Word* recover;  // saved stack pointer of the innermost attempt
   Trap* trap;
-  u8* stack_top;   // for ring 3 -> 0
+  u8* stack_top;  // for ring 3 -> 0
 };
 Cpu& this_cpu();
-unsigned cpu_index();   // initial APIC id
+unsigned cpu_index();  // initial APIC id
 
 extern "C" int try_call(void (*fn)(void*), void* arg, Word* saved_sp);
 extern "C" [[noreturn]] void recover_jump(Word saved_sp);
@@ -61,21 +61,25 @@ inline Trap attempt(F f) {
 }
 
 #ifdef __x86_64__
-constexpr Word kUserAlias = 0x40000000;   // the kernel's first 4 MiB again, as user pages
+constexpr Word kUserAlias = 0x40000000;  // the kernel's first 4 MiB again, as user pages
 template <class T>
-inline T* user_alias(T* p) { return reinterpret_cast<T*>(reinterpret_cast<Word>(p) + kUserAlias); }
+inline T* user_alias(T* p) {
+  return reinterpret_cast<T*>(reinterpret_cast<Word>(p) + kUserAlias);
+}
 #else
 template <class T>
-inline T* user_alias(T* p) { return p; }
+inline T* user_alias(T* p) {
+  return p;
+}
 #endif
 
-extern "C" void user_start();   // calls bx with argument, then int 0x81
+extern "C" void user_start();  // calls bx with argument, then int 0x81
 
 // Runs f in ring 3 (captures by value only in the 64-bit kernel). A return
 // from f is vector kUserExit. `flags` are EFLAGS at entry.
 template <class F>
 inline Trap user(F f, Word flags = 2) {
-  static F copy_of = f;   // static: not on a stack that ring 3 cannot see
+  static F copy_of = f;  // static: not on a stack that ring 3 cannot see
   copy(&copy_of, &f, sizeof f);
   void (*const thunk)(void*) = [](void* arg) { (*static_cast<F*>(arg))(); };
   extern Word user_call_target;
@@ -85,14 +89,15 @@ inline Trap user(F f, Word flags = 2) {
                        (k64Bit ? reinterpret_cast<Word>(user_alias(static_cast<u8*>(nullptr))) : 0);
     enter_user(reinterpret_cast<Word>(reinterpret_cast<void*>(user_start)) +
                    reinterpret_cast<Word>(user_alias(static_cast<u8*>(nullptr))),
-               reinterpret_cast<Word>(user_alias(&copy_of)), reinterpret_cast<Word>(user_alias(user_stack())), flags);
+               reinterpret_cast<Word>(user_alias(&copy_of)), reinterpret_cast<Word>(user_alias(user_stack())),
+               flags);
   });
 }
 
-void trap_setup();                // on the boot CPU
+void trap_setup();  // on the boot CPU
 void trap_setup_ap(unsigned cpu, u8* stack_top);
-void use_boot_tables();           // reloads GDT and IDT as trap_setup left them
-void trap_setup_again();          // tables and TSS afresh, for the next test
+void use_boot_tables();   // reloads GDT and IDT as trap_setup left them
+void trap_setup_again();  // tables and TSS afresh, for the next test
 extern u64 gdt[256];
 struct Gate {
 #ifdef __x86_64__
@@ -102,11 +107,19 @@ struct Gate {
 #endif
 };
 extern Gate idt[256];
-void set_gate(Word vector, u16 selector, Word offset, u8 type_dpl, u8 ist = 0);   // type_dpl: access byte
+void set_gate(Word vector, u16 selector, Word offset, u8 type_dpl, u8 ist = 0);  // type_dpl: access byte
 Word stub_address(Word vector);
 
 #ifdef __x86_64__
-struct [[gnu::packed]] Tss { u32 r0; u64 rsp[3]; u64 r1; u64 ist[7]; u64 r2; u16 r3, iomap; u8 bitmap[8193]; };
+struct [[gnu::packed]] Tss {
+  u32 r0;
+  u64 rsp[3];
+  u64 r1;
+  u64 ist[7];
+  u64 r2;
+  u16 r3, iomap;
+  u8 bitmap[8193];
+};
 #else
 struct [[gnu::packed]] Tss {
   u32 link, esp0, ss0, esp1, ss1, esp2, ss2, cr3, eip, eflags, eax, ecx, edx, ebx, esp, ebp, esi, edi;
@@ -116,4 +129,4 @@ struct [[gnu::packed]] Tss {
 };
 #endif
 extern Tss boot_tss;
-extern bool swallow_interrupts;   // between tests: acknowledge what is pending and forget it
+extern bool swallow_interrupts;  // between tests: acknowledge what is pending and forget it

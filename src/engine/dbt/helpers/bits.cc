@@ -1,5 +1,5 @@
-// BT, BTS, BTR, BTC with a memory operand and a register index, which reaches 2^63 bits to either side of the operand
-// (SDM vol. 2, BT). ZF is unchanged and so are, on the CPUs measured, OF, SF, AF and PF.
+// BT, BTS, BTR, BTC with a memory operand and a register index, which reaches 2^63 bits to either side of the
+// operand (SDM vol. 2, BT). ZF is unchanged and so are, on the CPUs measured, OF, SF, AF and PF.
 #include "cpu/paging_tlb.h"
 #include "engine/dbt/helpers/operands.h"
 
@@ -9,7 +9,9 @@ namespace {
 
 enum class BitOp : uint8_t { Test, Set, Reset, Complement };
 
-BitOp operation(const Insn& insn) { return static_cast<BitOp>(insn.opcode >> 3 & 3); }
+BitOp operation(const Insn& insn) {
+  return static_cast<BitOp>(insn.opcode >> 3 & 3);
+}
 
 uint64_t changed(uint64_t value, uint64_t bit, BitOp op) {
   switch (op) {
@@ -43,7 +45,8 @@ uint64_t locked_change(uint8_t* host, uint64_t bit, BitOp op, unsigned size) {
 }
 
 // False: not plain RAM within a page.
-bool change_in_ram(Core& c, uint64_t linear, unsigned size, uint64_t bit, BitOp op, uint64_t& old, bool& faulted) {
+bool change_in_ram(Core& c, uint64_t linear, unsigned size, uint64_t bit, BitOp op, uint64_t& old,
+                   bool& faulted) {
   cpu::Translation t;
   const memory::FlatRange* range;
   if ((linear & 0xfff) + size > 0x1000) return false;
@@ -76,7 +79,8 @@ Outcome bit_test(Core& c, const Insn& insn) {
     if (!cpu::to_linear(c, segment, offset, size, true, linear)) return Outcome::Fault;
     bool aligned = (linear & (size - 1)) == 0;
     if (!aligned || !change_in_ram(c, linear, size, bit, op, old, faulted)) {
-      if (!cpu::probe_write(c, linear, size, cpu::current_privilege(c), segment == cpu::SS)) return Outcome::Fault;
+      if (!cpu::probe_write(c, linear, size, cpu::current_privilege(c), segment == cpu::SS))
+        return Outcome::Fault;
       if (!read_at(c, segment, offset, &old, size)) return Outcome::Fault;
       uint64_t wanted = changed(old, bit, op);
       if (!write_at(c, segment, offset, &wanted, size)) return Outcome::Fault;

@@ -18,8 +18,12 @@ Outcome popf(Core& c, const Insn& insn) {
   return Outcome::Continue;
 }
 
-Outcome cli(Core& c, const Insn&) { return done(cpu::cli(c)); }
-Outcome sti(Core& c, const Insn&) { return done(cpu::sti(c)); }
+Outcome cli(Core& c, const Insn&) {
+  return done(cpu::cli(c));
+}
+Outcome sti(Core& c, const Insn&) {
+  return done(cpu::sti(c));
+}
 
 Outcome cld(Core& c, const Insn&) {
   c.s.direction_flag = 0;
@@ -46,8 +50,12 @@ Outcome set_ac(Core& c, bool on) {
 
 }  // namespace
 
-Outcome stac(Core& c, const Insn&) { return set_ac(c, true); }
-Outcome clac(Core& c, const Insn&) { return set_ac(c, false); }
+Outcome stac(Core& c, const Insn&) {
+  return set_ac(c, true);
+}
+Outcome clac(Core& c, const Insn&) {
+  return set_ac(c, false);
+}
 
 Outcome salc(Core& c, const Insn&) {
   write_gpr(c, cpu::RAX, 1, (get_flags(c) & cpu::rflags::CF) != 0 ? 0xff : 0);

@@ -1,8 +1,8 @@
-#include "engine/dbt/helpers/fpu_image.h"
-
 #include <cpuid.h>
 
 #include <array>
+
+#include "engine/dbt/helpers/fpu_image.h"
 
 namespace rhea::dbt::helpers {
 
@@ -32,7 +32,8 @@ void FpuImage::materialise() {
   }
   for (unsigned i = 1; i < xstate::kCount; ++i) {
     const Component& component = host_component(i);
-    if ((used >> i & 1) == 0 && component.size != 0) std::memset(image_ + component.offset, 0, component.size);
+    if ((used >> i & 1) == 0 && component.size != 0)
+      std::memset(image_ + component.offset, 0, component.size);
   }
 }
 
@@ -40,7 +41,8 @@ void FpuImage::set_top(unsigned top) {
   uint8_t registers[8 * 16];
   std::memcpy(registers, image_ + xstate::kSt, sizeof registers);
   unsigned moved = (top - this->top()) & 7;
-  for (unsigned i = 0; i < 8; ++i) std::memcpy(image_ + xstate::kSt + 16 * i, registers + 16 * ((i + moved) & 7), 16);
+  for (unsigned i = 0; i < 8; ++i)
+    std::memcpy(image_ + xstate::kSt + 16 * i, registers + 16 * ((i + moved) & 7), 16);
   set<uint16_t>(2, static_cast<uint16_t>((get<uint16_t>(2) & ~0x3800u) | top << 11));
 }
 
@@ -57,7 +59,10 @@ uint32_t FpuImage::mxcsr_mask() const {
 }
 
 X87Pointers guest_pointers(Core& c, const FpuImage& image) {
-  X87Pointers p{.fip = image.get<uint64_t>(8), .fdp = image.get<uint64_t>(16), .fcs = 0, .fds = 0,
+  X87Pointers p{.fip = image.get<uint64_t>(8),
+                .fdp = image.get<uint64_t>(16),
+                .fcs = 0,
+                .fds = 0,
                 .fop = image.get<uint16_t>(6)};
   if ((image.in_use() & xstate::kX87Bit) == 0) return {};
   uint64_t rip = 0;
@@ -97,7 +102,8 @@ bool probe_block(Core& c, const Insn& insn, uint64_t add, unsigned size) {
 bool read_block(Core& c, const Insn& insn, uint64_t add, void* to, unsigned size) {
   bool stack = insn.mem.seg == cpu::SS;
   return for_pieces(c, insn, add, size, false, [&](uint64_t linear, unsigned done, unsigned piece) {
-    return cpu::read_linear(c, linear, static_cast<uint8_t*>(to) + done, piece, cpu::current_privilege(c), stack);
+    return cpu::read_linear(c, linear, static_cast<uint8_t*>(to) + done, piece, cpu::current_privilege(c),
+                            stack);
   });
 }
 
@@ -105,8 +111,8 @@ bool write_block(Core& c, const Insn& insn, uint64_t add, const void* from, unsi
   if (size > kPiece && !probe_block(c, insn, add, size)) return false;
   bool stack = insn.mem.seg == cpu::SS;
   return for_pieces(c, insn, add, size, true, [&](uint64_t linear, unsigned done, unsigned piece) {
-    return cpu::write_linear(c, linear, static_cast<const uint8_t*>(from) + done, piece, cpu::current_privilege(c),
-                             stack);
+    return cpu::write_linear(c, linear, static_cast<const uint8_t*>(from) + done, piece,
+                             cpu::current_privilege(c), stack);
   });
 }
 

@@ -1,6 +1,6 @@
-// Every instruction that a helper runs, by the names that forms.inc uses. Those in *_full.cc are ordinary C++ (HelpFull); the others are
-// general-registers-only code (the guest's vector and x87 state is live in the host's registers): no libc, no
-// allocation, no exceptions. Contract: see Helper and Outcome in forms.h.
+// Every instruction that a helper runs, by the names that forms.inc uses. Those in *_full.cc are ordinary C++
+// (HelpFull); the others are general-registers-only code (the guest's vector and x87 state is live in the
+// host's registers): no libc, no allocation, no exceptions. Contract: see Helper and Outcome in forms.h.
 #pragma once
 
 #include "engine/dbt/forms.h"

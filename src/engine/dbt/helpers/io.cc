@@ -1,4 +1,5 @@
-// IN, OUT, INS, OUTS. SDM vol. 1 chapter 19, vol. 2. The ports are ordinary C++, reached through Core::cold().
+// IN, OUT, INS, OUTS. SDM vol. 1 chapter 19, vol. 2. The ports are ordinary C++, reached through
+// Core::cold().
 #include "cpu/control_transfer.h"
 #include "cpu/paging_cold.h"
 #include "engine/dbt/helpers/operands.h"
@@ -22,10 +23,13 @@ void store_port(Core& c, uint16_t port, unsigned size, uint64_t value) {
 
 // E4-E7 have it as an immediate, EC-EF in DX.
 uint16_t port_number(const Core& c, const Insn& insn) {
-  return static_cast<uint16_t>((insn.opcode & 8) != 0 ? c.s.gpr[cpu::RDX] : static_cast<uint64_t>(insn.imm) & 0xff);
+  return static_cast<uint16_t>((insn.opcode & 8) != 0 ? c.s.gpr[cpu::RDX]
+                                                      : static_cast<uint64_t>(insn.imm) & 0xff);
 }
 
-unsigned port_size(const Insn& insn) { return (insn.opcode & 1) == 0 ? 1 : insn.op_bytes == 2 ? 2 : 4; }
+unsigned port_size(const Insn& insn) {
+  return (insn.opcode & 1) == 0 ? 1 : insn.op_bytes == 2 ? 2 : 4;
+}
 
 // The repetition that INS and OUTS share: `one` moves an element. Interrupts are looked at between elements.
 template <class One>

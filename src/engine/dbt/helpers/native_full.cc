@@ -1,6 +1,6 @@
-// Running one EVEX instruction on this CPU with its memory operand moved to a buffer: how the masked forms, which must
-// not touch what their mask leaves out, get their arithmetic. The code is made in a page that is mapped twice, so that
-// none is writable and executable; each thread has its own.
+// Running one EVEX instruction on this CPU with its memory operand moved to a buffer: how the masked forms,
+// which must not touch what their mask leaves out, get their arithmetic. The code is made in a page that is
+// mapped twice, so that none is writable and executable; each thread has its own.
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -75,8 +75,8 @@ constexpr uint32_t kVectorState = 0xe6;
 
 __attribute__((noinline)) void run_with_state(const uint8_t* code, uint8_t* image, void* memory) {
   uint32_t host_mxcsr;
-  // SAFETY: the image is a 64-byte aligned standard-format XSAVE area in CpuState; the code touches vector and mask
-  // registers and the 64 bytes at rdi only. 128 bytes of red zone are stepped over.
+  // SAFETY: the image is a 64-byte aligned standard-format XSAVE area in CpuState; the code touches vector
+  // and mask registers and the 64 bytes at rdi only. 128 bytes of red zone are stepped over.
   asm volatile(
       "stmxcsr %[host]\n\t"
       "xrstor64 (%[image])\n\t"
@@ -88,8 +88,8 @@ __attribute__((noinline)) void run_with_state(const uint8_t* code, uint8_t* imag
       "ldmxcsr %[host]\n\t"
       : [host] "=m"(host_mxcsr)
       : [image] "r"(image), [code] "r"(code), "D"(memory), "a"(kVectorState), "d"(0)
-      : "memory", "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10",
-        "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
+      : "memory", "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9",
+        "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
 }
 
 }  // namespace

@@ -22,13 +22,25 @@ cpu::SegIndex prefixed_segment(const Insn& insn, SegIndex default_segment) {
   SegIndex found = default_segment;
   for (unsigned i = 0; i < insn.length; ++i) {
     switch (insn.raw[i]) {
-      case 0x26: if (insn.code_bits != 64) found = cpu::ES; break;
-      case 0x2e: if (insn.code_bits != 64) found = cpu::CS; break;
-      case 0x36: if (insn.code_bits != 64) found = cpu::SS; break;
-      case 0x3e: if (insn.code_bits != 64) found = cpu::DS; break;
+      case 0x26:
+        if (insn.code_bits != 64) found = cpu::ES;
+        break;
+      case 0x2e:
+        if (insn.code_bits != 64) found = cpu::CS;
+        break;
+      case 0x36:
+        if (insn.code_bits != 64) found = cpu::SS;
+        break;
+      case 0x3e:
+        if (insn.code_bits != 64) found = cpu::DS;
+        break;
       case 0x64: found = cpu::FS; break;
       case 0x65: found = cpu::GS; break;
-      case 0x66: case 0x67: case 0xf0: case 0xf2: case 0xf3: break;
+      case 0x66:
+      case 0x67:
+      case 0xf0:
+      case 0xf2:
+      case 0xf3: break;
       default: return found;
     }
   }
@@ -39,8 +51,17 @@ uint8_t repeat_prefix(const Insn& insn) {
   uint8_t found = 0;
   for (unsigned i = 0; i < insn.length; ++i) {
     switch (insn.raw[i]) {
-      case 0xf2: case 0xf3: found = insn.raw[i]; break;
-      case 0x26: case 0x2e: case 0x36: case 0x3e: case 0x64: case 0x65: case 0x66: case 0x67: case 0xf0: break;
+      case 0xf2:
+      case 0xf3: found = insn.raw[i]; break;
+      case 0x26:
+      case 0x2e:
+      case 0x36:
+      case 0x3e:
+      case 0x64:
+      case 0x65:
+      case 0x66:
+      case 0x67:
+      case 0xf0: break;
       default: return found;
     }
   }
@@ -51,13 +72,15 @@ namespace {
 
 // After the page checks, which have priority.
 bool alignment_fault(Core& c, uint64_t linear, unsigned size, bool write, bool stack) {
-  if (c.s.cpl != 3 || (c.s.cr0 & cpu::cr0::AM) == 0 || (c.s.system_flags & cpu::rflags::AC) == 0) return false;
+  if (c.s.cpl != 3 || (c.s.cr0 & cpu::cr0::AM) == 0 || (c.s.system_flags & cpu::rflags::AC) == 0)
+    return false;
   if (size > 8 || (size & (size - 1)) != 0 || (linear & (size - 1)) == 0) return false;
   cpu::Translation t;
   auto access = write ? cpu::Access::Write : cpu::Access::Read;
   if (!cpu::translate(c, linear, access, current_privilege(c), t, stack)) return true;
   uint64_t last = linear + size - 1;
-  if ((last ^ linear) >> 12 != 0 && !cpu::translate(c, last & ~uint64_t{0xfff}, access, current_privilege(c), t, stack)) {
+  if ((last ^ linear) >> 12 != 0 &&
+      !cpu::translate(c, last & ~uint64_t{0xfff}, access, current_privilege(c), t, stack)) {
     return true;
   }
   (void)c.raise(vec::AC, 0);
@@ -114,12 +137,15 @@ unsigned stack_width(const Core& c) {
 
 bool read_stack(Core& c, uint64_t delta, uint64_t& value, unsigned size) {
   uint64_t read = 0;
-  if (!read_at(c, cpu::SS, (c.s.gpr[cpu::RSP] + delta) & size_mask(stack_width(c)), &read, size)) return false;
+  if (!read_at(c, cpu::SS, (c.s.gpr[cpu::RSP] + delta) & size_mask(stack_width(c)), &read, size))
+    return false;
   value = read;
   return true;
 }
 
-void add_rsp(Core& c, uint64_t delta) { write_gpr(c, cpu::RSP, stack_width(c), c.s.gpr[cpu::RSP] + delta); }
+void add_rsp(Core& c, uint64_t delta) {
+  write_gpr(c, cpu::RSP, stack_width(c), c.s.gpr[cpu::RSP] + delta);
+}
 
 bool push(Core& c, uint64_t value, unsigned size) {
   uint64_t to = (c.s.gpr[cpu::RSP] - size) & size_mask(stack_width(c));
@@ -128,7 +154,9 @@ bool push(Core& c, uint64_t value, unsigned size) {
   return true;
 }
 
-bool require_cpl0(Core& c) { return c.s.cpl == 0 || c.raise(vec::GP, 0); }
+bool require_cpl0(Core& c) {
+  return c.s.cpl == 0 || c.raise(vec::GP, 0);
+}
 
 bool require_protected(Core& c) {
   return (c.s.protected_mode() && !c.s.vm86()) || c.raise(vec::UD);

@@ -1,5 +1,6 @@
 // What helpers share: operands of a decoded instruction in the guest's state and memory, the stack, outcomes.
-// General registers only. Everything inline here is static, so that no other unit's version is linked in its place.
+// General registers only. Everything inline here is static, so that no other unit's version is linked in its
+// place.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +20,9 @@ namespace vec = cpu::vec;
   return bytes >= 8 ? ~uint64_t{0} : (uint64_t{1} << (8 * bytes)) - 1;
 }
 
-[[maybe_unused]] static inline uint64_t sign_bit(unsigned bytes) { return uint64_t{1} << (8 * bytes - 1); }
+[[maybe_unused]] static inline uint64_t sign_bit(unsigned bytes) {
+  return uint64_t{1} << (8 * bytes - 1);
+}
 
 [[maybe_unused]] static inline int64_t sign_extend(uint64_t value, unsigned bytes) {
   unsigned shift = 64 - 8 * bytes;
@@ -32,8 +35,12 @@ namespace vec = cpu::vec;
   return insn.code_bits == 64 ? next : next & 0xffffffff;
 }
 
-[[maybe_unused]] static inline Outcome done(bool ok) { return ok ? Outcome::Continue : Outcome::Fault; }
-[[maybe_unused]] static inline Outcome jumped(bool ok) { return ok ? Outcome::Jump : Outcome::Fault; }
+[[maybe_unused]] static inline Outcome done(bool ok) {
+  return ok ? Outcome::Continue : Outcome::Fault;
+}
+[[maybe_unused]] static inline Outcome jumped(bool ok) {
+  return ok ? Outcome::Jump : Outcome::Fault;
+}
 
 // bytes 1 without REX: 4-7 are AH, CH, DH, BH.
 [[maybe_unused]] static inline uint64_t read_gpr(const Core& c, int reg, unsigned bytes, bool rex = true) {
@@ -43,7 +50,8 @@ namespace vec = cpu::vec;
 }
 
 // 4 bytes clear the upper half, 1 and 2 keep the rest.
-[[maybe_unused]] static inline void write_gpr(Core& c, int reg, unsigned bytes, uint64_t value, bool rex = true) {
+[[maybe_unused]] static inline void write_gpr(Core& c, int reg, unsigned bytes, uint64_t value,
+                                              bool rex = true) {
   auto n = static_cast<unsigned>(reg) & 15;
   if (bytes == 1 && !rex && n >= 4 && n < 8) {
     c.s.gpr[n - 4] = (c.s.gpr[n - 4] & ~uint64_t{0xff00}) | (value & 0xff) << 8;
@@ -73,13 +81,15 @@ namespace vec = cpu::vec;
   return flags | ((fold & 1) == 0 ? cpu::rflags::PF : 0);
 }
 
-// Segment that a segment-override prefix names, or the default; for instructions with an implicit memory operand.
+// Segment that a segment-override prefix names, or the default; for instructions with an implicit memory
+// operand.
 cpu::SegIndex prefixed_segment(const Insn& insn, cpu::SegIndex default_segment = cpu::DS);
 
 // The last of F2 and F3 among the prefixes, or 0.
 uint8_t repeat_prefix(const Insn& insn);
 
-// The checks and the access, up to 64 bytes, on behalf of the current privilege level. size > 8 is not subject to #AC.
+// The checks and the access, up to 64 bytes, on behalf of the current privilege level. size > 8 is not
+// subject to #AC.
 bool read_at(Core& c, cpu::SegIndex segment, uint64_t offset, void* to, unsigned size);
 bool write_at(Core& c, cpu::SegIndex segment, uint64_t offset, const void* from, unsigned size);
 // `add` bytes beyond the memory operand.

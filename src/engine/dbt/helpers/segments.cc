@@ -1,5 +1,5 @@
-// Segment registers and descriptor tables as instructions see them: MOV/PUSH/POP Sreg, LDS…LGS, LAR, LSL, VERR, VERW,
-// ARPL, LGDT…STR, FS/GS base, SWAPGS. SDM vol. 2 per instruction.
+// Segment registers and descriptor tables as instructions see them: MOV/PUSH/POP Sreg, LDS…LGS, LAR, LSL,
+// VERR, VERW, ARPL, LGDT…STR, FS/GS base, SWAPGS. SDM vol. 2 per instruction.
 #include "cpu/registers.h"
 #include "engine/dbt/helpers/operands.h"
 
@@ -43,7 +43,8 @@ Outcome pop_seg(Core& c, const Insn& insn) {
   uint64_t selector;
   if (!read_stack(c, 0, selector, insn.op_bytes)) return Outcome::Fault;
   unsigned width = stack_width(c);
-  if (!cpu::load_segment(c, stack_opcode_segment(insn), static_cast<uint16_t>(selector))) return Outcome::Fault;
+  if (!cpu::load_segment(c, stack_opcode_segment(insn), static_cast<uint16_t>(selector)))
+    return Outcome::Fault;
   write_gpr(c, cpu::RSP, width, c.s.gpr[cpu::RSP] + insn.op_bytes);
   return Outcome::Continue;
 }
@@ -52,7 +53,8 @@ Outcome load_far_pointer(Core& c, const Insn& insn) {
   uint64_t offset, selector;
   if (!read_mem(c, insn, 0, offset, insn.op_bytes)) return Outcome::Fault;
   if (!read_mem(c, insn, insn.op_bytes, selector, 2)) return Outcome::Fault;
-  if (!cpu::load_segment(c, far_pointer_segment(insn), static_cast<uint16_t>(selector))) return Outcome::Fault;
+  if (!cpu::load_segment(c, far_pointer_segment(insn), static_cast<uint16_t>(selector)))
+    return Outcome::Fault;
   write_gpr(c, insn.reg, insn.op_bytes, offset);
   return Outcome::Continue;
 }
@@ -111,8 +113,12 @@ Outcome verify(Core& c, const Insn& insn, bool for_write) {
 
 }  // namespace
 
-Outcome verr(Core& c, const Insn& insn) { return verify(c, insn, false); }
-Outcome verw(Core& c, const Insn& insn) { return verify(c, insn, true); }
+Outcome verr(Core& c, const Insn& insn) {
+  return verify(c, insn, false);
+}
+Outcome verw(Core& c, const Insn& insn) {
+  return verify(c, insn, true);
+}
 
 Outcome arpl(Core& c, const Insn& insn) {
   uint16_t selector;
@@ -145,15 +151,24 @@ bool umip_allows(Core& c) {
 
 bool store_table(Core& c, const Insn& insn, const cpu::TableRegister& table) {
   if (!umip_allows(c)) return false;
-  return write_mem(c, insn, 0, table.limit, 2) && write_mem(c, insn, 2, table.base, insn.code_bits == 64 ? 8 : 4);
+  return write_mem(c, insn, 0, table.limit, 2) &&
+         write_mem(c, insn, 2, table.base, insn.code_bits == 64 ? 8 : 4);
 }
 
 }  // namespace
 
-Outcome lgdt(Core& c, const Insn& insn) { return done(load_table(c, insn, c.s.gdtr)); }
-Outcome lidt(Core& c, const Insn& insn) { return done(load_table(c, insn, c.s.idtr)); }
-Outcome sgdt(Core& c, const Insn& insn) { return done(store_table(c, insn, c.s.gdtr)); }
-Outcome sidt(Core& c, const Insn& insn) { return done(store_table(c, insn, c.s.idtr)); }
+Outcome lgdt(Core& c, const Insn& insn) {
+  return done(load_table(c, insn, c.s.gdtr));
+}
+Outcome lidt(Core& c, const Insn& insn) {
+  return done(load_table(c, insn, c.s.idtr));
+}
+Outcome sgdt(Core& c, const Insn& insn) {
+  return done(store_table(c, insn, c.s.gdtr));
+}
+Outcome sidt(Core& c, const Insn& insn) {
+  return done(store_table(c, insn, c.s.idtr));
+}
 
 Outcome lldt(Core& c, const Insn& insn) {
   uint64_t selector;
@@ -208,10 +223,18 @@ Outcome write_base(Core& c, const Insn& insn, SegIndex index) {
 
 }  // namespace
 
-Outcome rdfsbase(Core& c, const Insn& insn) { return read_base(c, insn, cpu::FS); }
-Outcome rdgsbase(Core& c, const Insn& insn) { return read_base(c, insn, cpu::GS); }
-Outcome wrfsbase(Core& c, const Insn& insn) { return write_base(c, insn, cpu::FS); }
-Outcome wrgsbase(Core& c, const Insn& insn) { return write_base(c, insn, cpu::GS); }
+Outcome rdfsbase(Core& c, const Insn& insn) {
+  return read_base(c, insn, cpu::FS);
+}
+Outcome rdgsbase(Core& c, const Insn& insn) {
+  return read_base(c, insn, cpu::GS);
+}
+Outcome wrfsbase(Core& c, const Insn& insn) {
+  return write_base(c, insn, cpu::FS);
+}
+Outcome wrgsbase(Core& c, const Insn& insn) {
+  return write_base(c, insn, cpu::GS);
+}
 
 Outcome swapgs(Core& c, const Insn&) {
   if (!require_cpl0(c)) return Outcome::Fault;

@@ -1,10 +1,10 @@
 // MOVS, STOS, LODS, CMPS, SCAS with and without REP. SDM vol. 1 7.3.9, vol. 2 per instruction.
 //
-// A repeated instruction goes page by page: as many elements as lie in the pages under the pointers, within the
-// segment limits, before an address wraps, are done by the host's own instruction of the same element size, whose
-// semantics for overlapping operands are the guest's. What is not plain RAM, crosses a page or runs downwards goes
-// element by element. Registers are up to date whenever a fault can arise or pending work is looked at, which is the
-// restart state that the manual asks for.
+// A repeated instruction goes page by page: as many elements as lie in the pages under the pointers, within
+// the segment limits, before an address wraps, are done by the host's own instruction of the same element
+// size, whose semantics for overlapping operands are the guest's. What is not plain RAM, crosses a page or
+// runs downwards goes element by element. Registers are up to date whenever a fault can arise or pending work
+// is looked at, which is the restart state that the manual asks for.
 #include "cpu/paging_tlb.h"
 #include "engine/dbt/helpers/operands.h"
 
@@ -15,13 +15,13 @@ namespace {
 using cpu::SegIndex;
 
 struct StringOp {
-  unsigned size;       // of an element
-  unsigned width;      // of pointers and counter
+  unsigned size;   // of an element
+  unsigned width;  // of pointers and counter
   SegIndex source;
   bool rep;
   bool down;
-  bool step;           // TF: a trap after each element
-  uint64_t mask;       // of pointers and counter
+  bool step;      // TF: a trap after each element
+  uint64_t mask;  // of pointers and counter
 };
 
 StringOp decode(const Core& c, const Insn& insn) {
@@ -34,7 +34,9 @@ StringOp decode(const Core& c, const Insn& insn) {
           .mask = size_mask(insn.addr_bytes)};
 }
 
-uint64_t counter(const Core& c, const StringOp& op) { return op.rep ? c.s.gpr[cpu::RCX] & op.mask : 1; }
+uint64_t counter(const Core& c, const StringOp& op) {
+  return op.rep ? c.s.gpr[cpu::RCX] & op.mask : 1;
+}
 
 void advance(Core& c, const StringOp& op, int reg, uint64_t elements) {
   uint64_t bytes = elements * op.size;
@@ -45,7 +47,9 @@ void count_down(Core& c, const StringOp& op, uint64_t elements) {
   if (op.rep) write_gpr(c, cpu::RCX, op.width, c.s.gpr[cpu::RCX] - elements);
 }
 
-bool interrupted(Core& c) { return c.pending.load(std::memory_order_relaxed) != 0; }
+bool interrupted(Core& c) {
+  return c.pending.load(std::memory_order_relaxed) != 0;
+}
 
 // A run of elements in host memory.
 struct Run {
@@ -71,7 +75,8 @@ bool find_run(Core& c, const StringOp& op, SegIndex segment, int reg, bool write
   uint64_t elements = bytes / op.size, ignored;
   if (elements == 0) return true;
   // Only the first element may fault here; a limit inside the run is found again element by element.
-  if (!cpu::to_linear(c, segment, offset, static_cast<unsigned>(elements * op.size), write, ignored)) return true;
+  if (!cpu::to_linear(c, segment, offset, static_cast<unsigned>(elements * op.size), write, ignored))
+    return true;
   cpu::Translation t;
   if (!cpu::translate(c, linear, write ? cpu::Access::Write : cpu::Access::Read, cpu::current_privilege(c), t,
                       segment == cpu::SS)) {
@@ -88,7 +93,8 @@ void note_written(Core& c, const StringOp& op, const Run& run, uint64_t elements
   cpu::note_code_write(c, *run.range, run.gpa, static_cast<unsigned>(elements * op.size));
 }
 
-// SAFETY (all four): the pointers and counts come from find_run, which has checked the whole extent; DF is 0 in the host.
+// SAFETY (all four): the pointers and counts come from find_run, which has checked the whole extent; DF is 0
+// in the host.
 void host_movs(uint8_t* to, const uint8_t* from, uint64_t n, unsigned size) {
   switch (size) {
     case 1: asm volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(n) : : "memory"); break;
@@ -113,7 +119,8 @@ void host_stos(uint8_t* to, uint64_t value, uint64_t n, unsigned size) {
   asm volatile(insn "\n\tlahf\n\tseto %%al" : "+D"(to), "+c"(n), "+a"(ax) : : "memory", "cc")
 
 // Elements done; flags as CpuState::status_flags.
-uint64_t host_cmps(const uint8_t* to, const uint8_t* from, uint64_t n, unsigned size, bool while_equal, uint16_t& flags) {
+uint64_t host_cmps(const uint8_t* to, const uint8_t* from, uint64_t n, unsigned size, bool while_equal,
+                   uint16_t& flags) {
   uint64_t all = n, ax;
   switch (size | (while_equal ? 0x10u : 0u)) {
     case 0x11: RHEA_COMPARE("repe cmpsb"); break;
@@ -129,7 +136,8 @@ uint64_t host_cmps(const uint8_t* to, const uint8_t* from, uint64_t n, unsigned 
   return all - n;
 }
 
-uint64_t host_scas(const uint8_t* to, uint64_t value, uint64_t n, unsigned size, bool while_equal, uint16_t& flags) {
+uint64_t host_scas(const uint8_t* to, uint64_t value, uint64_t n, unsigned size, bool while_equal,
+                   uint16_t& flags) {
   uint64_t all = n, ax = value;
   switch (size | (while_equal ? 0x10u : 0u)) {
     case 0x11: RHEA_SCAN("repe scasb"); break;
@@ -176,7 +184,9 @@ Step next_step(Core& c, const StringOp& op, uint64_t left) {
   return op.step || interrupted(c) ? Step::Leave : Step::GoOn;
 }
 
-Outcome outcome(Step step) { return step == Step::Leave ? Outcome::Jump : Outcome::Continue; }
+Outcome outcome(Step step) {
+  return step == Step::Leave ? Outcome::Jump : Outcome::Continue;
+}
 
 // Pending work is looked at once in so many elements when they go one by one.
 constexpr unsigned kPollInterval = 64;
@@ -190,14 +200,16 @@ Outcome movs(Core& c, const Insn& insn) {
     n = 1;
     if (!find_run(c, op, op.source, cpu::RSI, false, left, from)) return Outcome::Fault;
     to.elements = 0;
-    if (from.elements != 0 && !find_run(c, op, cpu::ES, cpu::RDI, true, from.elements, to)) return Outcome::Fault;
+    if (from.elements != 0 && !find_run(c, op, cpu::ES, cpu::RDI, true, from.elements, to))
+      return Outcome::Fault;
     if (to.elements != 0) {
       n = to.elements;
       host_movs(to.host, from.host, n, op.size);
       note_written(c, op, to, n);
     } else {
       uint64_t value;
-      if (!read_element(c, op, op.source, cpu::RSI, value) || !write_element(c, op, value)) return Outcome::Fault;
+      if (!read_element(c, op, op.source, cpu::RSI, value) || !write_element(c, op, value))
+        return Outcome::Fault;
     }
     advance(c, op, cpu::RSI, n);
     advance(c, op, cpu::RDI, n);
@@ -254,11 +266,13 @@ Outcome lods(Core& c, const Insn& insn) {
 
 namespace {
 
-// The elements under both pointers. Which is looked at first depends on the prefix, on the CPUs measured. A fault in a repeated comparison leaves the flags of the last element (there; SDM vol. 2 has the
-// flags from before the instruction).
+// The elements under both pointers. Which is looked at first depends on the prefix, on the CPUs measured. A
+// fault in a repeated comparison leaves the flags of the last element (there; SDM vol. 2 has the flags from
+// before the instruction).
 bool read_both(Core& c, const StringOp& op, bool source_first, uint64_t& x, uint64_t& y) {
-  return source_first ? read_element(c, op, op.source, cpu::RSI, x) && read_element(c, op, cpu::ES, cpu::RDI, y)
-                      : read_element(c, op, cpu::ES, cpu::RDI, y) && read_element(c, op, op.source, cpu::RSI, x);
+  return source_first
+             ? read_element(c, op, op.source, cpu::RSI, x) && read_element(c, op, cpu::ES, cpu::RDI, y)
+             : read_element(c, op, cpu::ES, cpu::RDI, y) && read_element(c, op, op.source, cpu::RSI, x);
 }
 
 bool condition_holds(const Core& c, bool while_equal) {

@@ -1,17 +1,20 @@
 // Control and debug registers, TLB and cache control, CPUID, time stamps, protection keys, idling, MSRs.
 // SDM vol. 2 per instruction, vol. 3A 2.5-2.8; APM vol. 3 (CLZERO).
-// MWAIT does not watch the monitored line: it gives up the host CPU and returns, as the manual allows at any time.
+// MWAIT does not watch the monitored line: it gives up the host CPU and returns, as the manual allows at any
+// time.
+#include <asm/unistd_64.h>
+
 #include "cpu/control_transfer.h"
 #include "cpu/registers.h"
 #include "engine/dbt/helpers/operands.h"
-
-#include <asm/unistd_64.h>
 
 namespace rhea::dbt::helpers {
 
 namespace {
 
-unsigned register_width(const Insn& insn) { return insn.code_bits == 64 ? 8 : 4; }
+unsigned register_width(const Insn& insn) {
+  return insn.code_bits == 64 ? 8 : 4;
+}
 
 void yield_host_cpu() {
   uint64_t result;
@@ -113,7 +116,9 @@ Outcome invpcid(Core& c, const Insn& insn) {
 }
 
 // Guest memory is coherent and its caches are the host's: nothing to write back.
-Outcome wbinvd(Core& c, const Insn&) { return done(require_cpl0(c)); }
+Outcome wbinvd(Core& c, const Insn&) {
+  return done(require_cpl0(c));
+}
 
 // CLFLUSH, CLFLUSHOPT, CLWB: the checks of a one-byte read.
 Outcome cache_line(Core& c, const Insn& insn) {
@@ -188,7 +193,9 @@ Outcome rdpid(Core& c, const Insn& insn) {
 }
 
 // No performance counters are offered.
-Outcome rdpmc(Core& c, const Insn&) { return done(c.raise(vec::GP, 0)); }
+Outcome rdpmc(Core& c, const Insn&) {
+  return done(c.raise(vec::GP, 0));
+}
 
 Outcome rdmsr(Core& c, const Insn&) {
   uint64_t value;
@@ -209,7 +216,8 @@ Outcome xgetbv(Core& c, const Insn&) {
   uint64_t value = c.s.xcr0;
   if (index == 1 && (cpu::query_cpuid(c, 0xd, 1).eax & 4) != 0) {
     uint32_t low, high;
-    // SAFETY: which components are in use; the guest's are live in this CPU. Offered only where the host has it.
+    // SAFETY: which components are in use; the guest's are live in this CPU. Offered only where the host has
+    // it.
     asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(1));
     uint64_t in_use = (uint64_t{high} << 32 | low) & ~uint64_t{0x200};
     value &= in_use | (c.s.pkru != 0 ? 0x200u : 0u);
@@ -251,7 +259,8 @@ Outcome monitor(Core& c, const Insn& insn) {
   if (c.s.cpl != 0) return done(c.raise(vec::UD));
   if (static_cast<uint32_t>(c.s.gpr[cpu::RCX]) != 0) return done(c.raise(vec::GP, 0));
   uint8_t ignored;
-  return done(read_at(c, prefixed_segment(insn), c.s.gpr[cpu::RAX] & size_mask(insn.addr_bytes), &ignored, 1));
+  return done(
+      read_at(c, prefixed_segment(insn), c.s.gpr[cpu::RAX] & size_mask(insn.addr_bytes), &ignored, 1));
 }
 
 Outcome mwait(Core& c, const Insn&) {

@@ -1,4 +1,5 @@
-// Far transfers, interrupts, system calls and their returns: operands fetched here, the rest is cpu/control_transfer.h.
+// Far transfers, interrupts, system calls and their returns: operands fetched here, the rest is
+// cpu/control_transfer.h.
 #include "cpu/control_transfer.h"
 #include "engine/dbt/helpers/operands.h"
 
@@ -41,11 +42,13 @@ Outcome ret_far(Core& c, const Insn& insn) {
   return jumped(cpu::ret_far(c, insn.op_bytes, pop_bytes));
 }
 
-Outcome iret(Core& c, const Insn& insn) { return jumped(cpu::iret(c, insn.op_bytes, next_rip(c, insn))); }
+Outcome iret(Core& c, const Insn& insn) {
+  return jumped(cpu::iret(c, insn.op_bytes, next_rip(c, insn)));
+}
 
 Outcome int_n(Core& c, const Insn& insn) {
-  return jumped(
-      cpu::software_interrupt(c, cpu::EventKind::SoftwareInt, static_cast<uint8_t>(insn.imm), next_rip(c, insn)));
+  return jumped(cpu::software_interrupt(c, cpu::EventKind::SoftwareInt, static_cast<uint8_t>(insn.imm),
+                                        next_rip(c, insn)));
 }
 
 Outcome int3(Core& c, const Insn& insn) {
@@ -61,10 +64,20 @@ Outcome into(Core& c, const Insn& insn) {
   return jumped(cpu::software_interrupt(c, cpu::EventKind::Int3OrInto, vec::OF, next_rip(c, insn)));
 }
 
-Outcome syscall(Core& c, const Insn& insn) { return jumped(cpu::syscall(c, next_rip(c, insn))); }
-Outcome sysret(Core& c, const Insn& insn) { return jumped(cpu::sysret(c, insn.rex_w != 0 ? 8 : 4)); }
-Outcome sysenter(Core& c, const Insn& insn) { return jumped(cpu::sysenter(c, next_rip(c, insn))); }
-Outcome sysexit(Core& c, const Insn& insn) { return jumped(cpu::sysexit(c, insn.rex_w != 0 ? 8 : 4)); }
-Outcome rsm(Core& c, const Insn&) { return jumped(cpu::rsm(c)); }
+Outcome syscall(Core& c, const Insn& insn) {
+  return jumped(cpu::syscall(c, next_rip(c, insn)));
+}
+Outcome sysret(Core& c, const Insn& insn) {
+  return jumped(cpu::sysret(c, insn.rex_w != 0 ? 8 : 4));
+}
+Outcome sysenter(Core& c, const Insn& insn) {
+  return jumped(cpu::sysenter(c, next_rip(c, insn)));
+}
+Outcome sysexit(Core& c, const Insn& insn) {
+  return jumped(cpu::sysexit(c, insn.rex_w != 0 ? 8 : 4));
+}
+Outcome rsm(Core& c, const Insn&) {
+  return jumped(cpu::rsm(c));
+}
 
 }  // namespace rhea::dbt::helpers

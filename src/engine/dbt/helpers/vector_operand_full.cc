@@ -1,8 +1,8 @@
-#include "engine/dbt/helpers/vector_operand.h"
-
 #include <Zydis/Zydis.h>
 
 #include <algorithm>
+
+#include "engine/dbt/helpers/vector_operand.h"
 
 namespace rhea::dbt::helpers {
 
@@ -15,16 +15,24 @@ bool is_vector(const ZydisDecodedOperand& op) {
 }
 
 bool scalar_set(const ZydisDecodedInstruction& decoded) {
-  return decoded.meta.isa_set == ZYDIS_ISA_SET_AVX512F_SCALAR || decoded.meta.isa_set == ZYDIS_ISA_SET_AVX512DQ_SCALAR;
+  return decoded.meta.isa_set == ZYDIS_ISA_SET_AVX512F_SCALAR ||
+         decoded.meta.isa_set == ZYDIS_ISA_SET_AVX512DQ_SCALAR;
 }
 
 bool compresses(ZydisMnemonic mnemonic) {
   switch (mnemonic) {
-    case ZYDIS_MNEMONIC_VPCOMPRESSB: case ZYDIS_MNEMONIC_VPCOMPRESSW: case ZYDIS_MNEMONIC_VPCOMPRESSD:
-    case ZYDIS_MNEMONIC_VPCOMPRESSQ: case ZYDIS_MNEMONIC_VCOMPRESSPS: case ZYDIS_MNEMONIC_VCOMPRESSPD:
-    case ZYDIS_MNEMONIC_VPEXPANDB: case ZYDIS_MNEMONIC_VPEXPANDW: case ZYDIS_MNEMONIC_VPEXPANDD:
-    case ZYDIS_MNEMONIC_VPEXPANDQ: case ZYDIS_MNEMONIC_VEXPANDPS: case ZYDIS_MNEMONIC_VEXPANDPD:
-      return true;
+    case ZYDIS_MNEMONIC_VPCOMPRESSB:
+    case ZYDIS_MNEMONIC_VPCOMPRESSW:
+    case ZYDIS_MNEMONIC_VPCOMPRESSD:
+    case ZYDIS_MNEMONIC_VPCOMPRESSQ:
+    case ZYDIS_MNEMONIC_VCOMPRESSPS:
+    case ZYDIS_MNEMONIC_VCOMPRESSPD:
+    case ZYDIS_MNEMONIC_VPEXPANDB:
+    case ZYDIS_MNEMONIC_VPEXPANDW:
+    case ZYDIS_MNEMONIC_VPEXPANDD:
+    case ZYDIS_MNEMONIC_VPEXPANDQ:
+    case ZYDIS_MNEMONIC_VEXPANDPS:
+    case ZYDIS_MNEMONIC_VEXPANDPD: return true;
     default: return false;
   }
 }
@@ -34,7 +42,8 @@ bool shift_count(const ZydisDecodedInstruction& decoded) {
   if (decoded.opcode_map != ZYDIS_OPCODE_MAP_0F) return false;
   unsigned low = decoded.opcode & 0xf;
   switch (decoded.opcode >> 4) {
-    case 0xd: case 0xf: return low >= 1 && low <= 3;
+    case 0xd:
+    case 0xf: return low >= 1 && low <= 3;
     case 0xe: return low == 1 || low == 2;
     default: return false;
   }
@@ -59,8 +68,10 @@ void count_elements(const ZydisDecodedInstruction& decoded, const ZydisDecodedOp
     mask_bits = broadcast_count(decoded.avx.broadcast.mode);
     elements = 1;
   } else if (!out.store && is_vector(first) && first.element_count != 0) {
-    // Wider results of several memory elements (VPDPBUSD) count once; a broadcast repeats those that memory has.
-    mask_bits = repeated || first.element_count < memory.element_count ? first.element_count : memory.element_count;
+    // Wider results of several memory elements (VPDPBUSD) count once; a broadcast repeats those that memory
+    // has.
+    mask_bits =
+        repeated || first.element_count < memory.element_count ? first.element_count : memory.element_count;
     elements = repeated ? std::max<unsigned>(memory.element_count, 1) : mask_bits;
     if (repeated && memory.element_size != first.element_size) {
       elements = std::max(out.memory_bytes / std::max(first.element_size / 8u, 1u), 1u);
@@ -82,9 +93,13 @@ VectorOperands look(const Insn& insn) {
   ZydisDecodedInstruction decoded;
   ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
   bool wide = insn.code_bits == 64;
-  ZydisDecoderInit(&decoder, wide ? ZYDIS_MACHINE_MODE_LONG_64 : insn.code_bits == 32 ? ZYDIS_MACHINE_MODE_LEGACY_32
-                                                                                     : ZYDIS_MACHINE_MODE_LEGACY_16,
-                   wide ? ZYDIS_STACK_WIDTH_64 : insn.code_bits == 32 ? ZYDIS_STACK_WIDTH_32 : ZYDIS_STACK_WIDTH_16);
+  ZydisDecoderInit(&decoder,
+                   wide                   ? ZYDIS_MACHINE_MODE_LONG_64
+                   : insn.code_bits == 32 ? ZYDIS_MACHINE_MODE_LEGACY_32
+                                          : ZYDIS_MACHINE_MODE_LEGACY_16,
+                   wide                   ? ZYDIS_STACK_WIDTH_64
+                   : insn.code_bits == 32 ? ZYDIS_STACK_WIDTH_32
+                                          : ZYDIS_STACK_WIDTH_16);
   if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, insn.raw, insn.length, &decoded, operands))) return out;
   const ZydisDecodedOperand* memory = nullptr;
   const ZydisDecodedOperand* registers[2] = {};
@@ -101,8 +116,10 @@ VectorOperands look(const Insn& insn) {
   out.suppresses = decoded.meta.exception_class != ZYDIS_EXCEPTION_CLASS_E6NF;
   out.compresses = compresses(decoded.mnemonic);
   out.aligned = decoded.meta.exception_class == ZYDIS_EXCEPTION_CLASS_E1;
-  if (registers[0] != nullptr) out.data_register = static_cast<uint8_t>(ZydisRegisterGetId(registers[0]->reg.value));
-  if (registers[1] != nullptr) out.second_register = static_cast<uint8_t>(ZydisRegisterGetId(registers[1]->reg.value));
+  if (registers[0] != nullptr)
+    out.data_register = static_cast<uint8_t>(ZydisRegisterGetId(registers[0]->reg.value));
+  if (registers[1] != nullptr)
+    out.second_register = static_cast<uint8_t>(ZydisRegisterGetId(registers[1]->reg.value));
   if (decoded.avx.mask.reg != ZYDIS_REGISTER_NONE) {
     out.mask_register = static_cast<uint8_t>(ZydisRegisterGetId(decoded.avx.mask.reg));
   }
@@ -123,7 +140,8 @@ const VectorOperands& vector_operands(const Insn& insn) {
   unsigned hash = 0;
   for (unsigned i = 0; i < insn.length; ++i) hash = hash * 31 + insn.raw[i];
   Entry& e = cache[hash % kEntries];
-  bool same = e.length == insn.length && e.bits == insn.code_bits && std::equal(insn.raw, insn.raw + insn.length, e.raw);
+  bool same = e.length == insn.length && e.bits == insn.code_bits &&
+              std::equal(insn.raw, insn.raw + insn.length, e.raw);
   if (!same) {
     std::copy_n(insn.raw, sizeof e.raw, e.raw);
     e.length = insn.length;
@@ -136,12 +154,22 @@ const VectorOperands& vector_operands(const Insn& insn) {
 namespace {
 
 // The pieces of a vector register in the image.
-unsigned xmm_at(unsigned reg) { return xstate::kXmm + 16 * reg; }
-unsigned ymm_at(unsigned reg) { return host_component(xstate::kAvx).offset + 16 * reg; }
-unsigned zmm_at(unsigned reg) { return host_component(xstate::kZmmHi256).offset + 32 * reg; }
-unsigned high_at(unsigned reg) { return host_component(xstate::kHi16Zmm).offset + 64 * (reg - 16); }
+unsigned xmm_at(unsigned reg) {
+  return xstate::kXmm + 16 * reg;
+}
+unsigned ymm_at(unsigned reg) {
+  return host_component(xstate::kAvx).offset + 16 * reg;
+}
+unsigned zmm_at(unsigned reg) {
+  return host_component(xstate::kZmmHi256).offset + 32 * reg;
+}
+unsigned high_at(unsigned reg) {
+  return host_component(xstate::kHi16Zmm).offset + 64 * (reg - 16);
+}
 
-bool has(unsigned component) { return host_component(component).size != 0; }
+bool has(unsigned component) {
+  return host_component(component).size != 0;
+}
 
 }  // namespace
 

@@ -1,6 +1,6 @@
-// XSAVE, XSAVEOPT, XSAVEC, XSAVES, XRSTOR, XRSTORS. SDM vol. 1 chapter 13. PKRU lives in CpuState::pkru; no supervisor
-// components are offered, so that XSAVES is XSAVEC at CPL 0. XSAVEOPT leaves out components in their initial
-// configuration and never uses the "modified" optimisation.
+// XSAVE, XSAVEOPT, XSAVEC, XSAVES, XRSTOR, XRSTORS. SDM vol. 1 chapter 13. PKRU lives in CpuState::pkru; no
+// supervisor components are offered, so that XSAVES is XSAVEC at CPL 0. XSAVEOPT leaves out components in
+// their initial configuration and never uses the "modified" optimisation.
 #include "engine/dbt/helpers/fpu_image.h"
 
 namespace rhea::dbt::helpers {
@@ -141,13 +141,17 @@ Outcome xsave(Core& c, const Insn& insn) {
   bool optimised = (insn.modrm >> 3 & 7) == 6;
   uint64_t wanted = requested(c), used = in_use(c, image), old;
   if (!read_block(c, insn, kHeader, &old, 8)) return Outcome::Fault;
-  Plan plan{.components = optimised ? wanted & used : wanted, .layout = 0, .compacted = false,
+  Plan plan{.components = optimised ? wanted & used : wanted,
+            .layout = 0,
+            .compacted = false,
             .mxcsr = (wanted & (kSseBit | kAvxBit)) != 0};
   uint64_t header = (old & ~wanted) | (used & wanted);
   return done(save(c, insn, plan, &header, 8));
 }
 
-Outcome xsavec(Core& c, const Insn& insn) { return save_compacted(c, insn); }
+Outcome xsavec(Core& c, const Insn& insn) {
+  return save_compacted(c, insn);
+}
 
 Outcome xsaves(Core& c, const Insn& insn) {
   if ((c.s.cr4 & cpu::cr4::OSXSAVE) == 0) return done(c.raise(vec::UD));
@@ -216,7 +220,8 @@ bool restore(Core& c, const Insn& insn, bool must_be_compacted) {
   Plan plan{.components = loaded, .layout = area.header.layout, .compacted = compacted, .mxcsr = takes_mxcsr};
   uint32_t pkru = c.s.pkru;
   if (!for_extended(c, plan, [&](uint64_t at, uint8_t*, unsigned size, unsigned index) {
-        uint8_t* to = index == kPkru ? reinterpret_cast<uint8_t*>(&pkru) : area.extended + host_component(index).offset;
+        uint8_t* to =
+            index == kPkru ? reinterpret_cast<uint8_t*>(&pkru) : area.extended + host_component(index).offset;
         return read_block(c, insn, at, to, size);
       })) {
     return false;
@@ -252,7 +257,9 @@ bool restore(Core& c, const Insn& insn, bool must_be_compacted) {
 
 }  // namespace
 
-Outcome xrstor(Core& c, const Insn& insn) { return done(checks(c, insn) && restore(c, insn, false)); }
+Outcome xrstor(Core& c, const Insn& insn) {
+  return done(checks(c, insn) && restore(c, insn, false));
+}
 
 Outcome xrstors(Core& c, const Insn& insn) {
   if ((c.s.cr4 & cpu::cr4::OSXSAVE) == 0) return done(c.raise(vec::UD));
