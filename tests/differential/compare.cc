@@ -98,6 +98,11 @@ bool accepted(const Input& input, const Result& n, const Result& t) {
   if (input.c.near_branch && n.event.vector == 13) return true;
   // Misaligned and beyond the stack segment: #GP on this CPU, #SS in the translator.
   if (n.event.vector == 13 && t.event.vector == 12 && n.registers.rip == t.registers.rip) return true;
+  // Which of several faults of one access is reported: at segment limits, for masked forms, with an x87 exception pending.
+  bool same_place = n.registers.rip == t.registers.rip;
+  bool segmented = input.c.mode == Mode::Segmented16 || input.c.mode == Mode::Segmented32;
+  if (same_place && (segmented || input.c.page_exact) && is_memory_fault(n.event) && is_memory_fault(t.event)) return true;
+  if (same_place && segmented && n.event.vector == 16 && is_memory_fault(t.event)) return true;
   // Forms of several accesses: which of them faults.
   return input.c.any_fault && is_memory_fault(n.event) && is_memory_fault(t.event);
 }

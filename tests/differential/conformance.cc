@@ -89,7 +89,8 @@ an offered instruction set is missing. What is in no row is #UD.
   branch. In 16-bit code a near branch with a 32-bit operand wraps at 64 KiB.
 - Status flags that following code overwrites may be stale in the frame of a fault (exact with flag liveness off).
 - Near branches with an operand-size prefix in 64-bit mode are as Intel has them (the prefix is ignored).
-- A misaligned access beyond the limit of the stack segment is #SS, not #GP.
+- Which of several faults one access reports when it is beyond a segment limit and also misaligned, on a page that
+  refuses it, or made with an x87 exception pending; and for masked forms.
 - Which byte of a page, or which of two operands, is named by the fault of CMPS, x87 and XSAVE images and masked stores;
   the upper part of the destination after a gather that faulted half-way.
 - MWAIT returns at once; MONITOR watches nothing.

@@ -180,6 +180,10 @@ Native::Native() : impl_(std::make_unique<Impl>()) {
   impl_->window = map(fd, layout::kPage, layout::kWritable, layout::kWindowBytes, PROT_READ | PROT_WRITE);
   close(fd);
   CHECK(mprotect(reinterpret_cast<void*>(layout::kReadOnly), layout::kPage, PROT_READ) == 0);
+  // Present, so that a store to it says so.
+  for (unsigned i = 0; i < layout::kMappedPages; ++i) {
+    static_cast<void>(*reinterpret_cast<volatile uint8_t*>(layout::kWritable + i * layout::kPage));
+  }
   set_descriptor(ldt::kCode16 >> 3, layout::kCode, 0xffff, false, true, false);
   set_descriptor(ldt::kData16 >> 3, layout::kWritable, layout::kWindowBytes - 1, false, false, false);
   set_descriptor(ldt::kStack16 >> 3, layout::kWritable, 0xffff, false, false, false);

@@ -48,6 +48,8 @@ class FpuImage {
   // Sets TOP; the image keeps registers by their distance from it, so that they move.
   void set_top(unsigned top);
   unsigned top() const { return get<uint16_t>(2) >> 11 & 7; }
+  // An unmasked x87 exception waits to be reported (#MF) by the next waiting instruction.
+  bool exception_pending() const { return (in_use() & 1) != 0 && (get<uint16_t>(2) & 0x80) != 0; }
   uint32_t mxcsr() const { return get<uint32_t>(xstate::kMxcsr); }
   uint32_t mxcsr_mask() const;
 

@@ -142,7 +142,7 @@ Outcome enter(Core& c, const Insn& insn) {
   uint64_t linear;
   if (!cpu::to_linear(c, cpu::SS, sp, size, true, linear)) return Outcome::Fault;
   if (!cpu::probe_write(c, linear, size, cpu::current_privilege(c), true)) return Outcome::Fault;
-  write_gpr(c, cpu::RBP, width == 2 ? 2 : size == 2 ? 2 : width, frame);
+  write_gpr(c, cpu::RBP, size, frame);
   write_gpr(c, cpu::RSP, width, sp);
   return Outcome::Continue;
 }

@@ -82,6 +82,7 @@ Outcome maskmov(Core& c, const Insn& insn) {
   uint8_t data[16] = {}, mask_bytes[16] = {};
   bool mmx = insn.encoding == Encoding::Legacy && insn.mandatory != 0x66 && !insn.operand_override;
   unsigned size = mmx ? 8 : 16;
+  if (mmx && image.exception_pending()) return done(c.raise(vec::MF));
   auto source = static_cast<unsigned>(insn.reg) & 15, selector = static_cast<unsigned>(insn.rm) & 15;
   if (mmx) {
     std::memcpy(data, image.at(xstate::kSt + 16 * ((source - image.top()) & 7)), 8);
@@ -140,6 +141,10 @@ Outcome vmaskmov(Core& c, const Insn& insn) {
 
 namespace {
 
+bool alignment_checked(const Core& c) {
+  return c.s.cpl == 3 && (c.s.cr0 & cpu::cr0::AM) != 0 && (c.s.system_flags & cpu::rflags::AC) != 0;
+}
+
 // Which memory elements the mask asks for.
 uint64_t active_elements(const VectorOperands& v, uint64_t mask) {
   if (v.mask_bits < 64) mask &= (uint64_t{1} << v.mask_bits) - 1;
@@ -165,6 +170,7 @@ Outcome masked_memory(Core& c, const Insn& insn) {
   unsigned size = v.memory_bytes / v.elements;
   Place p = place_of(c, insn);
   if (v.aligned && active != 0 && !require_alignment(c, insn, v.memory_bytes)) return Outcome::Fault;
+  if (active != 0 && alignment_checked(c) && (p.offset & (v.memory_bytes - 1u)) != 0) return done(c.raise(vec::AC, 0));
   alignas(64) uint8_t memory[64] = {};
   if (!v.store) {
     return done(load_elements(c, p, active, v.elements, size, memory) && run_natively(c, insn, memory));

@@ -107,6 +107,7 @@ Outcome fnstenv(Core& c, const Insn& insn) {
 
 Outcome fldenv(Core& c, const Insn& insn) {
   FpuImage image(c);
+  if (image.exception_pending()) return done(c.raise(vec::MF));
   image.materialise();
   uint8_t env[28];
   if (!read_block(c, insn, 0, env, environment_bytes(insn))) return Outcome::Fault;
@@ -131,6 +132,7 @@ Outcome fnsave(Core& c, const Insn& insn) {
 
 Outcome frstor(Core& c, const Insn& insn) {
   FpuImage image(c);
+  if (image.exception_pending()) return done(c.raise(vec::MF));
   image.materialise();
   uint8_t area[28 + 80];
   unsigned head = environment_bytes(insn);
