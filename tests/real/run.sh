@@ -2,22 +2,22 @@
 # Real guests, each to a marker. Prints `ok NAME`, `not ok NAME: why` or
 # `skip NAME: why`, last `N passed, N failed`; exit 1 if anything failed.
 #
-#   tests/real/run.sh [--quick] [NAME-GLOB...]
+#   tests/real/run.sh [--full] [NAME-GLOB...]
 #
-# --quick is the subset for CI; without it memtest86+, stress-ng and every CPU
-# model run, too. The emulator is $RHEA_SYSTEM, its accelerator $RHEA_ACCEL
+# Without --full it is the subset for CI; with it memtest86+, stress-ng and every
+# CPU model run, too. The emulator is $RHEA_SYSTEM, its accelerator $RHEA_ACCEL
 # (default tcg). $RHEA_REAL_SLOW multiplies the time limits.
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$here/../..
 guest=$root/scripts/guest
-emulator=${RHEA_SYSTEM:-$root/build/release/src/tools/system/rhea-system-x86_64}
+emulator=${RHEA_SYSTEM:-${RHEA_BUILD:-$root/build/release}/src/tools/system/rhea-system-x86_64}
 accel=${RHEA_ACCEL:-tcg}
 slow=${RHEA_REAL_SLOW:-1}
 out=$root/build/real
 mkdir -p "$out"
-quick=no
-[[ ${1:-} == --quick ]] && { quick=yes; shift; }
+quick=yes
+[[ ${1:-} == --full ]] && { quick=no; shift; }
 globs=("$@")
 passed=0 failed=0 skipped=0
 
