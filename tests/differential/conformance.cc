@@ -1,6 +1,7 @@
 // Makes docs/cpu-conformance.md from the table of forms and the catalogue of encodings:
 //   conformance            prints the page
-//   conformance --check F  fails when F is not that page, when an encoding of an offered instruction set is in no row,
+//   conformance --check F  fails when F is not that page, when an encoding of an offered instruction set is
+//   in no row,
 //                          or when a row has no encoding
 #include <Zydis/Zydis.h>
 #include <fmt/format.h>
@@ -21,7 +22,8 @@ namespace {
 const char* reason_not_offered(uint16_t set) {
   switch (set) {
 #define NOT_OFFERED(name, reason) \
-  case ZYDIS_ISA_SET_##name: return reason;
+  case ZYDIS_ISA_SET_##name:      \
+    return reason;
 #include "not_offered.inc"
 #undef NOT_OFFERED
     default: return nullptr;
@@ -29,14 +31,29 @@ const char* reason_not_offered(uint16_t set) {
 }
 
 const char* action_name(dbt::Action action) {
-  static constexpr const char* kNames[] = {"#UD", "copied", "nothing", "rewritten", "helper", "helper, full", "helper, ends block"};
+  static constexpr const char* kNames[] = {"#UD",    "copied",       "nothing",           "rewritten",
+                                           "helper", "helper, full", "helper, ends block"};
   return kNames[static_cast<unsigned>(action)];
 }
 
 const char* pattern_name(dbt::Pattern pattern) {
-  static constexpr const char* kNames[] = {"", "register", "memory", "memory, register index", "memory, masked", "to CR",
-                                           "from CR", "to DR", "from DR", "to segment", "from segment", "far", "moffs",
-                                           "64-bit mode", "other modes", "REP", "no REP"};
+  static constexpr const char* kNames[] = {"",
+                                           "register",
+                                           "memory",
+                                           "memory, register index",
+                                           "memory, masked",
+                                           "to CR",
+                                           "from CR",
+                                           "to DR",
+                                           "from DR",
+                                           "to segment",
+                                           "from segment",
+                                           "far",
+                                           "moffs",
+                                           "64-bit mode",
+                                           "other modes",
+                                           "REP",
+                                           "no REP"};
   return kNames[static_cast<unsigned>(pattern)];
 }
 
@@ -93,6 +110,7 @@ an offered instruction set is missing. What is in no row is #UD.
   refuses it, or made with an x87 exception pending; and for masked forms.
 - Which byte of a page, or which of two operands, is named by the fault of CMPS, x87 and XSAVE images and masked stores;
   the upper part of the destination after a gather that faulted half-way.
+- Whether MXCSR notes inexactness beside an unmasked underflow of a masked vector form.
 - MWAIT returns at once; MONITOR watches nothing.
 - The x87 operand pointer reads as 0 after an x87 instruction of the guest's own.
 
@@ -108,14 +126,17 @@ std::string page(const Catalogue& seen) {
   for (const dbt::Form& f : dbt::all_forms()) {
     if (f.isa_set != set) {
       set = f.isa_set;
-      out += fmt::format("\n## {}\n\nCPUID: {}\n\n| mnemonic | operands | action | modes | memory bytes |\n|---|---|---|---|---|\n",
-                         ZydisISASetGetString(static_cast<ZydisISASet>(set)), features(f).empty() ? "always" : features(f));
+      out += fmt::format(
+          "\n## {}\n\nCPUID: {}\n\n| mnemonic | operands | action | modes | memory bytes "
+          "|\n|---|---|---|---|---|\n",
+          ZydisISASetGetString(static_cast<ZydisISASet>(set)), features(f).empty() ? "always" : features(f));
     }
     auto found = seen.find(&f);
     const Seen none, &s = found == seen.end() ? none : found->second;
     std::string action = action_name(f.action);
     if (f.helper_name != nullptr) action += fmt::format(": `{}`", f.helper_name);
-    out += fmt::format("| {} | {} | {} | {} | {} |\n", ZydisMnemonicGetString(static_cast<ZydisMnemonic>(f.mnemonic)),
+    out += fmt::format("| {} | {} | {} | {} | {} |\n",
+                       ZydisMnemonicGetString(static_cast<ZydisMnemonic>(f.mnemonic)),
                        pattern_name(f.pattern), action, join(s.modes, " "), join(s.extents, " "));
   }
   return out;
@@ -127,7 +148,8 @@ unsigned report_missing(const std::vector<Template>& all, unsigned bits) {
   for (const Template& t : all) {
     bool quadword = t.mnemonic == ZYDIS_MNEMONIC_VPEXTRD || t.mnemonic == ZYDIS_MNEMONIC_VPINSRD;
     if (quadword && t.wide && bits != 64) continue;  // #UD, see find_form
-    if (t.form->mnemonic != t.mnemonic && reason_not_offered(t.isa_set) == nullptr && t.form->action == dbt::Action::Undefined) {
+    if (t.form->mnemonic != t.mnemonic && reason_not_offered(t.isa_set) == nullptr &&
+        t.form->action == dbt::Action::Undefined) {
       missing.insert(t.name());
     }
   }
@@ -150,7 +172,8 @@ int run(int argc, char** argv) {
   }
   for (const dbt::Form& f : dbt::all_forms()) {
     if (seen.contains(&f)) continue;
-    fmt::print(stderr, "row without an encoding: {} {}\n", ZydisISASetGetString(static_cast<ZydisISASet>(f.isa_set)),
+    fmt::print(stderr, "row without an encoding: {} {}\n",
+               ZydisISASetGetString(static_cast<ZydisISASet>(f.isa_set)),
                ZydisMnemonicGetString(static_cast<ZydisMnemonic>(f.mnemonic)));
     ++wrong;
   }
@@ -168,4 +191,6 @@ int run(int argc, char** argv) {
 
 }  // namespace rhea::differential
 
-int main(int argc, char** argv) { return rhea::differential::run(argc, argv); }
+int main(int argc, char** argv) {
+  return rhea::differential::run(argc, argv);
+}

@@ -1,7 +1,8 @@
-// The oracle. A case is entered by returning from a signal whose frame has been given the case's registers, and left by
-// the signal that its last instruction (INT3) or a fault raises, whose frame holds the registers after it. That is the
-// only way to load and save everything, RSP and the instruction pointer of another code segment included.
-// Linux x86-64 only: arch/x86 signal frame with an XSAVE image, modify_ldt(2). The handler runs with the case's GS.
+// The oracle. A case is entered by returning from a signal whose frame has been given the case's registers,
+// and left by the signal that its last instruction (INT3) or a fault raises, whose frame holds the registers
+// after it. That is the only way to load and save everything, RSP and the instruction pointer of another code
+// segment included. Linux x86-64 only: arch/x86 signal frame with an XSAVE image, modify_ldt(2). The handler
+// runs with the case's GS.
 #include "native.h"
 
 #include <asm/ldt.h>
@@ -60,8 +61,8 @@ void set_selectors(ucontext_t& u, uint16_t cs, uint16_t ss) {
   word = static_cast<greg_t>((static_cast<uint64_t>(word) & 0x0000ffffffff0000) | cs | uint64_t{ss} << 48);
 }
 
-// SAFETY (this and the next): fpregs points to the frame's XSAVE image, whose size the kernel states in its software-
-// reserved bytes; kXsave bounds ours.
+// SAFETY (this and the next): fpregs points to the frame's XSAVE image, whose size the kernel states in its
+// software- reserved bytes; kXsave bounds ours.
 unsigned image_bytes(const ucontext_t& u) {
   const auto* fp = reinterpret_cast<const uint8_t*>(u.uc_mcontext.fpregs);
   uint32_t size;
@@ -96,7 +97,8 @@ void enter_case(ucontext_t& u) {
 
 void leave_case(ucontext_t& u) {
   Result& out = *running.result;
-  for (unsigned i = 0; i < 16; ++i) out.registers.gpr[i] = static_cast<uint64_t>(u.uc_mcontext.gregs[kGregOf[i]]);
+  for (unsigned i = 0; i < 16; ++i)
+    out.registers.gpr[i] = static_cast<uint64_t>(u.uc_mcontext.gregs[kGregOf[i]]);
   out.registers.rip = static_cast<uint64_t>(u.uc_mcontext.gregs[REG_RIP]);
   out.registers.rflags = static_cast<uint64_t>(u.uc_mcontext.gregs[REG_EFL]);
   save_fp(u, out.registers.xsave.data());
@@ -122,8 +124,8 @@ extern "C" void rhea_differential_signal(int, siginfo_t*, void* context) {
   }
 }
 
-// The kernel keeps AC as it was, which C++ does not want, and ID and NT, which RT_SIGRETURN would carry into the next
-// case. DS and ES stay the case's: 64-bit code does not look at them.
+// The kernel keeps AC as it was, which C++ does not want, and ID and NT, which RT_SIGRETURN would carry into
+// the next case. DS and ES stay the case's: 64-bit code does not look at them.
 asm(R"(
   .text
   .type rhea_differential_handler, @function
@@ -142,7 +144,9 @@ void set_descriptor(unsigned entry, uint64_t base, uint32_t limit, bool wide, bo
   d.base_addr = static_cast<uint32_t>(base);
   d.limit = limit;
   d.seg_32bit = wide;
-  d.contents = code ? MODIFY_LDT_CONTENTS_CODE : expand_down ? MODIFY_LDT_CONTENTS_STACK : MODIFY_LDT_CONTENTS_DATA;
+  d.contents = code          ? MODIFY_LDT_CONTENTS_CODE
+               : expand_down ? MODIFY_LDT_CONTENTS_STACK
+                             : MODIFY_LDT_CONTENTS_DATA;
   d.read_exec_only = 0;
   d.limit_in_pages = 0;
   d.useable = 1;
@@ -172,7 +176,8 @@ struct Native::Impl {
 
 Native::Native() : impl_(std::make_unique<Impl>()) {
   constexpr size_t kStackBytes = 256 << 10;
-  impl_->stack = static_cast<uint8_t*>(mmap(nullptr, kStackBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  impl_->stack = static_cast<uint8_t*>(
+      mmap(nullptr, kStackBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
   CHECK(impl_->stack != MAP_FAILED);
   int fd = memfd_create("differential", MFD_CLOEXEC);
   CHECK(fd >= 0 && ftruncate(fd, layout::kPage + layout::kWindowBytes) == 0);
@@ -188,7 +193,8 @@ Native::Native() : impl_(std::make_unique<Impl>()) {
   set_descriptor(ldt::kData16 >> 3, layout::kWritable, layout::kWindowBytes - 1, false, false, false);
   set_descriptor(ldt::kStack16 >> 3, layout::kWritable, 0xffff, false, false, false);
   set_descriptor(ldt::kCode32 >> 3, layout::kCode - 0x1000, 0xffff, true, true, false);
-  set_descriptor(ldt::kData32 >> 3, layout::kWritable - 0x1000, layout::kWindowBytes + 0xfff - 0x800, true, false, false);
+  set_descriptor(ldt::kData32 >> 3, layout::kWritable - 0x1000, layout::kWindowBytes + 0xfff - 0x800, true,
+                 false, false);
   set_descriptor(ldt::kStack32 >> 3, layout::kWritable - 0x2000, 0x2fff, true, false, true);
 }
 

@@ -8,7 +8,8 @@ extern u8 real_blob[], real_blob_end[], real_vectors[];
 #define CODE(name) extern "C" u8 name[], name##_end[];
 CODE(r_arith)
 CODE(r_segments)
-CODE(r_limit) CODE(r_limit32) CODE(r_stack_limit) CODE(r_push_wrap) CODE(r_int) CODE(r_divide) CODE(r_ud)
+CODE(r_limit)
+CODE(r_limit32) CODE(r_stack_limit) CODE(r_push_wrap) CODE(r_int) CODE(r_divide) CODE(r_ud)
     CODE(r_ud_protected) CODE(r_bound) CODE(r_ip_wrap) CODE(r_ip_limit) CODE(r_string_wrap)
         CODE(r_string_limit) CODE(r_unreal) CODE(r_a20) CODE(r_enter) CODE(r_far) CODE(r_step) CODE(r_smsw)
             CODE(r_hlt_self_modify)

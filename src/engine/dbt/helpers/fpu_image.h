@@ -1,6 +1,6 @@
-// The guest's vector and x87 state as HelpFull helpers find it: CpuState::xsave, a standard-format XSAVE64 image in the
-// host's layout (SDM vol. 1 13.4-13.5), and the pieces of guest memory that images are moved to and from.
-// Ordinary C++; on the vCPU's thread.
+// The guest's vector and x87 state as HelpFull helpers find it: CpuState::xsave, a standard-format XSAVE64
+// image in the host's layout (SDM vol. 1 13.4-13.5), and the pieces of guest memory that images are moved to
+// and from. Ordinary C++; on the vCPU's thread.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,8 @@
 namespace rhea::dbt::helpers {
 
 namespace xstate {
-inline constexpr unsigned kX87 = 0, kSse = 1, kAvx = 2, kOpmask = 5, kZmmHi256 = 6, kHi16Zmm = 7, kPkru = 9, kCount = 10;
+inline constexpr unsigned kX87 = 0, kSse = 1, kAvx = 2, kOpmask = 5, kZmmHi256 = 6, kHi16Zmm = 7, kPkru = 9,
+                          kCount = 10;
 inline constexpr uint64_t kX87Bit = 1, kSseBit = 2, kAvxBit = 4, kPkruBit = 1 << kPkru;
 inline constexpr unsigned kMxcsr = 24, kSt = 32, kXmm = 160, kHeader = 512, kExtended = 576;
 }  // namespace xstate
@@ -43,7 +44,8 @@ class FpuImage {
   void mark(uint64_t bits, bool used) {
     set<uint64_t>(xstate::kHeader, used ? in_use() | bits : in_use() & ~bits);
   }
-  // Writes the initial configuration of components that are marked unused, so that all bytes may be looked at.
+  // Writes the initial configuration of components that are marked unused, so that all bytes may be looked
+  // at.
   void materialise();
   // Sets TOP; the image keeps registers by their distance from it, so that they move.
   void set_top(unsigned top);
@@ -65,7 +67,8 @@ struct X87Pointers {
 };
 X87Pointers guest_pointers(Core& c, const FpuImage& image);
 
-// Set by the engine: true when host_pc is in translated code, then guest_rip is the instruction's (0 when unknown).
+// Set by the engine: true when host_pc is in translated code, then guest_rip is the instruction's (0 when
+// unknown).
 using LocateHostPc = bool (*)(Core& c, uint64_t host_pc, uint64_t& guest_rip);
 extern LocateHostPc locate_host_pc;
 

@@ -1,5 +1,5 @@
-// Instructions that 64-bit mode does not have, and ENTER and XLAT. SDM vol. 2 per instruction. Flags that it leaves
-// undefined are as the host's CPU leaves them (measured by tests/differential).
+// Instructions that 64-bit mode does not have, and ENTER and XLAT. SDM vol. 2 per instruction. Flags that it
+// leaves undefined are as the host's CPU leaves them (measured by tests/differential).
 #include "engine/dbt/helpers/operands.h"
 
 namespace rhea::dbt::helpers {
@@ -10,13 +10,20 @@ using cpu::rflags::AF;
 using cpu::rflags::CF;
 using cpu::rflags::OF;
 
-uint8_t al(const Core& c) { return static_cast<uint8_t>(c.s.gpr[cpu::RAX]); }
+uint8_t al(const Core& c) {
+  return static_cast<uint8_t>(c.s.gpr[cpu::RAX]);
+}
 
-void set_ax(Core& c, unsigned value) { write_gpr(c, cpu::RAX, 2, value & 0xffff); }
+void set_ax(Core& c, unsigned value) {
+  write_gpr(c, cpu::RAX, 2, value & 0xffff);
+}
 
-uint64_t overflow(unsigned sign, unsigned same_as) { return (sign & same_as) != 0 ? OF : 0; }
+uint64_t overflow(unsigned sign, unsigned same_as) {
+  return (sign & same_as) != 0 ? OF : 0;
+}
 
-// DAA and DAS. SF, ZF, PF and the undefined OF are those of one addition or subtraction of the whole adjustment.
+// DAA and DAS. SF, ZF, PF and the undefined OF are those of one addition or subtraction of the whole
+// adjustment.
 Outcome decimal_adjust(Core& c, bool subtract) {
   uint64_t old_flags = get_flags(c), flags = 0;
   unsigned old = al(c), by = 0;
@@ -36,14 +43,16 @@ Outcome decimal_adjust(Core& c, bool subtract) {
   return Outcome::Continue;
 }
 
-// AAA and AAS. The undefined flags are those of one 16-bit operation on AX, before bits 7-4 of AL are cleared.
+// AAA and AAS. The undefined flags are those of one 16-bit operation on AX, before bits 7-4 of AL are
+// cleared.
 Outcome ascii_adjust(Core& c, bool subtract) {
   auto ax = static_cast<unsigned>(c.s.gpr[cpu::RAX] & 0xffff);
   bool carry = (ax & 0xf) > 9 || (get_flags(c) & AF) != 0;
   unsigned by = carry ? 0x106 : 0;
   unsigned result = (subtract ? ax - by : ax + by) & 0xffff;
   uint64_t flags = carry ? AF | CF : 0;
-  flags |= (byte_result_flags(static_cast<uint8_t>(result)) & cpu::rflags::PF) | (result == 0 ? cpu::rflags::ZF : 0);
+  flags |= (byte_result_flags(static_cast<uint8_t>(result)) & cpu::rflags::PF) |
+           (result == 0 ? cpu::rflags::ZF : 0);
   flags |= (result & 0x8000) != 0 ? cpu::rflags::SF : 0;
   flags |= overflow(0x8000, (subtract ? ax ^ by : ~(ax ^ by)) & (ax ^ result));
   set_ax(c, result & 0xff0f);
@@ -53,10 +62,18 @@ Outcome ascii_adjust(Core& c, bool subtract) {
 
 }  // namespace
 
-Outcome daa(Core& c, const Insn&) { return decimal_adjust(c, false); }
-Outcome das(Core& c, const Insn&) { return decimal_adjust(c, true); }
-Outcome aaa(Core& c, const Insn&) { return ascii_adjust(c, false); }
-Outcome aas(Core& c, const Insn&) { return ascii_adjust(c, true); }
+Outcome daa(Core& c, const Insn&) {
+  return decimal_adjust(c, false);
+}
+Outcome das(Core& c, const Insn&) {
+  return decimal_adjust(c, true);
+}
+Outcome aaa(Core& c, const Insn&) {
+  return ascii_adjust(c, false);
+}
+Outcome aas(Core& c, const Insn&) {
+  return ascii_adjust(c, true);
+}
 
 Outcome aam(Core& c, const Insn& insn) {
   unsigned base = insn.imm & 0xff;
@@ -131,7 +148,8 @@ Outcome enter(Core& c, const Insn& insn) {
     uint64_t value = 0;
     bp = (bp - size) & mask;
     sp = (sp - size) & mask;
-    if (!read_at(c, cpu::SS, bp, &value, size) || !write_at(c, cpu::SS, sp, &value, size)) return Outcome::Fault;
+    if (!read_at(c, cpu::SS, bp, &value, size) || !write_at(c, cpu::SS, sp, &value, size))
+      return Outcome::Fault;
   }
   if (level != 0) {
     sp = (sp - size) & mask;

@@ -1,6 +1,6 @@
-// Vector loads and stores that touch only some elements: MASKMOVQ/MASKMOVDQU, VMASKMOV, VPMASKMOV, EVEX forms under a
-// mask, VCOMPRESS/VEXPAND, gathers and scatters. SDM vol. 2 per instruction, vol. 1 15.6 (fault suppression).
-// Stores check all that they will write before writing.
+// Vector loads and stores that touch only some elements: MASKMOVQ/MASKMOVDQU, VMASKMOV, VPMASKMOV, EVEX forms
+// under a mask, VCOMPRESS/VEXPAND, gathers and scatters. SDM vol. 2 per instruction, vol. 1 15.6 (fault
+// suppression). Stores check all that they will write before writing.
 #include <bit>
 
 #include "engine/dbt/helpers/vector_operand.h"
@@ -25,7 +25,8 @@ bool load_elements(Core& c, const Place& p, uint64_t active, unsigned elements, 
     if ((active >> i & 1) == 0) continue;
     uint64_t linear;
     if (!cpu::to_linear(c, p.segment, p.offset + uint64_t{i} * size, size, false, linear)) return false;
-    if (!cpu::read_linear(c, linear, to + i * size, size, cpu::current_privilege(c), p.segment == cpu::SS)) return false;
+    if (!cpu::read_linear(c, linear, to + i * size, size, cpu::current_privilege(c), p.segment == cpu::SS))
+      return false;
   }
   return true;
 }
@@ -46,7 +47,8 @@ bool probe_elements(Core& c, const Place& p, uint64_t active, unsigned elements,
   return true;
 }
 
-bool store_elements(Core& c, const Place& p, uint64_t active, unsigned elements, unsigned size, const uint8_t* from) {
+bool store_elements(Core& c, const Place& p, uint64_t active, unsigned elements, unsigned size,
+                    const uint8_t* from) {
   bool stack = p.segment == cpu::SS;
   if (!probe_elements(c, p, active, elements, size)) return false;
   for (unsigned i = 0; i < elements; ++i) {
@@ -170,7 +172,8 @@ Outcome masked_memory(Core& c, const Insn& insn) {
   unsigned size = v.memory_bytes / v.elements;
   Place p = place_of(c, insn);
   if (v.aligned && active != 0 && !require_alignment(c, insn, v.memory_bytes)) return Outcome::Fault;
-  if (active != 0 && alignment_checked(c) && (p.offset & (v.memory_bytes - 1u)) != 0) return done(c.raise(vec::AC, 0));
+  if (active != 0 && alignment_checked(c) && (p.offset & (v.memory_bytes - 1u)) != 0)
+    return done(c.raise(vec::AC, 0));
   alignas(64) uint8_t memory[64] = {};
   if (!v.store) {
     return done(load_elements(c, p, active, v.elements, size, memory) && run_natively(c, insn, memory));
@@ -229,13 +232,15 @@ Outcome gather(Core& c, const Insn& insn) {
   image.materialise();
   Vsib s = decode_vsib(image, insn, v);
   bool evex = insn.encoding == Encoding::Evex;
-  uint64_t active = evex ? read_mask(image, v.mask_register) : sign_mask(image, v.second_register, s.count, s.data_size);
+  uint64_t active =
+      evex ? read_mask(image, v.mask_register) : sign_mask(image, v.second_register, s.count, s.data_size);
   uint8_t data[64] = {}, vex_mask[64] = {};
   read_vector(image, v.data_register, data, s.count * s.data_size);
   if (!evex) read_vector(image, v.second_register, vex_mask, 64);
   bool ok = true, any = false;
   for (unsigned i = 0; i < s.count && ok; ++i) {
-    if ((active >> i & 1) != 0) ok = load_elements(c, element_place(c, insn, s, i), 1, 1, s.data_size, data + i * s.data_size);
+    if ((active >> i & 1) != 0)
+      ok = load_elements(c, element_place(c, insn, s, i), 1, 1, s.data_size, data + i * s.data_size);
     any = any || (ok && (active >> i & 1) != 0);
     if (ok) active &= ~(uint64_t{1} << i);
     if (ok) std::memset(vex_mask + i * s.data_size, 0, s.data_size);
@@ -245,7 +250,7 @@ Outcome gather(Core& c, const Insn& insn) {
     std::memset(vex_mask, 0, sizeof vex_mask);
   }
   if (!ok && !any && evex) return Outcome::Fault;
-  if (!ok) {  // VEX forms have not cleared what is above the elements yet
+  if (!ok) {     // VEX forms have not cleared what is above the elements yet
     if (evex) {  // nor have those whose indices are wider than the data
       auto write = s.index_size > s.data_size ? write_low : write_cleared;
       write(image, v.data_register, data, s.count * s.data_size);

@@ -1,6 +1,6 @@
-// FNSTENV, FLDENV, FNSAVE, FRSTOR, FXSAVE, FXRSTOR. SDM vol. 1 8.1.10 (formats), 10.5.1; vol. 2 per instruction.
-// The saved instruction pointer is the guest's; the operand pointer is kept only while no x87 instruction has run since
-// the guest loaded it (otherwise 0: the host's one is an address of the host).
+// FNSTENV, FLDENV, FNSAVE, FRSTOR, FXSAVE, FXRSTOR. SDM vol. 1 8.1.10 (formats), 10.5.1; vol. 2 per
+// instruction. The saved instruction pointer is the guest's; the operand pointer is kept only while no x87
+// instruction has run since the guest loaded it (otherwise 0: the host's one is an address of the host).
 #include "engine/dbt/helpers/fpu_image.h"
 
 namespace rhea::dbt::helpers {
@@ -9,9 +9,13 @@ namespace {
 
 constexpr uint16_t kExceptions = 0x3f, kSummary = 0x8080;
 
-unsigned environment_bytes(const Insn& insn) { return insn.op_bytes == 2 ? 14 : 28; }
+unsigned environment_bytes(const Insn& insn) {
+  return insn.op_bytes == 2 ? 14 : 28;
+}
 
-bool real_format(const Core& c) { return !c.s.protected_mode() || c.s.vm86(); }
+bool real_format(const Core& c) {
+  return !c.s.protected_mode() || c.s.vm86();
+}
 
 // Two bits for each physical register from the one bit that FXSAVE keeps and the contents.
 uint16_t full_tag_word(const FpuImage& image) {
@@ -159,7 +163,9 @@ bool moves_xmm(const Core& c) {
   return (c.s.efer & cpu::efer::FFXSR) == 0 || c.s.cpl != 0 || !c.s.code64();
 }
 
-unsigned xmm_bytes(const Core& c) { return c.s.code64() ? 256 : 128; }
+unsigned xmm_bytes(const Core& c) {
+  return c.s.code64() ? 256 : 128;
+}
 
 void put_pointers(uint8_t* area, const X87Pointers& p, bool wide) {
   if (wide) {
