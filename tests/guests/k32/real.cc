@@ -5,39 +5,54 @@ extern "C" {
 void real_enter(unsigned entry);
 extern u8 real_blob[], real_blob_end[], real_vectors[];
 }
-#define CODE(name) extern "C" u8 name[], name##_end[];
-CODE(r_arith)
-CODE(r_segments)
-CODE(r_limit)
-CODE(r_limit32) CODE(r_stack_limit) CODE(r_push_wrap) CODE(r_int) CODE(r_divide) CODE(r_ud)
-    CODE(r_ud_protected) CODE(r_bound) CODE(r_ip_wrap) CODE(r_ip_limit) CODE(r_string_wrap)
-        CODE(r_string_limit) CODE(r_unreal) CODE(r_a20) CODE(r_enter) CODE(r_far) CODE(r_step) CODE(r_smsw)
-            CODE(r_hlt_self_modify)
+#define CODE(name) extern "C" u8 name[], name##_end[]
+CODE(r_arith);
+CODE(r_segments);
+CODE(r_limit);
+CODE(r_limit32);
+CODE(r_stack_limit);
+CODE(r_push_wrap);
+CODE(r_int);
+CODE(r_divide);
+CODE(r_ud);
+CODE(r_ud_protected);
+CODE(r_bound);
+CODE(r_ip_wrap);
+CODE(r_ip_limit);
+CODE(r_string_wrap);
+CODE(r_string_limit);
+CODE(r_unreal);
+CODE(r_a20);
+CODE(r_enter);
+CODE(r_far);
+CODE(r_step);
+CODE(r_smsw);
+CODE(r_hlt_self_modify);
 
-                namespace {
-  volatile u16* const result16 = reinterpret_cast<volatile u16*>(0x6800);
-  volatile u32* const result32 = reinterpret_cast<volatile u32*>(0x6800);
-  volatile u8* const result8 = reinterpret_cast<volatile u8*>(0x6800);
-  struct Outcome {
-    u16 vector, ip, cs, flags, cx, si, di;
-  };
+namespace {
+volatile u16* const result16 = reinterpret_cast<volatile u16*>(0x6800);
+volatile u32* const result32 = reinterpret_cast<volatile u32*>(0x6800);
+volatile u8* const result8 = reinterpret_cast<volatile u8*>(0x6800);
+struct Outcome {
+  u16 vector, ip, cs, flags, cx, si, di;
+};
 
-  Outcome run(const u8* code, const u8* end) {
-    volatile Outcome* out = reinterpret_cast<volatile Outcome*>(0x67f0);
-    copy(reinterpret_cast<void*>(0x6000), real_blob, static_cast<Word>(real_blob_end - real_blob));
-    copy(reinterpret_cast<void*>(0x7000), code, static_cast<Word>(end - code));
-    memset(reinterpret_cast<void*>(0x6800), 0, 0x400);
-    volatile u32* ivt = reinterpret_cast<volatile u32*>(0x6400);
-    for (u32 v = 0; v < 64; ++v) ivt[v] = 0x6000 + static_cast<u32>(real_vectors - real_blob) + 8 * v;
-    out->vector = 0xffff;
-    real_enter(0x7000);
-    use_boot_tables();
-    return {out->vector, out->ip, out->cs, out->flags, out->cx, out->si, out->di};
-  }
+Outcome run(const u8* code, const u8* end) {
+  volatile Outcome* out = reinterpret_cast<volatile Outcome*>(0x67f0);
+  copy(reinterpret_cast<void*>(0x6000), real_blob, static_cast<Word>(real_blob_end - real_blob));
+  copy(reinterpret_cast<void*>(0x7000), code, static_cast<Word>(end - code));
+  memset(reinterpret_cast<void*>(0x6800), 0, 0x400);
+  volatile u32* ivt = reinterpret_cast<volatile u32*>(0x6400);
+  for (u32 v = 0; v < 64; ++v) ivt[v] = 0x6000 + static_cast<u32>(real_vectors - real_blob) + 8 * v;
+  out->vector = 0xffff;
+  real_enter(0x7000);
+  use_boot_tables();
+  return {out->vector, out->ip, out->cs, out->flags, out->cx, out->si, out->di};
+}
 #define RUN(name) run(name, name##_end)
-  void expect_vector(const Outcome& o, Word vector, u16 ip, const char* what) {
-    if (expect(o.vector, vector, what)) expect(o.ip, ip, "ip");
-  }
+void expect_vector(const Outcome& o, Word vector, u16 ip, const char* what) {
+  if (expect(o.vector, vector, what)) expect(o.ip, ip, "ip");
+}
 }  // namespace
 
 TEST(real_operand_and_address_sizes) {
