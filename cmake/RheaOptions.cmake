@@ -47,3 +47,7 @@ else()
   # clang cannot read libstdc++'s headers without vector registers; it builds the fuzzers only, which translate nothing.
   set(RHEA_HOT_OPTIONS "-fno-exceptions")
 endif()
+# Sanitizer calls would clobber the vector registers.
+if(RHEA_SANITIZE)
+  list(APPEND RHEA_HOT_OPTIONS -fno-sanitize=all)
+endif()
