@@ -35,6 +35,7 @@ class EngineTest : public ::testing::Test {
     c.s.rip = 0x7c00;
     c.s.gpr[cpu::RSP] = 0x7000;
   }
+  void TearDown() override { cpu::paging_destroy(engine_->core()); }
   void program(std::vector<uint8_t> code, uint64_t at = 0x7c00) {
     std::memcpy(ram_->host() + at, code.data(), code.size());
   }

@@ -71,12 +71,12 @@ class FakeTarget final : public Target {
   cpu::CpuState& change(unsigned cpu) override { return states[cpu]; }
   size_t read_memory(unsigned, uint64_t linear, std::span<uint8_t> to) override {
     size_t n = linear >= sizeof memory ? 0 : std::min<size_t>(to.size(), sizeof memory - linear);
-    std::memcpy(to.data(), memory + std::min<uint64_t>(linear, sizeof memory), n);
+    if (n != 0) std::memcpy(to.data(), memory + std::min<uint64_t>(linear, sizeof memory), n);
     return n;
   }
   size_t write_memory(unsigned, uint64_t linear, std::span<const uint8_t> from) override {
     size_t n = linear >= sizeof memory ? 0 : std::min<size_t>(from.size(), sizeof memory - linear);
-    std::memcpy(memory + std::min<uint64_t>(linear, sizeof memory), from.data(), n);
+    if (n != 0) std::memcpy(memory + std::min<uint64_t>(linear, sizeof memory), from.data(), n);
     return n;
   }
   bool set_points(const std::vector<Point>& p) override {
