@@ -121,7 +121,7 @@ void Emitter::jump_to(unsigned page_offset, bool poll, uint16_t live) {
 }
 
 // The taken side of a relative jump, inline.
-void Emitter::direct_exit(const Insn& i, uint8_t*, uint16_t) {
+void Emitter::direct_exit(const Insn& i) {
   int64_t target = 0;
   if (in_page(i, target)) {
     auto offset = static_cast<unsigned>(target);
@@ -136,7 +136,7 @@ void Emitter::direct_exit(const Insn& i, uint8_t*, uint16_t) {
 
 void Emitter::near_jump(const Insn& i) {
   if (i.imm_bytes != 0) {
-    direct_exit(i, nullptr, 0);
+    direct_exit(i);
   } else {
     save_flags();
     load_target(i, 0);
@@ -157,7 +157,7 @@ void Emitter::conditional(const Insn& i, uint16_t) {
     return;
   }
   uint8_t* skip = a_.jcc_short_later(inverse(cond));
-  direct_exit(i, nullptr, 0);
+  direct_exit(i);
   ended_ = false;
   a_.bind_short(skip);
 }
@@ -192,7 +192,7 @@ void Emitter::counted(const Insn& i, uint16_t) {
     if (i.mnemonic != ZYDIS_MNEMONIC_LOOP)
       not_taken = a_.jcc_later(i.mnemonic == ZYDIS_MNEMONIC_LOOPE ? ccNE : ccE);
   }
-  direct_exit(i, nullptr, 0);
+  direct_exit(i);
   ended_ = false;
   if (!loop) Assembler::bind(not_zero, a_.here());
   if (zero != nullptr) Assembler::bind(zero, a_.here());

@@ -71,7 +71,6 @@ class Emitter {
   void exit_to_rip_offset(int64_t offset_from_page);             // anywhere, through the lookup
   bool ended() const { return ended_; }
   uint8_t* finish();
-  uint16_t flags_at(unsigned target_offset) const;  // set by translate: look-ahead result
 
   struct TargetFlags {
     virtual uint16_t live_at(unsigned page_offset) = 0;
@@ -126,7 +125,7 @@ class Emitter {
   void lookup_exit();                              // T0: rip
   void rip_to(Host to, int64_t offset_from_page);
   void mask_rip(Host r, unsigned op_bytes);
-  void direct_exit(const Insn& i, uint8_t* jcc_patch, uint16_t live);
+  void direct_exit(const Insn& i);
   LinkSite* link_site(unsigned page_offset, uint8_t* rel32);
   bool in_page(const Insn& i, int64_t& page_offset) const;
   uint8_t* aligned_jmp();
