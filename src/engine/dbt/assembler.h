@@ -172,6 +172,10 @@ class Assembler {
     op_rr(0x81, 4, a, false);
     u32(v);
   }
+  void shr32(Host a, unsigned n) {
+    op_rr(0xc1, 5, a, false);
+    u8(n);
+  }
   void shl32(Host a, unsigned n) {
     op_rr(0xc1, 4, a, false);
     u8(n);

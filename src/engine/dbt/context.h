@@ -37,6 +37,8 @@ inline constexpr unsigned kTlbEntries = 2048;  // per bank and direction; indexe
 inline constexpr unsigned kJumpEntries = 16384;
 inline constexpr unsigned kFetchEntries = 256;
 
+inline constexpr unsigned kMaxGroups = 64;  // in a block
+
 struct JumpEntry {
   uint64_t rip;
   const uint8_t* host;
@@ -153,7 +155,9 @@ struct Context {
   uint64_t fetch_stamp[2];    // [global]; changes with every flush of such pages
   uint64_t cr3_seen;
   uint32_t pkru_seen;
+  uint32_t write_drops;  // how often drop_write_entries was here
   PendingStore store;
+  uint64_t group_delta[kMaxGroups];  // what the groups of the running block found in the TLB
   alignas(64) uint8_t bounce[2 * 4096];
 
   Context* self;

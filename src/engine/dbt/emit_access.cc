@@ -15,6 +15,12 @@ HostMem slot_field(Bank bank, bool write, unsigned slot, size_t field) {
                 (write ? offsetof(AccessBank, write) : offsetof(AccessBank, read));
   return ctx_mem(base + slot * sizeof(Slot) + field);
 }
+// The TLB entry that T1 is the offset of.
+HostMem tlb_field(Bank bank, bool write, size_t field) {
+  size_t tlb = RHEA_CTX(access) + bank * sizeof(AccessBank) +
+               (write ? offsetof(AccessBank, tlb_write) : offsetof(AccessBank, tlb_read));
+  return ctx_mem(tlb + field, kT1);
+}
 size_t dirty_byte(Bank bank, bool write, unsigned slot) {
   return RHEA_CTX(access) + bank * sizeof(AccessBank) +
          (write ? offsetof(AccessBank, write_dirty) : offsetof(AccessBank, read_dirty)) + slot / kSlotChunk;
@@ -102,8 +108,9 @@ bool Emitter::grouped_access(const Insn& i, const MemOperand& m, bool write, Mem
                              bool base_form) {
   if (group.group < 0 || group.first) return false;
   op.keep_flags = 0;
-  HostMem delta =
-      slot_field(bank_, write, group_slots_[static_cast<size_t>(group.group)], offsetof(Slot, delta));
+  auto g = static_cast<size_t>(group.group);
+  HostMem delta = probe_ ? ctx_mem(RHEA_CTX(group_delta) + 8 * g)
+                         : slot_field(bank_, write, group_slots_[g], offsetof(Slot, delta));
   if (base_form) {
     a_.load(kT1, delta);
     apply(op, {.base = host_of(m.base), .index = kT1, .disp = static_cast<int32_t>(m.disp)});
@@ -116,6 +123,21 @@ bool Emitter::grouped_access(const Insn& i, const MemOperand& m, bool write, Mem
   return true;
 }
 
+// T0: linear address → the TLB entry's verdict: T1 is the delta to host memory; with base_form T0 is lost.
+// Returns the jump that is taken when the entry does not serve.
+uint8_t* Emitter::probe_tlb(bool write, unsigned size, bool base_form) {
+  HostMem tag = tlb_field(bank_, write, offsetof(Slot, tag));
+  a_.mov32(kT1, kT0);
+  a_.shr32(kT1, 8);  // 4 KiB pages to entries of 16 bytes
+  a_.and32_imm(kT1, (kTlbEntries - 1) * sizeof(Slot));
+  a_.sub(kT0, tag);
+  a_.cmp_imm(kT0, static_cast<int32_t>(kPageSize - size));
+  uint8_t* miss = a_.jcc_later(ccA);
+  if (!base_form) a_.add(kT0, tag);
+  a_.load(kT1, tlb_field(bank_, write, offsetof(Slot, delta)));
+  return miss;
+}
+
 void Emitter::access(const Insn& i, const MemOperand& m, unsigned addr_bytes, unsigned size, bool write,
                      bool read, MemOp op, const GroupRef& group) {
   CHECK(size >= 1 && size <= 64);
@@ -125,7 +147,8 @@ void Emitter::access(const Insn& i, const MemOperand& m, unsigned addr_bytes, un
                    m.disp == static_cast<int32_t>(m.disp) && m.disp >= INT32_MIN + kMargin;
   if (grouped_access(i, m, write, op, group, base_form)) return;
   bool slow = !options_.slots || (mode_ & (mode::kAlignCheck | mode::kWatch)) != 0;
-  unsigned slot = next_slot(), from_min = 0;
+  bool probe = probe_ && !slow;
+  unsigned slot = probe ? 0 : next_slot(), from_min = 0;
   if (group.group >= 0) {
     group_slots_[static_cast<size_t>(group.group)] = slot;
     size = group.span;
@@ -133,6 +156,7 @@ void Emitter::access(const Insn& i, const MemOperand& m, unsigned addr_bytes, un
   }
   Stub s{.kind = Stub::Kind::Access, .patch = nullptr, .op = op, .mem = {}};
   s.base_form = base_form;
+  s.probe = probe;
   if (op.keep_flags != 0) save_flags();
   MemOperand lowest = m;
   lowest.disp -= from_min;
@@ -144,6 +168,8 @@ void Emitter::access(const Insn& i, const MemOperand& m, unsigned addr_bytes, un
   if (slow) {
     s.base_form = base_form = false;
     s.patch = a_.jmp_later();
+  } else if (probe) {
+    s.patch = probe_tlb(write, size, base_form);
   } else if (base_form) {
     a_.sub(kT0, tag);
     a_.cmp_imm(kT0, static_cast<int32_t>(kPageSize - size));
@@ -159,6 +185,11 @@ void Emitter::access(const Insn& i, const MemOperand& m, unsigned addr_bytes, un
   s.mem = base_form ? HostMem{.base = base, .index = kT1, .disp = static_cast<int32_t>(m.disp)}
                     : HostMem{.base = kT0, .disp = static_cast<int32_t>(from_min)};
   s.resume = a_.here();
+  if (probe) {
+    if (group.group >= 0)
+      a_.store(ctx_mem(RHEA_CTX(group_delta) + 8u * static_cast<unsigned>(group.group)), kT1);
+    if (!base_form) a_.add_rr(kT0, kT1);
+  }
   // The empty slot's tag is a non-canonical page that a guest can name; its delta leads to a host fault,
   // here.
   if (op.kind != MemOp::Kind::Copy) fault_point(i, a_.here());
@@ -167,7 +198,7 @@ void Emitter::access(const Insn& i, const MemOperand& m, unsigned addr_bytes, un
   bool locked = write && read && (i.lock || i.mnemonic == ZYDIS_MNEMONIC_XCHG);
   auto flags = static_cast<uint16_t>(
       (write ? AccessSite::kWrite : 0) | (read ? AccessSite::kRead : 0) |
-      (m.seg == cpu::SS ? AccessSite::kStack : 0) | (slow ? AccessSite::kNoFill : 0) |
+      (m.seg == cpu::SS ? AccessSite::kStack : 0) | (slow || probe ? AccessSite::kNoFill : 0) |
       (m.aligned && group.group < 0 ? AccessSite::kAligned : 0) |
       (group.group < 0 && waits_for_x87(op) ? AccessSite::kWaits : 0) |
       (op.kind != MemOp::Kind::Copy ? AccessSite::kUnfinished : 0) |
@@ -228,11 +259,14 @@ uint8_t* Emitter::lea_data() {
 void Emitter::emit_access_stub(Stub& s) {
   bool write = (s.site.flags & AccessSite::kWrite) != 0;
   bool fills = (s.site.flags & AccessSite::kNoFill) == 0;
-  if (s.base_form) a_.add(kT0, slot_field(bank_, write, s.site.slot, offsetof(Slot, tag)));
+  if (s.probe)
+    a_.add(kT0, tlb_field(bank_, write, offsetof(Slot, tag)));
+  else if (s.base_form)
+    a_.add(kT0, slot_field(bank_, write, s.site.slot, offsetof(Slot, tag)));
   uint8_t* data[2] = {lea_data(), nullptr};
   a_.call(fills ? thunks_.access_fast[bank_][write ? 1 : 0] : thunks_.access);
   uint8_t* returned = a_.here();
-  if (!s.base_form) a_.add_rr(kT0, kT1);
+  if (!s.base_form && !s.probe) a_.add_rr(kT0, kT1);
   a_.jmp(s.resume);
   if (write && (s.site.flags & AccessSite::kGroup) == 0) {
     s.site.alt = static_cast<uint8_t>(a_.here() - returned);

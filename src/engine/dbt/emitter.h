@@ -59,6 +59,9 @@ class Emitter {
   void set_groups(unsigned count) { group_slots_.assign(count, 0); }
   void set_plan(const AccessPlan& plan) { plan_ = plan; }
 
+  // Whether accesses look the TLB up or each keeps a slot of its own.
+  void set_probe(bool probe) { probe_ = probe; }
+
   // Entry code. Then instructions in order; then finish().
   void begin(unsigned page_offset);
   // live_after: status flags that are live behind the instruction.
@@ -88,6 +91,7 @@ class Emitter {
     MemOp op;
     HostMem mem;
     bool base_form = false;
+    bool probe = false;
     AccessSite site{};
     SegmentSite segment{};
     LinkSite* link = nullptr;
@@ -98,6 +102,7 @@ class Emitter {
               MemOp op, const GroupRef& group);
   bool grouped_access(const Insn& i, const MemOperand& m, bool write, MemOp& op, const GroupRef& group,
                       bool base_form);
+  uint8_t* probe_tlb(bool write, unsigned size, bool base_form);
   void effective_address(const Insn& i, const MemOperand& m, unsigned addr_bytes);
   void segment_check(const Insn& i, const MemOperand& m, unsigned size, bool write);
   void apply(const MemOp& op, const HostMem& mem);
@@ -159,6 +164,7 @@ class Emitter {
   bool ended_ = false;
   AccessPlan plan_;
   std::vector<unsigned> group_slots_;
+  bool probe_ = false;
   static inline unsigned slot_counter_ = 0;
 };
 

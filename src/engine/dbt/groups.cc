@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "engine/dbt/context.h"
 #include "engine/dbt/forms.h"
 #include "engine/dbt/mode.h"
 
@@ -78,6 +79,7 @@ class Planner {
       members_.push_back({insn, stack, static_cast<int>(n), at});
       return;
     }
+    if (groups_.size() == kMaxGroups) return;
     groups_.push_back({key, at, end, 1, epoch_});
     members_.push_back({insn, stack, static_cast<int>(groups_.size() - 1), at});
   }

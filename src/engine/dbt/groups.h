@@ -1,5 +1,5 @@
 // Access groups: accesses of one block whose addresses differ by constants share one check. The first member
-// checks the whole range that the group touches; the others use what it left in its slot.
+// checks the whole range that the group touches; the others use the delta that it left.
 //
 // Registers are followed as root + constant through MOV, LEA, ADD, SUB, INC, DEC, PUSH and POP. Reads and
 // writes are grouped apart, so that a read never asks for write rights. A helper ends all groups: it may

@@ -9,6 +9,7 @@ struct DbtOptions {
   uint64_t cache_bytes = 64ull << 20;  // tb-size
   bool link = true;                    // patch direct jumps between blocks
   bool jump_cache = true;              // inline lookup at indirect jumps
+  bool probe = true;                   // look the TLB up at each access outside hot loops, not a slot
   bool slots = true;          // keep translations per access site (off: every access takes the TLB path)
   bool flag_liveness = true;  // drop flag saves that nothing reads
   bool groups = true;         // one check for accesses at constant distances

@@ -73,12 +73,13 @@ Answer ungroup(Context& c, const AccessSite* site) {
   return {reinterpret_cast<uint64_t>(dispatch(c)), 2};
 }
 
-// Nobody else runs until cold_lock_end. False: meanwhile the cache was reset, and the code that called is
-// gone.
+// Nobody else runs until cold_lock_end. False: the instruction must begin anew, since meanwhile the cache was
+// reset and the code that called is gone, or write entries were dropped that its block's groups still hold.
 bool stop_others(Context& c) {
   uint64_t resets = c.cache->resets();
+  uint32_t drops = c.write_drops;
   run_cold(c.core, cold_lock_begin, &c);
-  if (resets == c.cache->resets()) return true;
+  if (resets == c.cache->resets() && drops == c.write_drops) return true;
   run_cold(c.core, cold_lock_end, &c);
   return false;
 }

@@ -199,6 +199,7 @@ void jump_insert(Context& c, uint64_t rip, const uint8_t* host) {
 }
 
 void drop_write_entries(Context& c, const uint8_t* host_page) {
+  ++c.write_drops;
   auto host = reinterpret_cast<uint64_t>(host_page);
   auto match = [host](const Slot& slot) { return slot.tag + slot.delta == host; };
   for (AccessBank& bank : c.access) {

@@ -106,6 +106,8 @@ class BlockTranslator final : Emitter::TargetFlags {
     bool grouped = options_.groups && options_.slots && !cache_.stays_ungrouped(in_.ram, in_.offset);
     plan_ = plan_accesses(insns_, in_.mode, grouped, groups);
     e.set_groups(groups);
+    // Loops are worth a slot at each access; other code is so much that slots would crowd each other out.
+    e.set_probe(options_.probe && !((in_.mode & mode::kCplMask) == 3 && has_loop()));
     e.begin(in_.page_offset);
     emit(e);
     uint8_t* end = e.finish();
@@ -164,6 +166,18 @@ class BlockTranslator final : Emitter::TargetFlags {
     }
     next_ = offset;
     return true;
+  }
+
+  // A branch back to the block's start: its code is likely to run many times.
+  bool has_loop() const {
+    for (const Insn& i : insns_) {
+      if (!is_branch(i) || i.imm_bytes == 0 || i.mnemonic == ZYDIS_MNEMONIC_RET ||
+          i.mnemonic == ZYDIS_MNEMONIC_CALL)
+        continue;
+      int64_t target = static_cast<int64_t>(i.page_offset) + i.length + i.imm;
+      if (target == in_.page_offset) return true;
+    }
+    return false;
   }
 
   void analyse() {

@@ -67,6 +67,7 @@ const Group<AccelOptions>& accel_group() {
                   "reproducible runs: one vCPU at a time, time from instructions"),
           boolean("link", &A::link, "jumps between translated blocks"),
           boolean("jump-cache", &A::jump_cache, "inline lookup at indirect jumps"),
+          boolean("probe", &A::probe, "the TLB is looked up at each access outside hot loops"),
           boolean("slots", &A::slots, "translations kept at each access"),
           boolean("flag-liveness", &A::flag_liveness, "unread flags are not saved"),
           boolean("groups", &A::groups, "one check for accesses at constant distances"),
