@@ -9,7 +9,10 @@ namespace {
 alignas(4096) u64 low_tables[2][512];    // 0-4 MiB one to one
 alignas(4096) u64 alias_tables[2][512];  // the same as user pages
 alignas(4096) u64 alias_directory[512];
-alignas(4096) u8 pool[160][4096];
+#ifndef POOL_PAGES  // bench/micro.py wants more
+#define POOL_PAGES 160
+#endif
+alignas(4096) u8 pool[POOL_PAGES][4096];
 unsigned pool_used;
 u64 boot_cr4;
 }  // namespace

@@ -1,0 +1,113 @@
+#!/usr/bin/env python3
+"""Nanoseconds a primitive costs a guest, under Rhea and under QEMU's TCG.
+
+    bench/micro.py [--rounds 3] [--only GLOB,GLOB] [--emulator NAME=COMMAND]...
+
+Builds bench/micro.cc into a bare kernel and reads the emulator process's CPU
+clock at the marks it prints. The minimum of the rounds is shown, next to the
+budget where there is one; --check makes a budget that is missed a failure.
+"""
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(HERE)
+
+BUDGETS = {"syscall_sysret": 60, "page_fault_iret": 200, "tlb_fill_walk": 60, "cr3_keep": 50, "invlpg": 40, "lookup_miss": 60}
+
+
+def build(out):
+    os.makedirs(out, exist_ok=True)
+    lib = os.path.join(ROOT, "tests/guests/lib")
+    flags = ["-m64", "-fpie", "-mcmodel=small", "-std=c++20", "-O2", "-ffreestanding", "-fno-exceptions", "-fno-rtti",
+             "-fno-stack-protector", "-fno-threadsafe-statics", "-fno-asynchronous-unwind-tables", "-fcf-protection=none",
+             "-mgeneral-regs-only", "-mno-red-zone", "-fno-strict-aliasing", "-fno-delete-null-pointer-checks",
+             "-fno-tree-loop-distribute-patterns", "-Wall", "-Wextra", "-Wno-array-bounds", "-I", lib, "-DPOOL_PAGES=400"]
+    objects = []
+    sources = [os.path.join(lib, n) for n in ("boot64.S", "trap64.S", "test.cc", "trap.cc", "paging64.cc", "smp64.cc")]
+    for source in sources + [os.path.join(HERE, "micro.cc")]:
+        objects.append(os.path.join(out, os.path.basename(source) + ".o"))
+        subprocess.run(["g++", *(["-m64"] if source.endswith(".S") else flags), "-c", source, "-o", objects[-1]], check=True)
+    linked, image = os.path.join(out, "micro.sym"), os.path.join(out, "micro.elf")
+    subprocess.run(["ld", "--no-warn-rwx-segments", "-m", "elf_x86_64", "-z", "max-page-size=4096", "-z", "noexecstack", "--build-id=none",
+                    "-T", os.path.join(lib, "kernel.ld"), "-o", linked, *objects], check=True)
+    subprocess.run(["objcopy", "-O", "elf32-i386", linked, image], check=True)
+    return image
+
+
+def cpu_clock(pid):
+    return time.clock_gettime((~pid << 3) | 2)
+
+
+def run(command, image, names, seconds):
+    """One start of the kernel: nanoseconds an operation by name."""
+    arguments = command.split() + ["-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot", "-m", "64",
+                                   "-device", "isa-debug-exit,iobase=0xf4,iosize=4", "-kernel", image]
+    if names != ["*"]:
+        arguments += ["-append", "run=" + ",".join(names)]
+    results, begin = {}, None
+    with subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0) as p:
+        deadline = time.monotonic() + seconds
+        buffer = b""
+        while time.monotonic() < deadline:
+            data = os.read(p.stdout.fileno(), 4096)
+            if not data:
+                break
+            now = cpu_clock(p.pid)
+            *lines, buffer = (buffer + data).split(b"\n")
+            for line in lines:
+                words = line.decode("ascii", "replace").split()
+                if words[:1] == ["@@begin"]:
+                    name, count, begin = words[1], int(words[2]), now
+                elif words[:1] == ["@@end"]:
+                    results[name] = (now - begin) * 1e9 / count
+                elif words[:1] == ["not"]:
+                    print("WRONG:", " ".join(words), file=sys.stderr)
+        p.kill()
+    return results
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--emulator", action="append", metavar="NAME=COMMAND", help="with its accelerator and CPU options")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", default="*", help="names as the guest kernel takes them: exact or ending in *")
+    parser.add_argument("--out", default=os.path.join(ROOT, "build", "micro"))
+    parser.add_argument("--timeout", type=float, default=120)
+    parser.add_argument("--check", action="store_true", help="exit 1 when the first emulator misses a budget")
+    options = parser.parse_args()
+    emulators = options.emulator
+    if not emulators:
+        rhea = os.environ.get("RHEA_SYSTEM", os.path.join(ROOT, "build/release/src/tools/system/rhea-system-x86_64"))
+        emulators = [f"rhea={rhea} -accel tcg -cpu max"]
+        if shutil.which("qemu-system-x86_64"):
+            emulators.append("qemu=qemu-system-x86_64 -accel tcg -cpu max")
+    image = build(options.out)
+    best, order = {}, []
+    for _ in range(options.rounds):
+        for e in emulators:
+            name, command = e.split("=", 1)
+            for primitive, ns in run(command, image, options.only.split(","), options.timeout).items():
+                if primitive not in order:
+                    order.append(primitive)
+                key = (name, primitive)
+                best[key] = min(best.get(key, ns), ns)
+    columns = [e.split("=", 1)[0] for e in emulators]
+    print("| ns | budget | " + " | ".join(columns) + " |")
+    print("|---|---|" + "---|" * len(columns))
+    missed = []
+    for primitive in order:
+        cells = [f"{best[c, primitive]:.1f}" if (c, primitive) in best else "-" for c in columns]
+        print(f"| {primitive} | {BUDGETS.get(primitive, '')} | " + " | ".join(cells) + " |")
+        if primitive in BUDGETS and best.get((columns[0], primitive), 0) > BUDGETS[primitive]:
+            missed.append(primitive)
+    if options.check and missed:
+        sys.exit(f"over budget: {', '.join(missed)}")
+
+
+if __name__ == "__main__":
+    main()
