@@ -1,6 +1,6 @@
-// What a system's primitives cost: a bare 64-bit kernel (tests/guests/lib) that runs each one many times between two
-// lines on the serial port, by which bench/micro.py reads the emulator's CPU clock. Every loop also contains its own
-// counting, a nanosecond or less.
+// What a system's primitives cost: a bare 64-bit kernel (tests/guests/lib) that runs each one many times
+// between two lines on the serial port, by which bench/micro.py reads the emulator's CPU clock. Every loop
+// also contains its own counting, a nanosecond or less.
 #include "paging.h"
 #include "test.h"
 
@@ -25,7 +25,8 @@ void measure(const char* name, u32 count, F loop) {
   asm("sysretq");
 }
 [[gnu::naked, gnu::aligned(64)]] void full_syscall_entry() {
-  asm("swapgs; mov %rsp,%gs:8; mov %gs:0,%rsp; push %r11; push %rcx; sti; cli; pop %rcx; pop %r11; mov %gs:8,%rsp;"
+  asm("swapgs; mov %rsp,%gs:8; mov %gs:0,%rsp; push %r11; push %rcx; sti; cli; pop %rcx; pop %r11; mov "
+      "%gs:8,%rsp;"
       "swapgs; sysretq");
 }
 [[gnu::naked, gnu::aligned(64)]] void skip_fault() {  // the access has two bytes
@@ -51,7 +52,8 @@ void user_syscalls(u32 count) {
 // 4 KiB pages at kArea, all of one frame, so that only their tables differ.
 void map_area(unsigned pages, u64 bits) {
   void* frame = new_page();
-  for (unsigned i = 0; i < pages; ++i) *entry_for(kArea + i * 4096ul, 1) = reinterpret_cast<Word>(frame) | bits;
+  for (unsigned i = 0; i < pages; ++i)
+    *entry_for(kArea + i * 4096ul, 1) = reinterpret_cast<Word>(frame) | bits;
 }
 
 void touch(unsigned pages, u32 count) {
@@ -165,10 +167,12 @@ TEST(lookup_miss) {
     void* page = new_page();
     *entry_for(kArea + i * 4096ul, 1) = reinterpret_cast<Word>(page) | kP | kW | kA | kD;
   }
-  for (unsigned i = 0; i < kBlocks; ++i) copy(reinterpret_cast<void*>(kArea + i * kStride), "\xff\xe3", 2);  // jmp *%rbx
+  for (unsigned i = 0; i < kBlocks; ++i)
+    copy(reinterpret_cast<void*>(kArea + i * kStride), "\xff\xe3", 2);  // jmp *%rbx
   auto loop = [](u32 count) {
     asm volatile(
-        "lea 1f(%%rip),%%rbx; mov %1,%%rdx; 1: dec %0; jz 2f; add %2,%%rdx; cmp %3,%%rdx; cmovae %1,%%rdx; jmp *%%rdx; 2:"
+        "lea 1f(%%rip),%%rbx; mov %1,%%rdx; 1: dec %0; jz 2f; add %2,%%rdx; cmp %3,%%rdx; cmovae %1,%%rdx; "
+        "jmp *%%rdx; 2:"
         : "+&r"(count)
         : "r"(kArea), "r"(Word{kStride}), "r"(kArea + kBlocks * kStride)
         : "rbx", "rdx", "memory", "cc");
@@ -236,6 +240,7 @@ TEST(store_where_code_was) {
   measure("store_where_code_was", 4000000, [](u32 count) {
     page[2048] = 0xc3;
     reinterpret_cast<void (*)()>(page + 2048)();
-    for (; count; --count) asm volatile("movl %1,(%0)" ::"r"(page + 2048 - count % 64 * 4), "r"(count) : "memory");
+    for (; count; --count)
+      asm volatile("movl %1,(%0)" ::"r"(page + 2048 - count % 64 * 4), "r"(count) : "memory");
   });
 }
