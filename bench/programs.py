@@ -2,8 +2,9 @@
 
 Each entry is (name, group, needs, command). `needs` are programs that must
 exist on the host (they go into the guest with their libraries); a missing one
-skips the entry. Commands are run by busybox sh with the work directory /work
-as current directory, natively and in the guest, and must print something that
+skips the entry. Commands are run by dash (busybox's shell prefers its own
+applets to the real programs where /proc is mounted) with /work as
+current directory, natively and in the guest, and must print something that
 depends on the work alone: its SHA-256 must be equal. {n} is a repeat factor.
 """
 

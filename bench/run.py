@@ -90,7 +90,7 @@ def prepare(out, entries, log):
             path = None if need.startswith("./") else which(need)
             if path and not os.path.exists(os.path.join(packages, "usr/bin", need)):
                 command += ["--program", os.path.realpath(path), "--program", path]
-    command += ["--program", cc1, "--program", "/usr/bin/true", "--program", "/usr/bin/cksum"]
+    command += ["--program", cc1, "--program", "/usr/bin/dash", "--program", "/usr/bin/true", "--program", "/usr/bin/cksum"]
     real_python = os.path.realpath("/usr/bin/python3")
     library = f"/usr/lib/{os.path.basename(real_python)}"
     if os.path.isdir(library):
@@ -123,7 +123,7 @@ class Native:
         return None
 
     def run(self, name):
-        child = subprocess.Popen(self.chroot + ["/bin/busybox", "sh", "-c", f". /work/env.sh; sh /work/programs/{name}.sh"],
+        child = subprocess.Popen(self.chroot + ["/usr/bin/dash", "-c", f". /work/env.sh; dash /work/programs/{name}.sh"],
                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         output = child.stdout.read()
         _, status, usage = os.wait4(child.pid, 0)

@@ -13,7 +13,7 @@ while :; do
   echo "@@ready"
   read -r name || exit
   [ "$name" = quit ] && exit
-  sh /work/programs/$name.sh >/dev/shm/out 2>/dev/shm/err
+  /usr/bin/dash /work/programs/$name.sh >/dev/shm/out 2>/dev/shm/err
   code=$?
   echo "@@end"
   read -r answer
