@@ -8,11 +8,11 @@
 set -euo pipefail
 
 packages=(cmake ninja-build g++ ccache pkg-config git
-          libfmt-dev libzydis-dev libxbyak-dev liburing-dev nlohmann-json3-dev libgtest-dev libgmock-dev
+          libfmt-dev libzydis-dev libxbyak-dev liburing-dev nlohmann-json3-dev zlib1g-dev libzstd-dev libisal-dev libdeflate-dev libgtest-dev libgmock-dev
           seabios busybox-static cpio zstd xz-utils)
 case ${1:-run} in
   run) ;;
-  test) packages+=(python3 clang-format binutils gdb clang-19 libclang-rt-19-dev) ;;
+  test) packages+=(qemu-utils python3 clang-format binutils gdb clang-19 libclang-rt-19-dev) ;;
   *) echo "usage: install-deps.sh [run|test]" >&2; exit 2 ;;
 esac
 

@@ -1,0 +1,39 @@
+#include "block/image.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace rhea::block {
+
+Result<> ImageNode::read_backing(uint64_t offset, std::span<uint8_t> into) {
+  const uint64_t end = backing_ ? backing_->size() : 0;
+  const size_t present =
+      offset < end ? static_cast<size_t>(std::min<uint64_t>(into.size(), end - offset)) : 0;
+  if (present != 0) TRY(backing_->read(offset, into.first(present)));
+  std::memset(into.data() + present, 0, into.size() - present);
+  return {};
+}
+
+Result<ChainExtent> chain_extent(ImageNode& top, uint64_t offset, uint64_t length, const ImageNode* base) {
+  ChainExtent out;
+  ImageNode* node = &top;
+  while (true) {
+    Extent extent = TRY(node->extent(offset, length));
+    length = extent.length;
+    if (extent.allocated || node->backing() == nullptr || node->backing() == base) {
+      out.extent = extent;
+      if (!extent.allocated && base == nullptr) out.extent.zero = true;
+      return out;
+    }
+    node = node->backing();
+    ++out.depth;
+    if (offset >= node->size()) {
+      // Past the end of a shorter backing image: zeros that belong to it.
+      out.extent = {.length = length, .allocated = true, .zero = true};
+      return out;
+    }
+    length = std::min(length, node->size() - offset);
+  }
+}
+
+}  // namespace rhea::block

@@ -1,0 +1,34 @@
+#include "block/node.h"
+
+#include <cstring>
+
+#include "base/checked.h"
+#include "base/failf.h"
+
+namespace rhea::block {
+
+bool is_zero(std::span<const uint8_t> bytes) {
+  const uint8_t* at = bytes.data();
+  size_t left = bytes.size();
+  // Real data is told by its first or last bytes nearly always.
+  if (left >= 16 && (at[0] | at[left - 1] | at[left / 2]) != 0) return false;
+  while (left >= 64) {
+    uint64_t words[8];
+    std::memcpy(words, at, sizeof words);
+    if ((words[0] | words[1] | words[2] | words[3] | words[4] | words[5] | words[6] | words[7]) != 0)
+      return false;
+    at += 64;
+    left -= 64;
+  }
+  uint8_t any = 0;
+  for (size_t i = 0; i < left; ++i) any = static_cast<uint8_t>(any | at[i]);
+  return any == 0;
+}
+
+Result<> check_range(uint64_t offset, uint64_t length, uint64_t size) {
+  if (range_within(offset, length, size)) return {};
+  return failf(ErrorKind::OutOfRange, "request of {} bytes at offset {} leaves the image of {} bytes", length,
+               offset, size);
+}
+
+}  // namespace rhea::block

@@ -1,0 +1,41 @@
+// The list of formats. A new one gets its header and one line here.
+#include <array>
+
+#include "base/failf.h"
+#include "block/driver.h"
+#include "block/formats/raw.h"
+
+namespace rhea::block {
+
+std::span<const FormatDriver* const> formats() {
+  static const std::array kFormats = {
+      &raw_driver(),
+  };
+  return kFormats;
+}
+
+const FormatDriver* find_format(std::string_view name) {
+  for (const FormatDriver* driver : formats()) {
+    if (driver->name() == name) return driver;
+  }
+  return nullptr;
+}
+
+Result<> FormatDriver::create(const CreateRequest&) const {
+  return failf(ErrorKind::Unsupported, "Format driver '{}' does not support image creation", name());
+}
+
+Result<Measurement> FormatDriver::measure(const MeasureRequest&) const {
+  return failf(ErrorKind::Unsupported, "Block driver '{}' does not support size measurement", name());
+}
+
+Result<CacheMode> parse_cache_mode(std::string_view word) {
+  if (word == "writeback") return CacheMode::Writeback;
+  if (word == "writethrough") return CacheMode::Writethrough;
+  if (word == "none" || word == "off") return CacheMode::None;
+  if (word == "directsync") return CacheMode::Directsync;
+  if (word == "unsafe") return CacheMode::Unsafe;
+  return failf(ErrorKind::Invalid, "'{}' is no cache mode", word);
+}
+
+}  // namespace rhea::block

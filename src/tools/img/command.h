@@ -1,0 +1,26 @@
+// The commands of rhea-img, one file each, and the table that main goes by.
+#pragma once
+
+#include <span>
+#include <string>
+
+#include "base/result.h"
+
+namespace rhea::img {
+
+using Words = std::span<const std::string>;
+
+struct Command {
+  const char* name;
+  const char* syntax;               // the rest of its line in --help
+  Result<int> (*run)(Words words);  // the exit status; an error is printed by main
+  int failure = 1;                  // the exit status for errors
+};
+
+std::span<const Command> commands();
+std::string help_text();
+
+Result<int> run_create(Words words);
+Result<int> run_info(Words words);
+
+}  // namespace rhea::img

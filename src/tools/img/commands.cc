@@ -1,0 +1,51 @@
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <array>
+
+#include "base/log.h"
+#include "block/driver.h"
+#include "tools/img/command.h"
+
+namespace rhea::img {
+namespace {
+
+constexpr std::array kCommands = {
+    Command{"create",
+            "[--object objectdef] [-q] [-f fmt] [-b backing_file [-F backing_fmt]] [-u] [-o options] "
+            "filename [size]",
+            run_create},
+    Command{"info",
+            "[--object objectdef] [--image-opts] [-f fmt] [--output=ofmt] [--backing-chain] [-U] filename",
+            run_info},
+};
+
+}  // namespace
+
+std::span<const Command> commands() {
+  return kCommands;
+}
+
+std::string help_text() {
+  std::string out = fmt::format("usage: {} [standard options] command [command options]\n", program_name());
+  out +=
+      "Makes, inspects and converts disk images.\n\n"
+      "    '-h', '--help'       display this help and exit\n"
+      "    '-V', '--version'    output version information and exit\n\n"
+      "Command syntax:\n";
+  for (const Command& command : commands()) out += fmt::format("  {} {}\n", command.name, command.syntax);
+  out +=
+      "\nSizes are in bytes or have a suffix k, M, G, T, P or E (powers of 1024). A name is a file, "
+      "json:{...}, or\n"
+      "with --image-opts a list of options. '-o help' lists the options of a format. Cache modes: none, "
+      "writeback\n"
+      "(default, except for convert), writethrough, directsync, unsafe (default for convert).\n\n"
+      "Supported formats:";
+  std::vector<std::string_view> names;
+  for (const block::FormatDriver* driver : block::formats()) names.push_back(driver->name());
+  std::ranges::sort(names);
+  for (const std::string_view name : names) out += fmt::format(" {}", name);
+  return out + "\n";
+}
+
+}  // namespace rhea::img

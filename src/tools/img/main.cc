@@ -1,0 +1,70 @@
+// rhea-img: makes, inspects and converts disk images, with the command line of qemu-img 7.2.
+#include <fmt/core.h>
+
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "base/log.h"
+#include "tools/img/command.h"
+#include "tools/img/common.h"
+
+namespace rhea::img {
+namespace {
+
+int complain(const Error& error, int status) {
+  std::fflush(stdout);
+  error_line(error.message());
+  return status;
+}
+
+void print_version() {
+  // Scripts that call us by the other name look for that name and its version.
+  if (program_name() == "qemu-img") {
+    print("qemu-img version 7.2.0 (Rhea " RHEA_VERSION ")\n");
+  } else {
+    print("rhea-img version " RHEA_VERSION " (compatible with qemu-img 7.2.0)\n");
+  }
+}
+
+// The options before the command. Returns an exit status if there is nothing more to do.
+Result<std::optional<int>> standard_options(Words words, size_t& used) {
+  while (used < words.size() && words[used].starts_with("-") && words[used].size() > 1) {
+    const std::string& word = words[used++];
+    if (word == "-h" || word == "--help") {
+      print(help_text());
+      return 0;
+    }
+    if (word == "-V" || word == "--version") {
+      print_version();
+      return 0;
+    }
+    return usage(fmt::format("unrecognized option '{}'", word));
+  }
+  return std::nullopt;
+}
+
+int run(Words words) {
+  size_t used = 0;
+  const auto done = standard_options(words, used);
+  if (!done) return complain(done.error(), 1);
+  if (*done) return **done;
+  if (used == words.size()) return complain(usage("Not enough arguments").error(), 1);
+  const std::string& name = words[used++];
+  for (const Command& command : commands()) {
+    if (name != command.name) continue;
+    const auto status = command.run(words.subspan(used));
+    return status ? *status : complain(status.error(), command.failure);
+  }
+  return complain(usage(fmt::format("Command not found: {}", name)).error(), 1);
+}
+
+}  // namespace
+}  // namespace rhea::img
+
+int main(int argc, char** argv) {
+  rhea::set_program_name(argc > 0 ? argv[0] : "rhea-img");
+  const std::vector<std::string> words(argv + (argc > 0 ? 1 : 0), argv + argc);
+  const int status = rhea::img::run(words);
+  return std::fflush(stdout) == 0 ? status : 1;
+}
