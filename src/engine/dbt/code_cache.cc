@@ -1,11 +1,8 @@
 #include "engine/dbt/code_cache.h"
 
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 
 #include "base/check.h"
 
@@ -15,32 +12,17 @@ namespace {
 constexpr uint64_t kBlockReserve = 256 * 1024;  // more than the largest block can need
 }
 
-Result<std::unique_ptr<CodeCache>> CodeCache::create(uint64_t bytes) {
+Result<std::unique_ptr<CodeCache>> CodeCache::create(uint64_t bytes, bool huge_pages) {
   std::unique_ptr<CodeCache> c(new CodeCache);
   c->size_ = std::max<uint64_t>((bytes + 4095) & ~uint64_t{4095}, 4 * kBlockReserve);
-  // SAFETY: the two views of one memory object are what makes W^X possible; both are unmapped in the
-  // destructor only.
-  int fd = memfd_create("rhea-code", MFD_CLOEXEC);
-  if (fd < 0) return fail_errno(errno, "creating the translation cache");
-  if (ftruncate(fd, static_cast<off_t>(c->size_)) != 0) {
-    int e = errno;
-    close(fd);
-    return fail_errno(e, "sizing the translation cache");
-  }
-  void* rw = mmap(nullptr, c->size_, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-  void* rx = mmap(nullptr, c->size_, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
-  int e = errno;
-  close(fd);
-  if (rw == MAP_FAILED || rx == MAP_FAILED) return fail_errno(e, "mapping the translation cache");
-  c->rw_ = c->cursor_ = c->thunks_end_ = static_cast<uint8_t*>(rw);
-  c->rx_ = static_cast<uint8_t*>(rx);
+  TRY(c->memory_.create(c->size_, huge_pages));
+  c->rw_ = c->cursor_ = c->thunks_end_ = c->memory_.writable();
+  c->rx_ = c->memory_.executable();
   c->heads_ = new std::atomic<Block*>[1u << kHashBits]();
   return c;
 }
 
 CodeCache::~CodeCache() {
-  if (rw_ != nullptr) munmap(rw_, size_);
-  if (rx_ != nullptr) munmap(rx_, size_);
   delete[] heads_;
   for (PageTable& t : tables_) {
     if (t.pages != nullptr) munmap(static_cast<void*>(t.pages), t.count * sizeof(*t.pages));
@@ -49,6 +31,10 @@ CodeCache::~CodeCache() {
 
 bool CodeCache::has_room() const {
   return static_cast<uint64_t>(cursor_ - rw_) + kBlockReserve <= size_;
+}
+void CodeCache::prepare(CacheLock&) {
+  constexpr uint64_t kUsualBlock = 8 * 1024;
+  memory_.prepare(used(), kUsualBlock);
 }
 void CodeCache::set_thunks_end() {
   thunks_end_ = cursor_;

@@ -1,5 +1,5 @@
-// The memory that translated code lives in (mapped twice: writable here, executable there) and the index of
-// blocks. Shared by all vCPUs. Mutation needs the lock, whose token is in the signatures; find() does not.
+// The memory that translated code lives in and the index of blocks. Shared by all vCPUs. Mutation needs the
+// lock, whose token is in the signatures; find() does not.
 #pragma once
 
 #include <atomic>
@@ -13,6 +13,7 @@
 
 #include "base/result.h"
 #include "engine/dbt/block.h"
+#include "engine/dbt/code_memory.h"
 
 namespace rhea::dbt {
 
@@ -20,8 +21,8 @@ using CacheLock = std::unique_lock<std::recursive_mutex>;
 
 class CodeCache {
  public:
-  // bytes: capacity. Errors: NoSpace.
-  static Result<std::unique_ptr<CodeCache>> create(uint64_t bytes);
+  // bytes: capacity. huge_pages: where the host has them. Errors: NoSpace.
+  static Result<std::unique_ptr<CodeCache>> create(uint64_t bytes, bool huge_pages = true);
   ~CodeCache();
 
   CacheLock lock() { return CacheLock(mutex_); }
@@ -36,6 +37,8 @@ class CodeCache {
 
   // Room for one more block of the largest size; false: reset() is due.
   bool has_room() const;
+  // Memory for the next block is at hand.
+  void prepare(CacheLock&);
   uint8_t* cursor() const { return cursor_; }
   Block& make_block(CacheLock&);
   LinkSite& make_link(CacheLock&);
@@ -92,6 +95,7 @@ class CodeCache {
   std::recursive_mutex mutex_;
   std::function<void(const Block&)> drop_listener_;
   std::atomic<uint64_t> drop_epoch_{0}, resets_{0};
+  CodeMemory memory_;
   uint8_t* rw_ = nullptr;
   uint8_t* rx_ = nullptr;
   uint64_t size_ = 0;

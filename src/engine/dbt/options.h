@@ -14,6 +14,7 @@ struct DbtOptions {
   bool flag_liveness = true;  // drop flag saves that nothing reads
   bool groups = true;         // one check for accesses at constant distances
   bool superblocks = true;    // go on behind conditional branches
+  bool huge_code = true;      // huge pages for translated code
   bool perf_map = false;      // -perfmap
   bool single = false;        // one instruction a block
   unsigned max_insns = 64;    // per block

@@ -90,6 +90,7 @@ class BlockTranslator final : Emitter::TargetFlags {
 
   Block* run(Counters& counters) {
     if (!collect()) return nullptr;
+    cache_.prepare(lock_);
     Block& block = cache_.make_block(lock_);
     block.ram = in_.ram;
     block.offset = in_.offset;

@@ -72,6 +72,7 @@ const Group<AccelOptions>& accel_group() {
           boolean("flag-liveness", &A::flag_liveness, "unread flags are not saved"),
           boolean("groups", &A::groups, "one check for accesses at constant distances"),
           boolean("superblocks", &A::superblocks, "blocks go on behind conditional branches"),
+          boolean("huge-code", &A::huge_code, "huge pages for translated code"),
           boolean("single", &A::single, "one instruction a block"),
           integer("max-insns", &A::max_insns, 1, 512, "longest block in instructions"),
       }};

@@ -34,7 +34,7 @@ struct AccelOptions {
   std::optional<Threading> thread;
   std::optional<uint64_t> tb_size;  // MiB
   std::optional<bool> deterministic;
-  std::optional<bool> link, jump_cache, probe, slots, flag_liveness, groups, superblocks, single;
+  std::optional<bool> link, jump_cache, probe, slots, flag_liveness, groups, superblocks, single, huge_code;
   std::optional<uint64_t> max_insns;
 };
 

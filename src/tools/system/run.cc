@@ -40,6 +40,7 @@ dbt::DbtOptions translator_options(const AccelOptions& a, const SystemOptions& o
   o.flag_liveness = a.flag_liveness.value_or(o.flag_liveness);
   o.groups = a.groups.value_or(o.groups);
   o.superblocks = a.superblocks.value_or(o.superblocks);
+  o.huge_code = a.huge_code.value_or(o.huge_code);
   o.single = a.single.value_or(o.single);
   if (a.max_insns) o.max_insns = static_cast<unsigned>(*a.max_insns);
   o.perf_map = options.perfmap;
