@@ -32,6 +32,7 @@ struct LinkSite {
 struct FaultPoint {
   uint32_t host_begin;  // from the block's start
   uint16_t page_offset;
+  bool flags_in_slot;  // not in EFLAGS
 };
 
 struct Block {

@@ -235,6 +235,7 @@ void take_flags(const ZydisDecodedInstruction& z, Insn& out) {
   out.flags_undefined = static_cast<uint16_t>(f.undefined & kStatusFlags);
   auto written = static_cast<uint16_t>((f.modified | f.set_0 | f.set_1) & kStatusFlags & ~f.undefined);
   if (undefined_is_written(z.mnemonic)) written |= out.flags_undefined;
+  out.flags_touched = ((f.modified | f.set_0 | f.set_1 | f.undefined) & kStatusFlags) != 0;
   bool maybe_none = out.rep || out.repne;
   if (is_cl_shift(z.mnemonic)) {
     bool by_one = (out.opcode == 0xd0 || out.opcode == 0xd1) && out.map == 0;

@@ -108,6 +108,7 @@ bool Emitter::grouped_access(const Insn& i, const MemOperand& m, bool write, Mem
                              bool base_form) {
   if (group.group < 0 || group.first) return false;
   op.keep_flags = 0;
+  if (op.needs_flags) flags_to_host();
   auto g = static_cast<size_t>(group.group);
   HostMem delta = probe_ ? ctx_mem(RHEA_CTX(group_delta) + 8 * g)
                          : slot_field(bank_, write, group_slots_[g], offsetof(Slot, delta));
@@ -157,7 +158,11 @@ void Emitter::access(const Insn& i, const MemOperand& m, unsigned addr_bytes, un
   Stub s{.kind = Stub::Kind::Access, .patch = nullptr, .op = op, .mem = {}};
   s.base_form = base_form;
   s.probe = probe;
-  if (op.keep_flags != 0) save_flags();
+  if (op.keep_flags != 0) {
+    flags_to_slot();
+    op.restore = op.needs_flags || (op.kind == MemOp::Kind::Copy && !options_.lazy_flags);
+    flags_.host = s.op.restore = op.restore;
+  }
   MemOperand lowest = m;
   lowest.disp -= from_min;
   effective_address(i, lowest, addr_bytes);
@@ -220,7 +225,7 @@ void Emitter::store_sized(const HostMem& mem, uint8_t reg, unsigned bytes) {
 }
 
 void Emitter::apply(const MemOp& op, const HostMem& mem) {
-  if (op.keep_flags != 0) restore_flags();
+  if (op.restore) restore_flags();
   switch (op.kind) {
     case MemOp::Kind::Copy: operation(*op.insn, &mem); break;
     case MemOp::Kind::StoreReg: store_sized(mem, op.reg, op.bytes); break;
@@ -228,10 +233,13 @@ void Emitter::apply(const MemOp& op, const HostMem& mem) {
       a_.load(kT2, gpr_slot(op.imm));
       store_sized(mem, kT2, op.bytes);
       break;
-    case MemOp::Kind::StoreScratch:
-      a_.load(kT2, ctx_mem(RHEA_CTX(scratch[1])));
-      store_sized(mem, kT2, op.bytes);
+    case MemOp::Kind::StoreNext: {
+      Host value = mem.base == kT0 ? kT1 : kT0;  // whichever the address leaves free
+      rip_to(value, op.imm);
+      mask_rip(value, op.bytes);
+      store_sized(mem, value, op.bytes);
       break;
+    }
     case MemOp::Kind::LoadReg:
       if (op.bytes == 2)
         a_.op_rm(0x0fb7, op.reg, mem, false);
@@ -271,7 +279,9 @@ void Emitter::emit_access_stub(Stub& s) {
   if (write && (s.site.flags & AccessSite::kGroup) == 0) {
     s.site.alt = static_cast<uint8_t>(a_.here() - returned);
     if (!s.base_form) a_.add_rr(kT0, kT1);
+    flags_.host = s.op.keep_flags == 0 || s.op.restore;
     apply(s.op, s.mem);
+    if (s.op.keep_flags != 0 && !s.op.restore) restore_flags();  // store_done takes them from EFLAGS
     data[1] = lea_data();
     a_.call(thunks_.store_done);
     a_.jmp(s.after);

@@ -43,18 +43,23 @@ uint8_t bind_gpr(Bindings& b, Scratch& scratch, int8_t guest) {
 }  // namespace
 
 void Emitter::fault_point(const Insn& i, uint8_t* begin) {
-  block_.faults.push_back({static_cast<uint32_t>(begin - block_.start), i.page_offset});
+  block_.faults.push_back({static_cast<uint32_t>(begin - block_.start), i.page_offset, !flags_.host});
 }
 
 void Emitter::copy(const Insn& i, uint16_t live_after) {
+  bool reads = (i.flags_read & kStatusMask) != 0;
+  bool needs_flags = reads || (i.flags_touched && (live_after & ~i.flags_written & kStatusMask) != 0);
   if (!i.has_mem || i.mem.bytes == 0) {
+    if (needs_flags) flags_to_host();
     operation(i, nullptr);
-    return;
+  } else {
+    MemOp op{.kind = MemOp::Kind::Copy, .insn = &i, .must_fill = i.form->whole_or_careful};
+    auto live_before = static_cast<uint16_t>(((live_after & ~i.flags_written) | i.flags_read) & kStatusMask);
+    op.keep_flags = live_before;
+    op.needs_flags = needs_flags;
+    access(i, i.mem, i.addr_bytes, i.mem.bytes, i.mem.write, i.mem.read, op, plan_.mem);
   }
-  MemOp op{.kind = MemOp::Kind::Copy, .insn = &i, .must_fill = i.form->whole_or_careful};
-  auto live_before = static_cast<uint16_t>(((live_after & ~i.flags_written) | i.flags_read) & kStatusMask);
-  op.keep_flags = live_before;
-  access(i, i.mem, i.addr_bytes, i.mem.bytes, i.mem.write, i.mem.read, op, plan_.mem);
+  if (i.flags_touched) flags_written();
 }
 
 void Emitter::operation(const Insn& i, const HostMem* mem) {

@@ -71,7 +71,7 @@ void Emitter::lookup_exit() {
 }
 
 void Emitter::exit_to_rip_offset(int64_t offset_from_page) {
-  save_flags();
+  flags_to_slot();
   rip_to(kT0, offset_from_page);
   if (code_bits_of(mode_) == 16) a_.movzx16(kT0, kT0);
   lookup_exit();
@@ -101,6 +101,7 @@ LinkSite* Emitter::link_site(unsigned page_offset, uint8_t* rel32) {
 // Unconditional, inside the page. poll: this edge may close a loop.
 void Emitter::jump_to(unsigned page_offset, bool poll, uint16_t live) {
   uint8_t* to_poll = nullptr;
+  if (live != 0) flags_to_host();
   if (poll && live == 0) {
     a_.cmp32_mem_imm8(ctx_mem(RHEA_CTX(core.pending)), 0);
     to_poll = a_.jcc_later(ccNE);
@@ -128,7 +129,7 @@ void Emitter::direct_exit(const Insn& i) {
     jump_to(offset, offset <= i.page_offset, target_flags_->live_at(offset));
     return;
   }
-  save_flags();
+  flags_to_slot();
   rip_to(kT0, target);
   if (i.op_bytes == 2 || i.code_bits == 16) mask_rip(kT0, i.op_bytes);
   lookup_exit();
@@ -138,9 +139,8 @@ void Emitter::near_jump(const Insn& i) {
   if (i.imm_bytes != 0) {
     direct_exit(i);
   } else {
-    save_flags();
-    load_target(i, 0);
-    a_.mov(kT0, kT2);
+    flags_to_slot();
+    load_target(i, kT0);
     lookup_exit();
   }
   ended_ = true;
@@ -148,6 +148,7 @@ void Emitter::near_jump(const Insn& i) {
 
 void Emitter::conditional(const Insn& i, uint16_t) {
   auto cond = static_cast<Cond>(condition_of(i.mnemonic));
+  flags_to_host();
   int64_t target = 0;
   if (in_page(i, target) && target > i.page_offset) {
     while ((reinterpret_cast<uintptr_t>(a_.here() + 2) & 3) != 0) a_.u8(0x90);
@@ -157,13 +158,16 @@ void Emitter::conditional(const Insn& i, uint16_t) {
     return;
   }
   uint8_t* skip = a_.jcc_short_later(inverse(cond));
+  FlagPlace flags = flags_;
   direct_exit(i);
+  flags_ = flags;
   ended_ = false;
   a_.bind_short(skip);
 }
 
 // JCXZ, JECXZ, JRCXZ, LOOP, LOOPE, LOOPNE: count register by address size, flags untouched.
-void Emitter::counted(const Insn& i, uint16_t) {
+void Emitter::counted(const Insn& i, uint16_t live_after) {
+  if ((i.flags_read & kStatusMask) != 0 || (live_after & kStatusMask) != 0) flags_to_host();
   bool loop = i.mnemonic == ZYDIS_MNEMONIC_LOOP || i.mnemonic == ZYDIS_MNEMONIC_LOOPE ||
               i.mnemonic == ZYDIS_MNEMONIC_LOOPNE;
   if (loop) {
@@ -192,27 +196,28 @@ void Emitter::counted(const Insn& i, uint16_t) {
     if (i.mnemonic != ZYDIS_MNEMONIC_LOOP)
       not_taken = a_.jcc_later(i.mnemonic == ZYDIS_MNEMONIC_LOOPE ? ccNE : ccE);
   }
+  FlagPlace flags = flags_;
   direct_exit(i);
+  flags_ = flags;
   ended_ = false;
   if (!loop) Assembler::bind(not_zero, a_.here());
   if (zero != nullptr) Assembler::bind(zero, a_.here());
   if (not_taken != nullptr) Assembler::bind(not_taken, a_.here());
 }
 
-void Emitter::load_target(const Insn& i, uint16_t keep) {
+void Emitter::load_target(const Insn& i, Host to) {
   unsigned bytes = i.code_bits == 64 ? 8 : i.op_bytes;
   if (i.has_mem) {
-    MemOp load{
-        .kind = MemOp::Kind::LoadReg, .reg = kT2, .bytes = static_cast<uint8_t>(bytes), .keep_flags = keep};
+    MemOp load{.kind = MemOp::Kind::LoadReg, .reg = to, .bytes = static_cast<uint8_t>(bytes)};
     access(i, i.mem, i.addr_bytes, bytes, false, true, load, plan_.mem);
     return;
   }
-  Host r = read_gpr(i.rm, kT2);
+  Host r = read_gpr(i.rm, to);
   if (bytes == 8) {
-    if (r != kT2) a_.mov(kT2, r);
+    if (r != to) a_.mov(to, r);
   } else {
-    a_.mov32(kT2, r);
-    mask_rip(kT2, bytes);
+    a_.mov32(to, r);
+    mask_rip(to, bytes);
   }
 }
 
@@ -222,27 +227,22 @@ void Emitter::near_call(const Insn& i, uint16_t) {
   bool relative = i.imm_bytes != 0;
   bool linked = relative && in_page(i, target);
   uint16_t keep = linked ? target_flags_->live_at(static_cast<unsigned>(target)) : 0;
-  if (!linked) save_flags();
-  if (!relative) {
-    load_target(i, 0);
-    a_.store(ctx_mem(RHEA_CTX(scratch[2])), kT2);
-  }
-  rip_to(kT2, i.page_offset + i.length);
-  mask_rip(kT2, bytes);
-  if (keep != 0) a_.store(ctx_mem(RHEA_CTX(scratch[1])), kT2);
-  MemOp op{.kind = keep != 0 ? MemOp::Kind::StoreScratch : MemOp::Kind::StoreReg,
-           .reg = kT2,
+  if (!linked) flags_to_slot();
+  if (!relative) load_target(i, kT2);
+  MemOp op{.kind = MemOp::Kind::StoreNext,
            .bytes = static_cast<uint8_t>(bytes),
+           .imm = i.page_offset + i.length,
            .keep_flags = keep};
   push_value(i, bytes, op);
   if (linked) {
     jump_to(static_cast<unsigned>(target), target <= i.page_offset, keep);
-  } else if (relative) {
-    rip_to(kT0, target);
-    mask_rip(kT0, bytes);
-    lookup_exit();
   } else {
-    a_.load(kT0, ctx_mem(RHEA_CTX(scratch[2])));
+    if (relative) {
+      rip_to(kT0, target);
+      mask_rip(kT0, bytes);
+    } else {
+      a_.mov(kT0, kT2);
+    }
     lookup_exit();
   }
   ended_ = true;
@@ -250,11 +250,10 @@ void Emitter::near_call(const Insn& i, uint16_t) {
 
 void Emitter::near_return(const Insn& i, uint16_t) {
   unsigned bytes = i.code_bits == 64 ? 8 : i.op_bytes;
-  save_flags();
-  MemOp load{.kind = MemOp::Kind::LoadReg, .reg = kT2, .bytes = static_cast<uint8_t>(bytes)};
+  flags_to_slot();
+  MemOp load{.kind = MemOp::Kind::LoadReg, .reg = kT0, .bytes = static_cast<uint8_t>(bytes)};
   access(i, stack_operand(0), stack_bytes(), bytes, false, true, load, plan_.stack);
   move_sp(static_cast<int32_t>(bytes) + static_cast<int32_t>(i.imm_bytes != 0 ? i.imm & 0xffff : 0));
-  a_.mov(kT0, kT2);
   lookup_exit();
   ended_ = true;
 }

@@ -2,6 +2,7 @@
 #include <Zydis/Zydis.h>
 
 #include "engine/dbt/emitter.h"
+#include "engine/dbt/options.h"
 
 namespace rhea::dbt {
 
@@ -19,6 +20,19 @@ void Emitter::restore_flags() {
   a_.u8(0x04), a_.u8(0x7f);  // add al, 127: OF
   a_.u8(0x9e);               // sahf
   a_.mov(hRAX, kT2);
+}
+
+void Emitter::flags_to_slot() {
+  if (flags_.slot && options_.lazy_flags) return;
+  if (!flags_.host) return;
+  save_flags();
+  flags_.slot = true;
+}
+
+void Emitter::flags_to_host() {
+  if (flags_.host) return;
+  restore_flags();
+  flags_.host = true;
 }
 
 void Emitter::write_gpr(int guest, Host value, unsigned bytes) {
@@ -83,10 +97,6 @@ bool Emitter::push(const Insn& i, uint16_t live_after) {
         .kind = MemOp::Kind::LoadReg, .reg = kT2, .bytes = static_cast<uint8_t>(bytes), .keep_flags = keep};
     access(i, i.mem, i.addr_bytes, bytes, false, true, load, plan_.mem);
     op.reg = kT2;
-    if (keep != 0) {  // restoring flags needs T2
-      a_.store(ctx_mem(RHEA_CTX(scratch[1])), kT2);
-      op.reg = kT0;
-    }
   } else if ((i.gpr_fields & (gpr_field::kOpcode | gpr_field::kModrmRm)) != 0) {
     op.reg = host_of(i.rm);
   } else if (i.imm_bytes != 0) {
@@ -98,8 +108,6 @@ bool Emitter::push(const Insn& i, uint16_t live_after) {
   if (op.kind == MemOp::Kind::StoreReg && op.reg == kNone) {
     op.kind = MemOp::Kind::StoreGuest;
     op.imm = i.rm;
-  } else if (i.has_mem && keep != 0) {
-    op.kind = MemOp::Kind::StoreScratch;
   }
   push_value(i, bytes, op);
   return true;
@@ -112,10 +120,10 @@ bool Emitter::pop(const Insn& i, uint16_t live_after) {
       .kind = MemOp::Kind::LoadReg, .reg = kT2, .bytes = static_cast<uint8_t>(bytes), .keep_flags = keep};
   if (i.has_mem) {
     access(i, stack_operand(0), stack_bytes(), bytes, false, true, load, plan_.stack);
-    a_.store(ctx_mem(RHEA_CTX(scratch[1])), kT2);
     MemOperand to = i.mem;  // an address that uses rsp sees it after the increment
     if (to.base == cpu::RSP) to.disp += static_cast<int32_t>(bytes);
-    MemOp store{.kind = MemOp::Kind::StoreScratch, .bytes = static_cast<uint8_t>(bytes), .keep_flags = keep};
+    MemOp store{
+        .kind = MemOp::Kind::StoreReg, .reg = kT2, .bytes = static_cast<uint8_t>(bytes), .keep_flags = keep};
     access(i, to, i.addr_bytes, bytes, true, false, store, plan_.mem);
     move_sp(static_cast<int32_t>(bytes));
     return true;

@@ -42,16 +42,17 @@ void Emitter::help(const Insn& i, uint16_t live_after) {
   const Insn* kept = cache_.keep(lock_, i);
   bool reads = i.form->reads_flags, writes = i.form->writes_flags;
   bool live = (live_after & kStatusMask) != 0;
-  if (reads || (writes && live) || live) save_flags();
+  if (reads || (writes && live) || live) flags_to_slot();
   fault_point(i, a_.here());
   a_.mov_imm64(kT1, reinterpret_cast<uint64_t>(kept));
   a_.call(thunks_.help);
-  if (live) restore_flags();
+  flags_ = {.host = false, .slot = true};
+  if (live && !options_.lazy_flags) flags_to_host();
 }
 
 void Emitter::help_end(const Insn& i) {
   const Insn* kept = cache_.keep(lock_, i);
-  save_flags();
+  flags_to_slot();
   fault_point(i, a_.here());
   a_.mov_imm64(kT1, reinterpret_cast<uint64_t>(kept));
   a_.jmp(thunks_.help_end);

@@ -42,13 +42,16 @@ inline HostMem gpr_slot(int guest) {
 
 // What happens on the accessed memory once its host address is known.
 struct MemOp {
-  enum class Kind : uint8_t { Copy, StoreReg, StoreGuest, StoreScratch, StoreImm, LoadReg } kind;
+  enum class Kind : uint8_t { Copy, StoreReg, StoreGuest, StoreNext, StoreImm, LoadReg } kind;
   const Insn* insn = nullptr;  // Copy
   uint8_t reg = 0;             // host register to store or load
   uint8_t bytes = 8;
-  int32_t imm = 0;          // StoreGuest: a guest register that lives in the state
+  int32_t imm = 0;          // StoreGuest: a guest register that lives in the state; StoreNext: distance of the
+                            // return address from the page's first byte
   bool must_fill = false;   // the slow path may not stand in: the block's careful variant runs instead
-  uint16_t keep_flags = 0;  // flags live around the access: restored before the operation
+  uint16_t keep_flags = 0;  // flags live around the access: in their slot before the check
+  bool needs_flags = false;  // the operation reads flags, or leaves some of those that live as they are
+  bool restore = false;      // so they are brought back before it; set by access()
 };
 
 class Emitter {
@@ -126,7 +129,7 @@ class Emitter {
   void counted(const Insn& i, uint16_t live_after);
   void near_call(const Insn& i, uint16_t live_after);
   void near_return(const Insn& i, uint16_t live_after);
-  void load_target(const Insn& i, uint16_t keep);  // operand of an indirect JMP/CALL to T2
+  void load_target(const Insn& i, Host to);  // operand of an indirect JMP or CALL
   void lookup_exit();                              // T0: rip
   void rip_to(Host to, int64_t offset_from_page);
   void mask_rip(Host r, unsigned op_bytes);
@@ -149,6 +152,14 @@ class Emitter {
 
   void save_flags();
   void restore_flags();
+  // Where the live status flags are: EFLAGS, their slot in the state, or both. Moved only when needed.
+  struct FlagPlace {
+    bool host = true;
+    bool slot = false;
+  };
+  void flags_to_slot();
+  void flags_to_host();
+  void flags_written() { flags_ = {}; }
   bool single() const { return (block_.mode & mode::kSingle) != 0; }
 
   CodeCache& cache_;
@@ -162,6 +173,7 @@ class Emitter {
   std::vector<Stub> stubs_;
   TargetFlags* target_flags_ = nullptr;
   bool ended_ = false;
+  FlagPlace flags_;
   AccessPlan plan_;
   std::vector<unsigned> group_slots_;
   bool probe_ = false;

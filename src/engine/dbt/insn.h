@@ -65,6 +65,7 @@ struct Insn {
 
   uint16_t flags_read, flags_written,
       flags_undefined;               // RFLAGS status bits and DF; written = certainly written
+  bool flags_touched;                // the host's status flags may be others after it
   uint16_t regs_read, regs_written;  // GPR masks (implicit ones included)
 
   uint16_t page_offset;  // of its first byte

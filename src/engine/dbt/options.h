@@ -12,6 +12,7 @@ struct DbtOptions {
   bool probe = true;                   // look the TLB up at each access outside hot loops, not a slot
   bool slots = true;          // keep translations per access site (off: every access takes the TLB path)
   bool flag_liveness = true;  // drop flag saves that nothing reads
+  bool lazy_flags = true;     // move flags between EFLAGS and the state only when something needs them
   bool groups = true;         // one check for accesses at constant distances
   bool superblocks = true;    // go on behind conditional branches
   bool huge_code = true;      // huge pages for translated code

@@ -61,6 +61,12 @@ void on_fault(int signal, siginfo_t* info, void* ucontext) {
         bool masked = vector == cpu::vec::XM && (c->core.s.cr4 & cpu::cr4::OSXMMEXCPT) == 0;
         c->signal_vector = masked ? cpu::vec::UD : static_cast<uint32_t>(vector);
         c->signal_page_offset = (--it)->page_offset;
+        if (it->flags_in_slot) {
+          uint64_t saved = c->core.s.status_flags;
+          auto eflags = static_cast<uint64_t>(u->uc_mcontext.gregs[REG_EFL]) & ~cpu::rflags::kStatus;
+          eflags |= (saved >> 8 & 0xd5) | ((saved & 1) != 0 ? cpu::rflags::OF : 0);
+          u->uc_mcontext.gregs[REG_EFL] = static_cast<greg_t>(eflags);
+        }
         u->uc_mcontext.gregs[REG_RIP] = static_cast<greg_t>(reinterpret_cast<uintptr_t>(fault_entry.load()));
         return;
       }

@@ -251,7 +251,7 @@ class BlockTranslator final : Emitter::TargetFlags {
     if (e.ended()) return;
     bool linkable = next_ < 4096 && (in_.mode & mode::kSingle) == 0 && !in_.crossing && in_.ram != nullptr;
     if (linkable)
-      e.jump_to(next_, false, kStatusMask);
+      e.jump_to(next_, false, live_at(next_));
     else
       e.exit_to_rip_offset(next_);
   }

@@ -35,6 +35,7 @@ struct AccelOptions {
   std::optional<uint64_t> tb_size;  // MiB
   std::optional<bool> deterministic;
   std::optional<bool> link, jump_cache, probe, slots, flag_liveness, groups, superblocks, single, huge_code;
+  std::optional<bool> lazy_flags;
   std::optional<uint64_t> max_insns;
 };
 

@@ -39,6 +39,7 @@ dbt::DbtOptions translator_options(const AccelOptions& a, const SystemOptions& o
   o.slots = a.slots.value_or(o.slots);
   o.flag_liveness = a.flag_liveness.value_or(o.flag_liveness);
   o.groups = a.groups.value_or(o.groups);
+  o.lazy_flags = a.lazy_flags.value_or(o.lazy_flags);
   o.superblocks = a.superblocks.value_or(o.superblocks);
   o.huge_code = a.huge_code.value_or(o.huge_code);
   o.single = a.single.value_or(o.single);
