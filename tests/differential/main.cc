@@ -1,7 +1,8 @@
 // The differential rig's command line:
 //   differential [--mode 64|32|32seg|16seg|all] [--seed N] [--count N] [--insns N] [--filter mnemonic]
 //   [--native-only]
-//                [--max-failures N] [--list] [--show] [--single] [--no-superblocks] [--no-slots] [--no-lazy-flags]
+//                [--max-failures N] [--list] [--show] [--single] [--no-superblocks] [--no-slots]
+//                [--no-lazy-flags]
 //                [--flags-exact]
 // A failing case is reported with its seed after having been cut down to the instructions that matter.
 #include <fmt/format.h>

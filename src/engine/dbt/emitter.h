@@ -46,10 +46,10 @@ struct MemOp {
   const Insn* insn = nullptr;  // Copy
   uint8_t reg = 0;             // host register to store or load
   uint8_t bytes = 8;
-  int32_t imm = 0;          // StoreGuest: a guest register that lives in the state; StoreNext: distance of the
-                            // return address from the page's first byte
-  bool must_fill = false;   // the slow path may not stand in: the block's careful variant runs instead
-  uint16_t keep_flags = 0;  // flags live around the access: in their slot before the check
+  int32_t imm = 0;         // StoreGuest: a guest register that lives in the state; StoreNext: distance of the
+                           // return address from the page's first byte
+  bool must_fill = false;  // the slow path may not stand in: the block's careful variant runs instead
+  uint16_t keep_flags = 0;   // flags live around the access: in their slot before the check
   bool needs_flags = false;  // the operation reads flags, or leaves some of those that live as they are
   bool restore = false;      // so they are brought back before it; set by access()
 };
@@ -130,7 +130,7 @@ class Emitter {
   void near_call(const Insn& i, uint16_t live_after);
   void near_return(const Insn& i, uint16_t live_after);
   void load_target(const Insn& i, Host to);  // operand of an indirect JMP or CALL
-  void lookup_exit();                              // T0: rip
+  void lookup_exit();                        // T0: rip
   void rip_to(Host to, int64_t offset_from_page);
   void mask_rip(Host r, unsigned op_bytes);
   void direct_exit(const Insn& i);
