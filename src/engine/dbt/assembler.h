@@ -180,6 +180,10 @@ class Assembler {
     op_rr(0xc1, 4, a, false);
     u8(n);
   }
+  void crc32(Host sum, Host data) {  // 64 bits; no flags
+    u8(0xf2);
+    op_rr(0x0f38f1, sum, data);
+  }
   void movzx16(Host to, Host from) { op_rr(0x0fb7, to, from, false); }
   void mov_imm32(Host to, uint32_t v) {  // zero-extends
     if ((to & 8) != 0) u8(0x41);

@@ -49,6 +49,7 @@ struct Block {
   uint64_t lines = 0;  // 64-byte lines of its page that it was made from
 
   uint8_t* start = nullptr;  // writable view
+  uint8_t* paged = nullptr;  // entry with rip_page to be set from T0
   uint8_t* direct = nullptr;
   uint8_t* dispatched = nullptr;
   uint8_t* end = nullptr;

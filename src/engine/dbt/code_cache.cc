@@ -102,9 +102,9 @@ void CodeCache::drop(CacheLock&, Block& block) {
   drop_epoch_.fetch_add(1);
   if (drop_listener_) drop_listener_(block);
   // Whoever still reaches the entry (another vCPU's jump table) goes to the dispatcher: two bytes, aligned,
-  // `jmp` back to the call that precedes the entry.
-  uint16_t jump_back =
-      static_cast<uint16_t>(0xeb | static_cast<unsigned>(static_cast<uint8_t>(-(5 + 2))) << 8);
+  // `jmp` back to the call that the block begins with.
+  auto distance = static_cast<uint8_t>(block.start - (block.direct + 2));
+  auto jump_back = static_cast<uint16_t>(0xeb | static_cast<unsigned>(distance) << 8);
   std::atomic_ref<uint16_t>(*reinterpret_cast<uint16_t*>(block.direct))
       .store(jump_back, std::memory_order_seq_cst);
   for (LinkSite* l = block.incoming; l != nullptr; l = l->next_incoming) {

@@ -53,6 +53,20 @@ void Emitter::mask_rip(Host r, unsigned op_bytes) {
   if (op_bytes == 2) a_.movzx16(r, r);
 }
 
+// T1 = offset of T0's entry in the jump table; flags are lost.
+void jump_offset(Assembler& a) {
+  static_assert(sizeof(JumpEntry) == 16);
+  if (kHostCrc32) {
+    a.op_rr(0x31, kT1, kT1, false);
+    a.crc32(kT1, kT0);
+    a.and32_imm(kT1, (kJumpEntries - 1) * sizeof(JumpEntry));
+  } else {
+    a.mov32(kT1, kT0);
+    a.and32_imm(kT1, kJumpEntries - 1);
+    a.shl32(kT1, 4);
+  }
+}
+
 void Emitter::lookup_exit() {
   ended_ = true;
   if (single() || (mode_ & mode::kFlatCs) == 0 || !options_.jump_cache) {
@@ -62,9 +76,7 @@ void Emitter::lookup_exit() {
   size_t table = RHEA_CTX(jump) + bank_ * sizeof(JumpBank) + offsetof(JumpBank, entry);
   a_.cmp32_mem_imm8(ctx_mem(RHEA_CTX(core.pending)), 0);
   a_.jcc(ccNE, thunks_.lookup);
-  a_.mov32(kT1, kT0);
-  a_.and32_imm(kT1, kJumpEntries - 1);
-  a_.shl32(kT1, 4);
+  jump_offset(a_);
   a_.cmp(kT0, ctx_mem(table, kT1));
   a_.jcc(ccNE, thunks_.lookup);
   a_.jmp_mem(ctx_mem(table + offsetof(JumpEntry, host), kT1));

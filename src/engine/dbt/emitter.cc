@@ -16,24 +16,18 @@ Emitter::Emitter(CodeCache& cache, CacheLock& lock, const Thunks& thunks, const 
       bank_(bank_of(block.mode)),
       a_(cache.cursor()) {}
 
-// Layout: dispatched entry; `call dropped`; direct entry. The call ends right where the direct entry starts,
-// so that a dropped block's first two bytes can jump back to it.
+// Layout: `call dropped`; dispatched entry; paged entry; direct entry. A dropped block's direct entry becomes
+// a jump back to the call, so it is even and its first instruction must not be shorter than 2.
 void Emitter::begin(unsigned page_offset) {
-  a_.align(16);
   block_.start = a_.here();
-  block_.dispatched = a_.here();
-  if (block_.flags_live_in != 0) restore_flags();
-  a_.lea(kT0, {.base = kT0, .disp = -static_cast<int32_t>(page_offset)});
-  a_.store(ctx_mem(RHEA_CTX(rip_page)), kT0);
-  uint8_t* over = a_.here();
-  a_.u8(0xeb);
-  a_.u8(0);
-  // The direct entry's first two bytes must not straddle 8 and its first instruction must not be shorter
-  // than 2.
-  while ((reinterpret_cast<uintptr_t>(a_.here() + 5) & 7) != 0) a_.u8(0x90);
   a_.call(thunks_.dropped);
+  block_.dispatched = a_.here();
+  a_.lea(kT0, {.base = kT0, .disp = -static_cast<int32_t>(page_offset)});
+  block_.paged = a_.here();
+  if (block_.flags_live_in != 0) restore_flags();
+  a_.store(ctx_mem(RHEA_CTX(rip_page)), kT0);
+  if ((reinterpret_cast<uintptr_t>(a_.here()) & 1) != 0) a_.u8(0x90);
   block_.direct = a_.here();
-  over[1] = static_cast<uint8_t>(block_.direct - (over + 2));
   a_.u8(0x66);
   a_.u8(0x90);
 }

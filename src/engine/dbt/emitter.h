@@ -54,6 +54,8 @@ struct MemOp {
   bool restore = false;      // so they are brought back before it; set by access()
 };
 
+void jump_offset(Assembler& a);
+
 class Emitter {
  public:
   Emitter(CodeCache& cache, CacheLock& lock, const Thunks& thunks, const DbtOptions& options, Block& block);

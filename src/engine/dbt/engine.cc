@@ -21,6 +21,8 @@
 
 namespace rhea::dbt {
 
+const bool kHostCrc32 = __builtin_cpu_supports("sse4.2") != 0;
+
 namespace {
 
 constexpr cpu::EngineHooks kHooks{hook_flush_tlb, hook_flush_page, hook_mode_changed};

@@ -81,27 +81,6 @@ bool deliver_event(Context& c, cpu::Event e) {
   return false;
 }
 
-// A block from this place, whose second page (if any) is where it was when the block was made.
-Block* find_block(Context& c, FetchEntry& f, uint64_t linear, uint32_t block_mode, bool& fault) {
-  uint64_t offset = f.offset + (linear & kPageMask);
-  Block* b = c.cache->find(*f.ram, offset, block_mode);
-  if (b == nullptr || !b->crossing) return b;
-  cpu::Translation t;
-  uint64_t next = (linear & ~kPageMask) + kPageSize;
-  if (!is64(c.mode)) next &= 0xffffffff;
-  if (!cpu::translate(c.core, next, cpu::Access::Fetch, cpu::current_privilege(c.core), t)) {
-    fault = true;
-    return nullptr;
-  }
-  const memory::FlatRange* range = cpu::find_range(c.core, t.gpa);
-  if (range != nullptr && range->ram == b->second_ram &&
-      range->offset + (t.gpa - range->start) == b->second_offset)
-    return b;
-  TranslateRequest drop{&c, f.ram, offset, linear, block_mode, b, false};
-  run_cold(c.core, cold_drop_block, &drop);
-  return nullptr;
-}
-
 // Where the page of `linear` is, for instruction fetch. False: fault recorded. f.ram is null outside RAM.
 bool fetch_page(Context& c, uint64_t linear, FetchEntry*& out) {
   FetchEntry& f = c.fetch[c.bank][(linear >> 12) & (kFetchEntries - 1)];
@@ -121,6 +100,29 @@ bool fetch_page(Context& c, uint64_t linear, FetchEntry*& out) {
   return true;
 }
 
+uint64_t next_page(const Context& c, uint64_t linear) {
+  uint64_t next = (linear & ~kPageMask) + kPageSize;
+  return is64(c.mode) ? next : next & 0xffffffff;
+}
+
+// A block from this place, whose second page (if any) is where it was when the block was made.
+Block* find_block(Context& c, const FetchEntry& f, uint64_t linear, uint32_t block_mode, bool& fault) {
+  uint64_t offset = f.offset + (linear & kPageMask);
+  memory::RamBlock* ram = f.ram;
+  Block* b = c.cache->find(*ram, offset, block_mode);
+  if (b == nullptr || !b->crossing) return b;
+  FetchEntry* second = nullptr;
+  if (!fetch_page(c, next_page(c, linear), second)) {
+    fault = true;
+    return nullptr;
+  }
+  if (second->page != kEmptyTag && second->ram == b->second_ram && second->offset == b->second_offset)
+    return b;
+  TranslateRequest drop{&c, ram, offset, linear, block_mode, b, false};
+  run_cold(c.core, cold_drop_block, &drop);
+  return nullptr;
+}
+
 const uint8_t* find_in_front(Context& c, const FetchEntry& f, uint64_t linear, uint32_t block_mode) {
   uint64_t place = place_key(*f.ram, f.offset + (linear & kPageMask));
   const FrontEntry& e = c.front[front_index(place, block_mode)];
@@ -128,10 +130,19 @@ const uint8_t* find_in_front(Context& c, const FetchEntry& f, uint64_t linear, u
 }
 
 // Lets translated code find the block by itself next time.
-void note_jump(Context& c, const FetchEntry& f, uint64_t rip, const uint8_t* host) {
+void note_jump(Context& c, bool global, uint64_t rip, const uint8_t* host) {
   if ((c.mode & (mode::kFlatCs | mode::kDebug)) != mode::kFlatCs) return;
   jump_insert(c, rip, host);
-  if (!f.global) c.jump[c.bank].has_non_global = true;
+  if (!global) c.jump[c.bank].has_non_global = true;
+}
+
+// The same for a block whose instruction goes on in another page, which find_block or the translator has just
+// looked up.
+void note_crossing_jump(Context& c, bool global, uint64_t rip, const uint8_t* host) {
+  FetchEntry* second = nullptr;
+  if (!is64(c.mode) || !fetch_page(c, next_page(c, rip), second)) return;
+  note_jump(c, global && second->global, rip, host);
+  jump_page(c, next_page(c, rip));
 }
 
 // Whether the instruction pointer is beyond CS, and whether the page needs single steps because CS ends
@@ -246,12 +257,13 @@ const uint8_t* dispatch(Context& c) {
     FetchEntry* f = nullptr;
     bool fault = !ok || !fetch_page(c, linear, f);
     Block* b = nullptr;
+    bool global = !fault && f->global;
     if (!fault) {
       bool in_ram = f->page != kEmptyTag;
       if (in_ram && !single && c.log_exec == 0) {
         if (const uint8_t* host = find_in_front(c, *f, linear, block_mode)) {
           ++c.counters.lookups;
-          if (!ungrouped) note_jump(c, *f, rip, host);
+          if (!ungrouped) note_jump(c, f->global, rip, host);
           return host;
         }
       }
@@ -276,10 +288,12 @@ const uint8_t* dispatch(Context& c) {
       core.s.interrupt_shadow = core.s.shadow_is_mov_ss = 0;
       c.single_ran = 1;
       c.trap_after_single = trap;
-    } else if (!b->crossing && b->ram != nullptr) {
+    } else if (b->crossing) {
+      if (!ungrouped) note_crossing_jump(c, global, rip, host);
+    } else if (b->ram != nullptr) {
       uint64_t place = place_key(*b->ram, b->offset);
       c.front[front_index(place, block_mode)] = {place, host, block_mode};
-      if (!ungrouped) note_jump(c, *f, rip, host);
+      if (!ungrouped) note_jump(c, global, rip, host);
     }
     return host;
   }

@@ -48,6 +48,7 @@ void hook_mode_changed(cpu::Core& core);
 void refresh_mode(Context& c, bool single);
 void drop_write_entries(Context& c, const uint8_t* host_page);  // of one page of RAM, by host address
 void jump_insert(Context& c, uint64_t rip, const uint8_t* host);
+void jump_page(Context& c, uint64_t rip);  // an entry depends on this page
 
 // Runs ordinary C++; safe whether or not the guest's vector state is in registers.
 void run_cold(const cpu::Core& core, void (*fn)(void*), void* arg);

@@ -191,11 +191,15 @@ void refresh_mode(Context& c, bool single) {
 
 void jump_insert(Context& c, uint64_t rip, const uint8_t* host) {
   JumpBank& b = c.jump[c.bank];
-  unsigned n = static_cast<unsigned>(rip) & (kJumpEntries - 1);
+  unsigned n = jump_index(rip);
   b.entry[n] = {rip, host};
   b.filled.add(n);
+  jump_page(c, rip);
+}
+
+void jump_page(Context& c, uint64_t rip) {
   unsigned h = page_hash(rip);
-  b.pages[h / 64] |= uint64_t{1} << (h % 64);
+  c.jump[c.bank].pages[h / 64] |= uint64_t{1} << (h % 64);
 }
 
 void drop_write_entries(Context& c, const uint8_t* host_page) {
