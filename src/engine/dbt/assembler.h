@@ -154,6 +154,12 @@ class Assembler {
   void add(Host to, const HostMem& m) { op_rm(0x03, to, m); }
   void sub(Host to, const HostMem& m) { op_rm(0x2b, to, m); }
   void add_rr(Host to, Host from) { op_rr(0x01, from, to); }
+  void cmp_rr(Host a, Host b) { op_rr(0x39, b, a); }
+  void neg(Host a) { op_rr(0xf7, 3, a); }
+  void shr32(Host a, unsigned n) {
+    op_rr(0xc1, 5, a, false);
+    u8(n);
+  }
   void cmp(Host a, const HostMem& m) { op_rm(0x3b, a, m); }
   void cmp_imm(Host a, int32_t v) {
     if (v >= -128 && v <= 127) {
@@ -171,10 +177,6 @@ class Assembler {
   void and32_imm(Host a, uint32_t v) {
     op_rr(0x81, 4, a, false);
     u32(v);
-  }
-  void shr32(Host a, unsigned n) {
-    op_rr(0xc1, 5, a, false);
-    u8(n);
   }
   void shl32(Host a, unsigned n) {
     op_rr(0xc1, 4, a, false);
@@ -213,6 +215,10 @@ class Assembler {
     u8(0x0f);
     u8(0x80u | c);
     rel32(target);
+  }
+  // Nops until `bytes` bytes at `ahead` from here can be replaced by one write.
+  void keep_together(unsigned ahead, unsigned bytes) {
+    while ((reinterpret_cast<uintptr_t>(p_ + ahead) & 7) + bytes > 8) u8(0x90);
   }
   // With the target to come: returns the place of the rel32.
   uint8_t* jmp_later() {

@@ -30,7 +30,7 @@ struct LinkSite {
 // From this host offset on the code belongs to this guest instruction (ascending): maps a host fault (#DE,
 // #XM, #MF, alignment) back.
 struct FaultPoint {
-  uint32_t host_begin;  // from the block's start
+  uint32_t host_begin;  // from the block's start; cold code is above all hot code
   uint16_t page_offset;
   bool flags_in_slot;  // not in EFLAGS
 };
@@ -53,6 +53,9 @@ struct Block {
   uint8_t* direct = nullptr;
   uint8_t* dispatched = nullptr;
   uint8_t* end = nullptr;
+  uint8_t* cold_start = nullptr;  // its stubs
+  uint8_t* cold_end = nullptr;
+  size_t host_bytes() const { return static_cast<size_t>((end - start) + (cold_end - cold_start)); }
 
   std::atomic<Block*> hash_next{nullptr};
   Block* page_next = nullptr;

@@ -9,14 +9,26 @@
 namespace rhea::dbt {
 
 namespace {
-constexpr uint64_t kBlockReserve = 256 * 1024;  // more than the largest block can need
+constexpr uint64_t kBlockReserve = 128 * 1024;  // more than the largest block can need, hot or cold
+// Of the cache, in sixteenths: code that runs straight through. The rest is for stubs.
+constexpr uint64_t kHotShare = 10;
+
+// SAFETY: code that other vCPUs may be running: one write, inside eight aligned bytes, which the emitter saw
+// to. Not a std::atomic_ref, which asks for alignment to the size.
+void patch(uint8_t* at, uint16_t value) {
+  asm volatile("xchgw %0, %1" : "+r"(value), "+m"(*reinterpret_cast<uint8_t(*)[2]>(at)) : : "memory");
 }
+void patch(uint8_t* at, uint32_t value) {
+  asm volatile("xchgl %0, %1" : "+r"(value), "+m"(*reinterpret_cast<uint8_t(*)[4]>(at)) : : "memory");
+}
+}  // namespace
 
 Result<std::unique_ptr<CodeCache>> CodeCache::create(uint64_t bytes, bool huge_pages) {
   std::unique_ptr<CodeCache> c(new CodeCache);
-  c->size_ = std::max<uint64_t>((bytes + 4095) & ~uint64_t{4095}, 4 * kBlockReserve);
+  c->size_ = std::max<uint64_t>((bytes + 4095) & ~uint64_t{4095}, 8 * kBlockReserve);
   TRY(c->memory_.create(c->size_, huge_pages));
   c->rw_ = c->cursor_ = c->thunks_end_ = c->memory_.writable();
+  c->cold_begin_ = c->cold_cursor_ = c->rw_ + (c->size_ / 16 * kHotShare & ~uint64_t{4095});
   c->rx_ = c->memory_.executable();
   c->heads_ = new std::atomic<Block*>[1u << kHashBits]();
   return c;
@@ -30,11 +42,13 @@ CodeCache::~CodeCache() {
 }
 
 bool CodeCache::has_room() const {
-  return static_cast<uint64_t>(cursor_ - rw_) + kBlockReserve <= size_;
+  return static_cast<uint64_t>(cold_begin_ - cursor_) >= kBlockReserve &&
+         static_cast<uint64_t>(rw_ + size_ - cold_cursor_) >= kBlockReserve;
 }
 void CodeCache::prepare(CacheLock&) {
   constexpr uint64_t kUsualBlock = 8 * 1024;
-  memory_.prepare(used(), kUsualBlock);
+  memory_.prepare(static_cast<uint64_t>(cursor_ - rw_), kUsualBlock);
+  memory_.prepare(static_cast<uint64_t>(cold_cursor_ - rw_), kUsualBlock);
 }
 void CodeCache::set_thunks_end() {
   thunks_end_ = cursor_;
@@ -80,9 +94,9 @@ void CodeCache::attach(Block& block, memory::RamBlock& ram, uint64_t page, uint6
   }
 }
 
-void CodeCache::publish(CacheLock&, Block& block, uint8_t* end) {
-  block.end = end;
-  cursor_ = end;
+void CodeCache::publish(CacheLock&, Block& block) {
+  cursor_ = block.end;
+  cold_cursor_ = block.cold_end;
   by_address_.push_back(&block);
   if (block.ram == nullptr) return;  // not from RAM: used once, never found
   attach(block, *block.ram, block.offset / kPageSize, block.lines);
@@ -101,17 +115,15 @@ void CodeCache::drop(CacheLock&, Block& block) {
   if (block.dropped.exchange(true)) return;
   drop_epoch_.fetch_add(1);
   if (drop_listener_) drop_listener_(block);
-  // Whoever still reaches the entry (another vCPU's jump table) goes to the dispatcher: two bytes, aligned,
-  // `jmp` back to the call that the block begins with.
-  auto distance = static_cast<uint8_t>(block.start - (block.direct + 2));
-  auto jump_back = static_cast<uint16_t>(0xeb | static_cast<unsigned>(distance) << 8);
-  std::atomic_ref<uint16_t>(*reinterpret_cast<uint16_t*>(block.direct))
-      .store(jump_back, std::memory_order_seq_cst);
+  // Whoever still reaches the entry (another vCPU's jump table) goes to the dispatcher: two bytes that one
+  // write replaces, `jmp` back to the call that the block's code starts with.
+  auto back = static_cast<uint8_t>(block.start - (block.direct + 2));
+  auto jump_back = static_cast<uint16_t>(0xeb | static_cast<unsigned>(back) << 8);
+  patch(block.direct, jump_back);
   for (LinkSite* l = block.incoming; l != nullptr; l = l->next_incoming) {
     if (l->to != &block) continue;
     l->to = nullptr;
-    auto d = static_cast<uint32_t>(l->unlinked - (l->rel32 + 4));
-    std::atomic_ref<uint32_t>(*reinterpret_cast<uint32_t*>(l->rel32)).store(d, std::memory_order_seq_cst);
+    patch(l->rel32, static_cast<uint32_t>(l->unlinked - (l->rel32 + 4)));
   }
   block.incoming = nullptr;
   for (LinkSite* l : block.links) {
@@ -173,9 +185,9 @@ unsigned CodeCache::drop_range(CacheLock& lock, memory::RamBlock& ram, uint64_t 
   return dropped;
 }
 
-void CodeCache::give_up_groups(CacheLock& lock, Block& block) {
+void CodeCache::concede(CacheLock& lock, Block& block, Concession what) {
   if (block.ram == nullptr) return;
-  ungrouped_.insert(static_cast<uint64_t>(block.ram->id()) << 48 | block.offset);
+  concessions_[static_cast<uint64_t>(block.ram->id()) << 48 | block.offset] |= what;
   drop(lock, block);
 }
 
@@ -184,8 +196,7 @@ void CodeCache::link(CacheLock&, LinkSite& site, Block& to) {
   site.to = &to;
   site.next_incoming = to.incoming;
   to.incoming = &site;
-  auto d = static_cast<uint32_t>(to.direct - (site.rel32 + 4));
-  std::atomic_ref<uint32_t>(*reinterpret_cast<uint32_t*>(site.rel32)).store(d, std::memory_order_seq_cst);
+  patch(site.rel32, static_cast<uint32_t>(to.direct - (site.rel32 + 4)));
 }
 
 void CodeCache::reset(CacheLock&) {
@@ -200,21 +211,24 @@ void CodeCache::reset(CacheLock&) {
   }
   by_address_.clear();
   crossing_.clear();
-  ungrouped_.clear();
+  concessions_.clear();
   blocks_.clear();
   links_.clear();
   insns_.clear();
   pages_.clear();
   cursor_ = thunks_end_;
+  cold_cursor_ = cold_begin_;
 }
 
 const Block* CodeCache::block_at(uintptr_t executable_address) const {
   const uint8_t* at = writable(reinterpret_cast<const uint8_t*>(executable_address));
-  auto it = std::upper_bound(by_address_.begin(), by_address_.end(), at,
-                             [](const uint8_t* a, const Block* b) { return a < b->start; });
+  bool cold = at >= cold_begin_;
+  auto it = std::upper_bound(
+      by_address_.begin(), by_address_.end(), at,
+      [cold](const uint8_t* a, const Block* b) { return a < (cold ? b->cold_start : b->start); });
   if (it == by_address_.begin()) return nullptr;
   const Block* b = *--it;
-  return at < b->end ? b : nullptr;
+  return at < (cold ? b->cold_end : b->end) ? b : nullptr;
 }
 
 }  // namespace rhea::dbt

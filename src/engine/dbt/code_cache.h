@@ -8,7 +8,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
-#include <unordered_set>
+#include <unordered_map>
 #include <vector>
 
 #include "base/result.h"
@@ -39,21 +39,28 @@ class CodeCache {
   bool has_room() const;
   // Memory for the next block is at hand.
   void prepare(CacheLock&);
-  uint8_t* cursor() const { return cursor_; }
+  uint8_t* cursor() const { return cursor_; }            // of what runs straight through
+  uint8_t* cold_cursor() const { return cold_cursor_; }  // of stubs: elsewhere, so that hot code is dense
   Block& make_block(CacheLock&);
   LinkSite& make_link(CacheLock&);
   const Insn* keep(CacheLock&, const Insn& insn);
-  // The block's code ends at `end`; from now on it is found.
-  void publish(CacheLock&, Block& block, uint8_t* end);
+  // The block's code is in place, its `end` and `cold_end` set; from now on it is found.
+  void publish(CacheLock&, Block& block);
   // Drops blocks of the lines in the range; returns how many.
   unsigned drop_range(CacheLock&, memory::RamBlock& ram, uint64_t offset, uint64_t length);
   void drop(CacheLock&, Block& block);
   void link(CacheLock&, LinkSite& site, Block& to);
-  // The block's groups fail too often: it is dropped and its place translated without groups until the next
-  // reset.
-  void give_up_groups(CacheLock&, Block& block);
-  bool stays_ungrouped(const memory::RamBlock* ram, uint64_t offset) const {
-    return ram != nullptr && ungrouped_.contains(static_cast<uint64_t>(ram->id()) << 48 | offset);
+  // What was saved on does not work well for this block: it is dropped and its place translated differently
+  // until the next reset.
+  enum Concession : uint8_t {
+    kNoGroups = 1,      // groups fail too often
+    kAlternatives = 2,  // stores often need their alternative paths
+  };
+  void concede(CacheLock&, Block& block, Concession what);
+  uint8_t concessions(const memory::RamBlock* ram, uint64_t offset) const {
+    if (ram == nullptr || concessions_.empty()) return 0;
+    auto it = concessions_.find(static_cast<uint64_t>(ram->id()) << 48 | offset);
+    return it == concessions_.end() ? uint8_t{0} : it->second;
   }
   // Everything goes; all vCPUs are at safepoints.
   void reset(CacheLock&);
@@ -69,7 +76,7 @@ class CodeCache {
   // The block whose code holds this executable address, or null. Any thread inside a signal handler.
   const Block* block_at(uintptr_t executable_address) const;
   void emitted(uint8_t* end) { cursor_ = end; }
-  uint64_t used() const { return static_cast<uint64_t>(cursor_ - rw_); }
+  uint64_t used() const { return static_cast<uint64_t>((cursor_ - rw_) + (cold_cursor_ - cold_begin_)); }
   uint64_t capacity() const { return size_; }
 
   // Called under the lock for every block dropped.
@@ -101,15 +108,17 @@ class CodeCache {
   uint64_t size_ = 0;
   uint8_t* cursor_ = nullptr;
   uint8_t* thunks_end_ = nullptr;
+  uint8_t* cold_begin_ = nullptr;  // thunks and hot code are below, stubs above
+  uint8_t* cold_cursor_ = nullptr;
   std::atomic<Block*>* heads_ = nullptr;
   PageTable tables_[kMaxRams];
   std::deque<Block> blocks_;
   std::deque<LinkSite> links_;
   std::deque<Insn> insns_;
   std::deque<CodePage> pages_;
-  std::vector<Block*> by_address_;  // ascending start
+  std::vector<Block*> by_address_;  // ascending start, and ascending cold_start
   std::vector<Block*> crossing_;
-  std::unordered_set<uint64_t> ungrouped_;  // RAM id << 48 | offset
+  std::unordered_map<uint64_t, uint8_t> concessions_;  // by RAM id << 48 | offset
 };
 
 }  // namespace rhea::dbt

@@ -31,8 +31,9 @@ struct Slot {
 inline constexpr uint64_t kEmptyTag = 0x6a09e667f3bcc000;
 inline constexpr Slot kEmptySlot{kEmptyTag, 0 - kEmptyTag};
 
-inline constexpr unsigned kSlots = 2048;       // per bank and direction; bound to access sites at translation
-inline constexpr unsigned kSlotChunk = 64;     // slots that share a dirty byte
+inline constexpr unsigned kSlots = 2048;  // per bank and direction; bound to access sites at translation
+inline constexpr unsigned kSlotChunkBits = 6,
+                          kSlotChunk = 1u << kSlotChunkBits;  // slots that share a dirty byte
 inline constexpr unsigned kTlbEntries = 2048;  // per bank and direction; indexed by page number
 inline constexpr unsigned kJumpEntries = 16384;
 inline constexpr unsigned kFetchEntries = 256;

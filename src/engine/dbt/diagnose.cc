@@ -50,10 +50,11 @@ void log_guest_code(const Block& block, std::span<const Insn> insns) {
 
 void log_host_code(const CodeCache& cache, const Block& block) {
   if (!log_on(LogItem::OutAsm)) return;
-  log_line(fmt::format("OUT: [size={}]", block.end - block.start));
-  for (const uint8_t* p = block.start; p < block.end;) {
+  log_line(fmt::format("OUT: [size={}]", block.host_bytes()));
+  for (const uint8_t *p = block.start, *end = block.end; p < block.cold_end;) {
+    if (p == block.end) p = block.cold_start, end = block.cold_end;
     ZydisDisassembledInstruction d;
-    auto left = static_cast<ZyanUSize>(block.end - p);
+    auto left = static_cast<ZyanUSize>(end - p);
     auto address = reinterpret_cast<uint64_t>(cache.executable(p));
     if (!ZYAN_SUCCESS(ZydisDisassembleIntel(ZYDIS_MACHINE_MODE_LONG_64, address, p, left, &d))) {
       log_line(fmt::format("{:#x}: .byte {:#04x}", address, *p++));

@@ -21,10 +21,6 @@ HostMem tlb_field(Bank bank, bool write, size_t field) {
                (write ? offsetof(AccessBank, tlb_write) : offsetof(AccessBank, tlb_read));
   return ctx_mem(tlb + field, kT1);
 }
-size_t dirty_byte(Bank bank, bool write, unsigned slot) {
-  return RHEA_CTX(access) + bank * sizeof(AccessBank) +
-         (write ? offsetof(AccessBank, write_dirty) : offsetof(AccessBank, read_dirty)) + slot / kSlotChunk;
-}
 }  // namespace
 
 static bool waits_for_x87(const MemOp& op) {
@@ -99,7 +95,7 @@ void Emitter::segment_check(const Insn& i, const MemOperand& m, unsigned size, b
   Stub s{.kind = Stub::Kind::Segment, .patch = a_.jcc_later(ccAE), .op = {}, .mem = {}};
   a_.op_rm(0x03, kT0, ctx_mem(base), false);
   s.resume = a_.here();
-  s.segment = {i.page_offset, m.seg, static_cast<uint8_t>(size), write, {}};
+  s.segment = {i.page_offset, m.seg, static_cast<uint8_t>(size), write};
   stubs_.push_back(s);
 }
 
@@ -210,12 +206,10 @@ void Emitter::access(const Insn& i, const MemOperand& m, unsigned addr_bytes, un
       (group.group >= 0 || op.must_fill ? AccessSite::kGroup : 0) | (locked ? AccessSite::kLocked : 0));
   s.site = {static_cast<uint16_t>(i.page_offset | i.length << 12),
             static_cast<uint16_t>(slot),
+            static_cast<uint16_t>(kPageSize - size),
             flags,
             0,
-            0,
-            kPageSize - size,
-            static_cast<uint32_t>(tag.disp),
-            static_cast<uint32_t>(dirty_byte(bank_, write, slot))};
+            0};
   stubs_.push_back(s);
 }
 
@@ -257,40 +251,30 @@ void Emitter::apply(const MemOp& op, const HostMem& mem) {
   }
 }
 
-// lea T1, [rip + to come]: returns the place of the displacement.
-uint8_t* Emitter::lea_data() {
-  a_.u8(0x4c), a_.u8(0x8d), a_.u8(0x15);
-  a_.u32(0);
-  return a_.here() - 4;
-}
-
+// Site data; its call, which the inline check jumps to; back. Then what a store does that cannot be made in
+// place: on a buffer, or with code to drop behind it.
 void Emitter::emit_access_stub(Stub& s) {
   bool write = (s.site.flags & AccessSite::kWrite) != 0;
   bool fills = (s.site.flags & AccessSite::kNoFill) == 0;
-  if (s.probe)
-    a_.add(kT0, tlb_field(bank_, write, offsetof(Slot, tag)));
-  else if (s.base_form)
-    a_.add(kT0, slot_field(bank_, write, s.site.slot, offsetof(Slot, tag)));
-  uint8_t* data[2] = {lea_data(), nullptr};
-  a_.call(fills ? thunks_.access_fast[bank_][write ? 1 : 0] : thunks_.access);
-  uint8_t* returned = a_.here();
-  if (!s.base_form && !s.probe) a_.add_rr(kT0, kT1);
-  a_.jmp(s.resume);
-  if (write && (s.site.flags & AccessSite::kGroup) == 0) {
-    s.site.alt = static_cast<uint8_t>(a_.here() - returned);
-    if (!s.base_form) a_.add_rr(kT0, kT1);
-    flags_.host = s.op.keep_flags == 0 || s.op.restore;
-    apply(s.op, s.mem);
-    if (s.op.keep_flags != 0 && !s.op.restore) restore_flags();  // store_done takes them from EFLAGS
-    data[1] = lea_data();
-    a_.call(thunks_.store_done);
-    a_.jmp(s.after);
-  }
-  a_.align(8);
-  for (uint8_t* at : data) {
-    if (at != nullptr) Assembler::bind(at, a_.here());
-  }
+  bool alternative = write && alternatives_ && (s.site.flags & AccessSite::kGroup) == 0;
+  if (alternative) s.site.alt = kCallBytes;  // behind the jump back, which is as long as a call
+  uint8_t* site = a_.here();
   a_.bytes(&s.site, sizeof s.site);
+  Assembler::bind(s.patch, a_.here());
+  auto form = static_cast<unsigned>(s.base_form || s.probe ? AccessForm::Delta : AccessForm::Address);
+  a_.call(s.probe ? thunks_.access_probed[bank_][write ? 1 : 0]
+          : fills ? thunks_.access_fast[form][bank_][write ? 1 : 0]
+                  : thunks_.access[form]);
+  a_.jmp(s.resume);
+  if (!alternative) return;
+  if (s.probe && !s.base_form) a_.add_rr(kT0, kT1);
+  flags_.host = s.op.keep_flags == 0 || s.op.restore;
+  apply(s.op, s.mem);
+  if (s.op.keep_flags != 0 && !s.op.restore) restore_flags();  // store_done takes them from EFLAGS
+  a_.u8(0x4c), a_.u8(0x8d), a_.u8(0x15), a_.u32(0);            // lea T1, [rip + to the site]
+  Assembler::bind(a_.here() - 4, site);
+  a_.call(thunks_.store_done);
+  a_.jmp(s.after);
 }
 
 }  // namespace rhea::dbt

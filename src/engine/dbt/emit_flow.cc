@@ -97,7 +97,7 @@ bool Emitter::in_page(const Insn& i, int64_t& target) const {
 
 // A jmp rel32 whose displacement can be rewritten in one aligned write.
 uint8_t* Emitter::aligned_jmp() {
-  while ((reinterpret_cast<uintptr_t>(a_.here() + 1) & 3) != 0) a_.u8(0x90);
+  a_.keep_together(1, 4);
   return a_.jmp_later();
 }
 
@@ -163,7 +163,7 @@ void Emitter::conditional(const Insn& i, uint16_t) {
   flags_to_host();
   int64_t target = 0;
   if (in_page(i, target) && target > i.page_offset) {
-    while ((reinterpret_cast<uintptr_t>(a_.here() + 2) & 3) != 0) a_.u8(0x90);
+    a_.keep_together(2, 4);
     uint8_t* rel32 = a_.jcc_later(cond);
     LinkSite* l = link_site(static_cast<unsigned>(target), rel32);
     stubs_.push_back({.kind = Stub::Kind::Link, .patch = rel32, .op = {}, .mem = {}, .link = l});

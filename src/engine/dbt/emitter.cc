@@ -14,10 +14,15 @@ Emitter::Emitter(CodeCache& cache, CacheLock& lock, const Thunks& thunks, const 
       block_(block),
       mode_(block.mode),
       bank_(bank_of(block.mode)),
-      a_(cache.cursor()) {}
+      a_(cache.cursor()) {
+  // Code that runs once or that makes up a careful variant cannot leave to one.
+  constexpr uint32_t kCareful = mode::kUngrouped | mode::kSingle | mode::kWatch | mode::kAlignCheck;
+  alternatives_ = (mode_ & kCareful) != 0 || block.ram == nullptr || block.crossing;
+}
 
 // Layout: `call dropped`; dispatched entry; paged entry; direct entry. A dropped block's direct entry becomes
-// a jump back to the call, so it is even and its first instruction must not be shorter than 2.
+// a jump back to the call: one write must be able to replace its first two bytes, and its first instruction
+// must not be shorter.
 void Emitter::begin(unsigned page_offset) {
   block_.start = a_.here();
   a_.call(thunks_.dropped);
@@ -26,7 +31,7 @@ void Emitter::begin(unsigned page_offset) {
   block_.paged = a_.here();
   if (block_.flags_live_in != 0) restore_flags();
   a_.store(ctx_mem(RHEA_CTX(rip_page)), kT0);
-  if ((reinterpret_cast<uintptr_t>(a_.here()) & 1) != 0) a_.u8(0x90);
+  a_.keep_together(0, 2);
   block_.direct = a_.here();
   a_.u8(0x66);
   a_.u8(0x90);
@@ -53,32 +58,30 @@ void Emitter::help_end(const Insn& i) {
   ended_ = true;
 }
 
-uint8_t* Emitter::finish() {
-  for (size_t n = 0; n < stubs_.size(); ++n) {
-    Stub& s = stubs_[n];
-    uint8_t* here = a_.here();
-    Assembler::bind(s.patch, here);
+void Emitter::finish() {
+  block_.end = a_.here();
+  block_.cold_start = cache_.cold_cursor();
+  a_.seek(block_.cold_start);
+  for (Stub& s : stubs_) {
     switch (s.kind) {
       case Stub::Kind::Access: emit_access_stub(s); break;
       case Stub::Kind::Segment:
-        here = lea_data();
+        a_.bytes(&s.segment, sizeof s.segment);
+        Assembler::bind(s.patch, a_.here());
         a_.call(thunks_.segment);
         a_.jmp(s.resume);
-        Assembler::bind(here, a_.here());
-        a_.bytes(&s.segment, sizeof s.segment);
         break;
       case Stub::Kind::Link:
-        s.link->unlinked = here;
-        a_.mov_imm64(kT2, reinterpret_cast<uint64_t>(s.link));
-        a_.jmp(thunks_.link);
-        break;
       case Stub::Kind::Poll:
-        a_.mov_imm64(kT2, reinterpret_cast<uint64_t>(s.link));
-        a_.jmp(thunks_.poll);
+        bool link = s.kind == Stub::Kind::Link;
+        Assembler::bind(s.patch, a_.here());
+        if (link) s.link->unlinked = a_.here();
+        a_.call(link ? thunks_.link : thunks_.poll);
+        a_.u64(reinterpret_cast<uint64_t>(s.link));
         break;
     }
   }
-  return a_.here();
+  block_.cold_end = a_.here();
 }
 
 }  // namespace rhea::dbt

@@ -63,6 +63,8 @@ class Emitter {
   // Which accesses share checks; before the first instruction.
   void set_groups(unsigned count) { group_slots_.assign(count, 0); }
   void set_plan(const AccessPlan& plan) { plan_ = plan; }
+  // Stores get alternative paths although the careful variant could stand in for them.
+  void set_alternatives(bool wanted) { alternatives_ = alternatives_ || wanted; }
 
   // Whether accesses look the TLB up or each keeps a slot of its own.
   void set_probe(bool probe) { probe_ = probe; }
@@ -78,7 +80,7 @@ class Emitter {
   void jump_to(unsigned page_offset, bool poll, uint16_t live);  // in this page
   void exit_to_rip_offset(int64_t offset_from_page);             // anywhere, through the lookup
   bool ended() const { return ended_; }
-  uint8_t* finish();
+  void finish();
 
   struct TargetFlags {
     virtual uint16_t live_at(unsigned page_offset) = 0;
@@ -113,7 +115,6 @@ class Emitter {
   void apply(const MemOp& op, const HostMem& mem);
   void store_sized(const HostMem& mem, uint8_t reg, unsigned bytes);
   void emit_access_stub(Stub& s);
-  uint8_t* lea_data();
   bool flat(unsigned seg) const;
   unsigned next_slot() { return slot_counter_++ % kSlots; }
 
@@ -176,6 +177,7 @@ class Emitter {
   TargetFlags* target_flags_ = nullptr;
   bool ended_ = false;
   FlagPlace flags_;
+  bool alternatives_ = false;
   AccessPlan plan_;
   std::vector<unsigned> group_slots_;
   bool probe_ = false;

@@ -181,12 +181,13 @@ void cold_drop_block(void* arg) {
   shared.cache->drop(lock, *r.result);
 }
 
-void cold_give_up_groups(void* arg) {
+void cold_concede(void* arg) {
   auto& r = *static_cast<SiteRequest*>(arg);
   CodeCache& cache = *shared_of(*r.context).cache;
   CacheLock lock = cache.lock();
   Block* b = const_cast<Block*>(cache.block_at(reinterpret_cast<uintptr_t>(r.site)));
-  if (b != nullptr) cache.give_up_groups(lock, *b);
+  bool groups = (r.site->flags & AccessSite::kGroup) != 0;
+  if (b != nullptr) cache.concede(lock, *b, groups ? CodeCache::kNoGroups : CodeCache::kAlternatives);
 }
 
 void cold_safepoint(void* arg) {

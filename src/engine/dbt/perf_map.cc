@@ -23,11 +23,14 @@ PerfMap::~PerfMap() {
 }
 
 void PerfMap::add(const CodeCache& cache, const Block& block, uint64_t linear) {
-  auto start = reinterpret_cast<uintptr_t>(cache.executable(block.start));
-  auto size = static_cast<uintptr_t>(block.end - block.start);
+  auto line = [&](const uint8_t* begin, const uint8_t* end, const char* part) {
+    std::fprintf(file_, "%" PRIxPTR " %" PRIxPTR " guest:%" PRIx64 " cpl%u%s\n",
+                 reinterpret_cast<uintptr_t>(cache.executable(begin)), static_cast<uintptr_t>(end - begin),
+                 linear, block.mode & mode::kCplMask, part);
+  };
   std::scoped_lock hold(mutex_);
-  std::fprintf(file_, "%" PRIxPTR " %" PRIxPTR " guest:%" PRIx64 " cpl%u\n", start, size, linear,
-               block.mode & mode::kCplMask);
+  line(block.start, block.end, "");
+  if (block.cold_start != block.cold_end) line(block.cold_start, block.cold_end, " stubs");
 }
 
 }  // namespace rhea::dbt

@@ -88,7 +88,7 @@ struct SiteRequest {
   Context* context;
   const AccessSite* site;
 };
-void cold_give_up_groups(void* request);
+void cold_concede(void* request);
 void cold_drop_block(void* translate_request);  // its `result`
 void cold_safepoint(void* context);
 void cold_lock_begin(void* context);  // a locked access across pages

@@ -58,16 +58,17 @@ bool misalignment_allowed() {
   return (mxcsr & 0x20000) != 0;
 }
 
-// The group cannot be served by one page of RAM: the ungrouped variant of the rest of the block runs once.
-// A block where that keeps happening is translated anew without groups.
+// The site cannot serve this access: a group that is not in one page of RAM, a store that needs an
+// alternative path where none was made. The careful variant of the rest of the block runs once. A block where
+// that keeps happening is translated anew, without groups or with alternative paths.
 Answer ungroup(Context& c, const AccessSite* site) {
   constexpr uint8_t kPatience = 64;
   auto* failures = &const_cast<AccessSite*>(reinterpret_cast<const AccessSite*>(
                                                 c.cache->writable(reinterpret_cast<const uint8_t*>(site))))
-                        ->alt;
+                        ->failures;
   if (*failures < kPatience && ++*failures == kPatience) {
     SiteRequest request{&c, site};
-    run_cold(c.core, cold_give_up_groups, &request);
+    run_cold(c.core, cold_concede, &request);
   }
   c.ungrouped_once = 1;
   return {reinterpret_cast<uint64_t>(dispatch(c)), 2};
@@ -86,9 +87,11 @@ bool stop_others(Context& c) {
 
 // Through a buffer: crossing accesses and devices. The buffer keeps the offset in the page, so alignment
 // faults of the instruction itself stay exact.
-Answer bounced(Context& c, uint64_t linear, const AccessSite& site) {
+Answer bounced(Context& c, uint64_t linear, const AccessSite& site, const AccessSite* at_site) {
   cpu::Core& core = c.core;
-  bool write = (site.flags & AccessSite::kWrite) != 0, stack = (site.flags & AccessSite::kStack) != 0;
+  bool write = (site.flags & AccessSite::kWrite) != 0;
+  if ((site.flags & AccessSite::kGroup) != 0 || (write && site.alt == 0)) return ungroup(c, at_site);
+  bool stack = (site.flags & AccessSite::kStack) != 0;
   uint8_t* at = c.bounce + (linear & kPageMask);
   auto privilege = cpu::current_privilege(core);
   bool locked = (site.flags & AccessSite::kLocked) != 0;
@@ -146,7 +149,7 @@ extern "C" Answer runtime_access(Context* context, uint64_t linear, const Access
     static_cast<void>(core.raise(stack_access(site) ? cpu::vec::SS : cpu::vec::GP, 0));
     return fault(c);
   }
-  if (!inside) return grouped ? ungroup(c, site_pointer) : bounced(c, linear, site);
+  if (!inside) return bounced(c, linear, site, site_pointer);
   cpu::Translation t;
   if (!cpu::translate(core, linear, write ? cpu::Access::Write : cpu::Access::Read,
                       cpu::current_privilege(core), t, (site.flags & AccessSite::kStack) != 0)) {
@@ -156,7 +159,7 @@ extern "C" Answer runtime_access(Context* context, uint64_t linear, const Access
   const memory::FlatRange* range = nullptr;
   uint8_t* host = cpu::host_pointer(core, t.gpa, site.size(), range);
   if (host == nullptr || (write && range->access == memory::RamAccess::ReadOnly)) {
-    return grouped ? ungroup(c, site_pointer) : bounced(c, linear, site);
+    return bounced(c, linear, site, site_pointer);
   }
   uint64_t delta = reinterpret_cast<uint64_t>(host) - linear;
   if (write) {
@@ -168,6 +171,7 @@ extern "C" Answer runtime_access(Context* context, uint64_t linear, const Access
       uint64_t touched =
           (~uint64_t{0} << (in_page / 64)) & (~uint64_t{0} >> (63 - (in_page + site.size() - 1) / 64));
       if ((lines & touched) == 0) return {delta, 0};
+      if (site.alt == 0) return ungroup(c, site_pointer);
       c.store = {linear, site.size(), false, 2, range->ram, offset};
       return {delta, 1};
     }

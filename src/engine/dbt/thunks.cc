@@ -22,17 +22,29 @@ class ThunkMaker {
     emit_leave();
     go_ = start();
     emit_go();
-    t.access = access_like(reinterpret_cast<const void*>(&runtime_access), false);
-    for (unsigned bank = 0; bank < kBanks; ++bank) {
-      for (bool write : {false, true})
-        t.access_fast[bank][write ? 1 : 0] = emit_access_fast(bank, write, t.access);
+    for (unsigned f = 0; f < kAccessForms; ++f) {
+      auto form = static_cast<AccessForm>(f);
+      t.access[f] = access_like(reinterpret_cast<const void*>(&runtime_access), sizeof(AccessSite),
+                                form == AccessForm::Delta ? Gives::Delta : Gives::Address);
+      for (unsigned bank = 0; bank < kBanks; ++bank) {
+        for (bool write : {false, true})
+          t.access_fast[f][bank][write ? 1 : 0] = emit_access_fast(form, bank, write, t.access[f]);
+      }
     }
-    t.segment = access_like(reinterpret_cast<const void*>(&runtime_segment), true);
+    for (unsigned bank = 0; bank < kBanks; ++bank) {
+      for (bool write : {false, true}) {
+        t.access_probed[bank][write ? 1 : 0] = start();
+        a_.add(kT0, ctx_mem(tlb_of(bank, write) + offsetof(Slot, tag), kT1));
+        a_.jmp(t.access[static_cast<unsigned>(AccessForm::Delta)]);
+      }
+    }
+    t.segment =
+        access_like(reinterpret_cast<const void*>(&runtime_segment), sizeof(SegmentSite), Gives::Offset);
     t.store_done = emit_store_done();
     t.help = emit_help();
-    t.help_end = emit_exit_with_data(reinterpret_cast<const void*>(&runtime_help_end), false, kT1);
-    t.link = emit_exit_with_data(reinterpret_cast<const void*>(&runtime_link), true, kT2);
-    t.poll = emit_exit_with_data(reinterpret_cast<const void*>(&runtime_poll), true, kT2);
+    t.help_end = emit_exit(reinterpret_cast<const void*>(&runtime_help_end), false);
+    t.link = emit_exit(reinterpret_cast<const void*>(&runtime_link), true);
+    t.poll = emit_exit(reinterpret_cast<const void*>(&runtime_poll), true);
     t.lookup = emit_lookup();
     t.dropped = emit_dropped();
     t.fault = emit_fault();
@@ -136,45 +148,61 @@ class ThunkMaker {
     return at;
   }
 
+  static size_t tlb_of(unsigned bank, bool write) {
+    return RHEA_CTX(access) + bank * sizeof(AccessBank) +
+           (write ? offsetof(AccessBank, tlb_write) : offsetof(AccessBank, tlb_read));
+  }
+
   // A slot miss that the TLB can serve: fills the slot. Otherwise everything is as it was and `slow` goes on.
-  const uint8_t* emit_access_fast(unsigned bank, bool write, const uint8_t* slow) {
+  const uint8_t* emit_access_fast(AccessForm form, unsigned bank, bool write, const uint8_t* slow) {
+    constexpr int kSite = -kCallBytes - static_cast<int>(sizeof(AccessSite));  // from the return address
     const uint8_t* at = start();
-    size_t tlb = RHEA_CTX(access) + bank * sizeof(AccessBank) +
-                 (write ? offsetof(AccessBank, tlb_write) : offsetof(AccessBank, tlb_read));
+    size_t of_bank = RHEA_CTX(access) + bank * sizeof(AccessBank);
+    size_t tlb = tlb_of(bank, write);
+    size_t slots = of_bank + (write ? offsetof(AccessBank, write) : offsetof(AccessBank, read));
+    size_t dirty = of_bank + (write ? offsetof(AccessBank, write_dirty) : offsetof(AccessBank, read_dirty));
     a_.store(ctx_mem(RHEA_CTX(scratch[0])), kT2);
     a_.store(ctx_mem(RHEA_CTX(scratch[3])), hRAX);
-    a_.mov32(hRAX, kT0);
-    a_.op_rr(0xc1, 5, hRAX, false), a_.u8(8);  // shr eax, 8
-    a_.and32_imm(hRAX, (kTlbEntries - 1) * sizeof(Slot));
-    a_.mov(kT2, kT0);
-    a_.sub(kT2, ctx_mem(tlb + offsetof(Slot, tag), hRAX));
-    a_.cmp(kT2, {.base = kT1, .disp = offsetof(AccessSite, limit)});
-    uint8_t* miss = a_.jcc_later(ccA);
-    a_.load(hRAX, ctx_mem(tlb + offsetof(Slot, delta), hRAX));
-    a_.op_rr(0xf7, 3, kT2);  // neg
-    a_.add_rr(kT2, kT0);     // the tag
     a_.store(ctx_mem(RHEA_CTX(scratch[4])), hRCX);
-    a_.load32(hRCX, {.base = kT1, .disp = offsetof(AccessSite, slot_disp)});
-    a_.store(ctx_mem(0, hRCX), kT2);
-    a_.store(ctx_mem(offsetof(Slot, delta), hRCX), hRAX);
-    a_.load32(hRCX, {.base = kT1, .disp = offsetof(AccessSite, dirty_disp)});
-    a_.op_rm(0xc6, 0, ctx_mem(0, hRCX), false), a_.u8(1);  // mov byte [dirty], 1
-    a_.mov(kT1, hRAX);
+    a_.load(kT1, {.base = hRSP});
+    a_.load16z(hRAX, {.base = kT1, .disp = kSite + static_cast<int>(offsetof(AccessSite, slot))});
+    a_.shl32(hRAX, 4);
+    if (form == AccessForm::Delta) a_.add(kT0, ctx_mem(slots + offsetof(Slot, tag), hRAX));
+    a_.load16z(hRCX, {.base = kT1, .disp = kSite + static_cast<int>(offsetof(AccessSite, limit))});
+    a_.mov32(kT2, kT0);
+    a_.shr32(kT2, 8);
+    a_.and32_imm(kT2, (kTlbEntries - 1) * sizeof(Slot));
+    a_.mov(kT1, kT0);
+    a_.sub(kT1, ctx_mem(tlb + offsetof(Slot, tag), kT2));
+    a_.cmp_rr(kT1, hRCX);
+    uint8_t* miss = a_.jcc_later(ccA);
+    a_.neg(kT1);
+    a_.lea(hRCX, {.base = kT1, .index = kT0});  // the tag
+    a_.load(kT1, ctx_mem(tlb + offsetof(Slot, delta), kT2));
+    a_.store(ctx_mem(slots + offsetof(Slot, tag), hRAX), hRCX);
+    a_.store(ctx_mem(slots + offsetof(Slot, delta), hRAX), kT1);
+    a_.shr32(hRAX, 4 + kSlotChunkBits);
+    a_.op_rm(0xc6, 0, ctx_mem(dirty, hRAX), false), a_.u8(1);  // mov byte [dirty], 1
+    if (form == AccessForm::Address) a_.add_rr(kT0, kT1);
     a_.load(hRCX, ctx_mem(RHEA_CTX(scratch[4])));
     a_.load(hRAX, ctx_mem(RHEA_CTX(scratch[3])));
     a_.load(kT2, ctx_mem(RHEA_CTX(scratch[0])));
     a_.ret();
     Assembler::bind(miss, a_.here());
+    a_.load(hRCX, ctx_mem(RHEA_CTX(scratch[4])));
     a_.load(hRAX, ctx_mem(RHEA_CTX(scratch[3])));
     a_.load(kT2, ctx_mem(RHEA_CTX(scratch[0])));
     a_.jmp(slow);
     return at;
   }
 
-  // T0 in, T1 (access) or T0 (segment) out; T2 kept. The C++ side answers rdx: 0 behind the site, 1 its alt,
-  // 2 rax.
-  const uint8_t* access_like(const void* fn, bool result_in_t0) {
+  enum class Gives : uint8_t { Delta, Address, Offset };  // T1; T0 = T0 + delta; T0
+
+  // T0 in; T2 kept. The C++ side answers rdx: 0 behind the site, 1 its alt, 2 rax.
+  const uint8_t* access_like(const void* fn, size_t site_bytes, Gives gives) {
     const uint8_t* at = start();
+    a_.load(kT1, {.base = hRSP});
+    a_.lea(kT1, {.base = kT1, .disp = -kCallBytes - static_cast<int>(site_bytes)});
     a_.store(ctx_mem(RHEA_CTX(scratch[0])), kT2);
     a_.store(ctx_mem(RHEA_CTX(scratch[3])), kT0);
     save_gprs();
@@ -189,10 +217,11 @@ class ThunkMaker {
     uint8_t* jump = a_.jcc_later(ccA);
     uint8_t* alt = a_.jcc_later(ccE);
     uint8_t* back = a_.here();
-    a_.mov(result_in_t0 ? kT0 : kT1, hRAX);
+    a_.mov(gives == Gives::Delta ? kT1 : kT0, hRAX);
+    if (gives == Gives::Delta) a_.load(kT0, ctx_mem(RHEA_CTX(scratch[3])));
+    if (gives == Gives::Address) a_.add(kT0, ctx_mem(RHEA_CTX(scratch[3])));
     load_caller_saved();
     a_.load(kT2, ctx_mem(RHEA_CTX(scratch[0])));
-    if (!result_in_t0) a_.load(kT0, ctx_mem(RHEA_CTX(scratch[3])));
     a_.ret();
     Assembler::bind(alt, a_.here());
     a_.load(hRCX, ctx_mem(RHEA_CTX(scratch[4])));
@@ -242,13 +271,19 @@ class ThunkMaker {
     return at;
   }
 
-  // Jumped to with data in a register: runs fn(context, data) and goes where it says.
-  const uint8_t* emit_exit_with_data(const void* fn, bool flags, Host data) {
+  // Runs fn(context, data) and goes where it says. Jumped to with the data in T1, or called from in front of
+  // it with flags to save.
+  const uint8_t* emit_exit(const void* fn, bool called) {
     const uint8_t* at = start();
-    if (flags) save_flags();
+    if (called) save_flags();
     save_gprs();
     self_to(hRDI);
-    a_.mov(hRSI, data);
+    if (called) {
+      a_.pop(hRSI);
+      a_.load(hRSI, {.base = hRSI});
+    } else {
+      a_.mov(hRSI, kT1);
+    }
     call(fn);
     a_.jmp(go_);
     return at;

@@ -104,23 +104,25 @@ class BlockTranslator final : Emitter::TargetFlags {
     Emitter e(cache_, lock_, thunks_, options_, block);
     e.set_target_flags(this);
     unsigned groups = 0;
-    bool grouped = options_.groups && options_.slots && !cache_.stays_ungrouped(in_.ram, in_.offset);
+    uint8_t concessions = cache_.concessions(in_.ram, in_.offset);
+    bool grouped = options_.groups && options_.slots && (concessions & CodeCache::kNoGroups) == 0;
     plan_ = plan_accesses(insns_, in_.mode, grouped, groups);
     e.set_groups(groups);
+    e.set_alternatives((concessions & CodeCache::kAlternatives) != 0);
     // Loops are worth a slot at each access; other code is so much that slots would crowd each other out.
     e.set_probe(options_.probe && !((in_.mode & mode::kCplMask) == 3 && has_loop()));
     e.begin(in_.page_offset);
     emit(e);
-    uint8_t* end = e.finish();
+    e.finish();
     block.guest_bytes = next_ - in_.page_offset;
     block.lines = lines_;
-    cache_.publish(lock_, block, end);
+    cache_.publish(lock_, block);
     log_guest_code(block, insns_);
     log_host_code(cache_, block);
     ++counters.blocks;
     counters.guest_insns += insns_.size();
     counters.guest_bytes += block.guest_bytes;
-    counters.host_bytes += static_cast<uint64_t>(end - block.start);
+    counters.host_bytes += block.host_bytes();
     return &block;
   }
 
