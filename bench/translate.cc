@@ -11,8 +11,8 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstring>
+#include <ctime>
 #include <fstream>
 #include <iterator>
 #include <string_view>
@@ -53,14 +53,20 @@ Text read_text(const char* path) {
   return text;
 }
 
+double cpu_seconds() {
+  timespec t{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec) * 1e-9;
+}
+
 struct Result {
   uint64_t insns, blocks, host_bytes;
   double seconds;
 };
 
 // Until the text or the cache ends.
-Result translate_all(CodeCache& cache, const Thunks& thunks, const DbtOptions& options, memory::RamBlock& ram,
-                     uint64_t begin, uint64_t end) {
+Result translate_all(CodeCache& cache, Translator& translator, memory::RamBlock& ram, uint64_t begin,
+                     uint64_t end) {
   constexpr uint32_t kUser = mode::kCode64 | mode::kFlatEs | mode::kFlatCs | mode::kFlatSs | mode::kFlatDs |
                              mode::kOsfxsr | mode::kAvxOk | mode::kAvx512Ok | mode::kProtected | 3;
   cpu::CpuidTable cpuid;
@@ -68,7 +74,7 @@ Result translate_all(CodeCache& cache, const Thunks& thunks, const DbtOptions& o
   Counters counters{};
   CacheLock lock = cache.lock();
   uint64_t at = begin;
-  auto started = std::chrono::steady_clock::now();
+  double started = cpu_seconds();
   while (at < end && cache.has_room()) {
     TranslateInput in{};
     in.ram = &ram;
@@ -77,11 +83,10 @@ Result translate_all(CodeCache& cache, const Thunks& thunks, const DbtOptions& o
     in.page_offset = static_cast<unsigned>(at % kPage);
     in.available = static_cast<unsigned>(kPage - in.page_offset);
     in.mode = kUser;
-    Block* b = translate(cache, lock, thunks, options, cpuid, counters, in);
+    Block* b = translator.translate(lock, cpuid, counters, in);
     at = b == nullptr ? (at | (kPage - 1)) + 1 : at + b->guest_bytes;
   }
-  std::chrono::duration<double> spent = std::chrono::steady_clock::now() - started;
-  return {counters.guest_insns, counters.blocks, counters.host_bytes, spent.count()};
+  return {counters.guest_insns, counters.blocks, counters.host_bytes, cpu_seconds() - started};
 }
 
 int run(int argc, char** argv) {
@@ -99,10 +104,11 @@ int run(int argc, char** argv) {
   if (!ram || !cache) return 1;
   std::copy(text.bytes.begin(), text.bytes.end(), (*ram)->host() + first);
   Thunks thunks = make_thunks(**cache);
+  Translator translator(**cache, thunks, options);
   double best = 0, cold = 0;
   Result r{};
   for (unsigned n = 0; n < rounds; ++n) {
-    r = translate_all(**cache, thunks, options, **ram, first, first + text.bytes.size());
+    r = translate_all(**cache, translator, **ram, first, first + text.bytes.size());
     double ns = r.seconds * 1e9 / static_cast<double>(r.insns);
     if (n == 0) cold = ns;
     best = n == 0 ? ns : std::min(best, ns);

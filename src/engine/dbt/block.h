@@ -8,7 +8,7 @@
 
 #include <atomic>
 #include <cstdint>
-#include <vector>
+#include <span>
 
 #include "engine/dbt/insn.h"
 #include "memory/ram_block.h"
@@ -25,6 +25,7 @@ struct LinkSite {
   Block* to = nullptr;
   uint16_t target_offset;  // in the page
   LinkSite* next_incoming = nullptr;
+  LinkSite* next_outgoing = nullptr;  // of the block it is from
 };
 
 // From this host offset on the code belongs to this guest instruction (ascending): maps a host fault (#DE,
@@ -60,8 +61,8 @@ struct Block {
   std::atomic<Block*> hash_next{nullptr};
   Block* page_next = nullptr;
   LinkSite* incoming = nullptr;
-  std::vector<LinkSite*> links;
-  std::vector<FaultPoint> faults;
+  LinkSite* links = nullptr;  // first by next_outgoing
+  std::span<const FaultPoint> faults;
 };
 
 // One page of RAM that code has been made from.

@@ -55,13 +55,16 @@ void CodeCache::set_thunks_end() {
 }
 
 Block& CodeCache::make_block(CacheLock&) {
-  return blocks_.emplace_back();
+  return arena_.make<Block>();
 }
 LinkSite& CodeCache::make_link(CacheLock&) {
-  return links_.emplace_back();
+  return arena_.make<LinkSite>();
 }
 const Insn* CodeCache::keep(CacheLock&, const Insn& insn) {
-  return &insns_.emplace_back(insn);
+  return &arena_.make<Insn>(insn);
+}
+std::span<const FaultPoint> CodeCache::keep(CacheLock&, std::span<const FaultPoint> points) {
+  return arena_.copy(points);
 }
 
 CodePage& CodeCache::page_for(memory::RamBlock& ram, uint64_t page) {
@@ -78,7 +81,7 @@ CodePage& CodeCache::page_for(memory::RamBlock& ram, uint64_t page) {
   CHECK(page < t.count);
   CodePage* p = t.pages[page].load(std::memory_order_relaxed);
   if (p == nullptr) {
-    p = &pages_.emplace_back();
+    p = &arena_.make<CodePage>();
     t.pages[page].store(p, std::memory_order_release);
   }
   return *p;
@@ -126,7 +129,7 @@ void CodeCache::drop(CacheLock&, Block& block) {
     patch(l->rel32, static_cast<uint32_t>(l->unlinked - (l->rel32 + 4)));
   }
   block.incoming = nullptr;
-  for (LinkSite* l : block.links) {
+  for (LinkSite* l = block.links; l != nullptr; l = l->next_outgoing) {
     if (l->to == nullptr) continue;
     for (LinkSite** in = &l->to->incoming; *in != nullptr; in = &(*in)->next_incoming) {
       if (*in == l) {
@@ -202,9 +205,9 @@ void CodeCache::link(CacheLock&, LinkSite& site, Block& to) {
 void CodeCache::reset(CacheLock&) {
   ++resets_;
   for (unsigned i = 0; i < (1u << kHashBits); ++i) heads_[i].store(nullptr);
-  for (Block& b : blocks_) {
-    if (b.ram != nullptr) b.ram->set_page_has_code(b.offset / kPageSize, false);
-    if (b.second_ram != nullptr) b.second_ram->set_page_has_code(b.second_offset / kPageSize, false);
+  for (const Block* b : by_address_) {
+    if (b->ram != nullptr) b->ram->set_page_has_code(b->offset / kPageSize, false);
+    if (b->second_ram != nullptr) b->second_ram->set_page_has_code(b->second_offset / kPageSize, false);
   }
   for (PageTable& t : tables_) {
     if (t.pages != nullptr) madvise(static_cast<void*>(t.pages), t.count * sizeof(*t.pages), MADV_DONTNEED);
@@ -212,10 +215,7 @@ void CodeCache::reset(CacheLock&) {
   by_address_.clear();
   crossing_.clear();
   concessions_.clear();
-  blocks_.clear();
-  links_.clear();
-  insns_.clear();
-  pages_.clear();
+  arena_.reset();
   cursor_ = thunks_end_;
   cold_cursor_ = cold_begin_;
 }

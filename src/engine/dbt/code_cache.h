@@ -4,7 +4,6 @@
 
 #include <atomic>
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -12,6 +11,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "engine/dbt/arena.h"
 #include "engine/dbt/block.h"
 #include "engine/dbt/code_memory.h"
 
@@ -44,6 +44,7 @@ class CodeCache {
   Block& make_block(CacheLock&);
   LinkSite& make_link(CacheLock&);
   const Insn* keep(CacheLock&, const Insn& insn);
+  std::span<const FaultPoint> keep(CacheLock&, std::span<const FaultPoint> points);
   // The block's code is in place, its `end` and `cold_end` set; from now on it is found.
   void publish(CacheLock&, Block& block);
   // Drops blocks of the lines in the range; returns how many.
@@ -112,10 +113,7 @@ class CodeCache {
   uint8_t* cold_cursor_ = nullptr;
   std::atomic<Block*>* heads_ = nullptr;
   PageTable tables_[kMaxRams];
-  std::deque<Block> blocks_;
-  std::deque<LinkSite> links_;
-  std::deque<Insn> insns_;
-  std::deque<CodePage> pages_;
+  Arena arena_;                     // blocks, links, instructions, pages
   std::vector<Block*> by_address_;  // ascending start, and ascending cold_start
   std::vector<Block*> crossing_;
   std::unordered_map<uint64_t, uint8_t> concessions_;  // by RAM id << 48 | offset

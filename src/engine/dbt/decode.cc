@@ -228,21 +228,44 @@ bool undefined_is_written(ZydisMnemonic m) {
   }
 }
 
-void take_flags(const ZydisDecodedInstruction& z, Insn& out) {
-  if (z.cpu_flags == nullptr) return;
+// Returns what is written when an immediate shift count is not 0.
+uint16_t take_flags(const ZydisDecodedInstruction& z, Insn& out) {
+  if (z.cpu_flags == nullptr) return 0;
   const auto& f = *z.cpu_flags;
   out.flags_read = static_cast<uint16_t>(f.tested & 0xffff);
   out.flags_undefined = static_cast<uint16_t>(f.undefined & kStatusFlags);
   auto written = static_cast<uint16_t>((f.modified | f.set_0 | f.set_1) & kStatusFlags & ~f.undefined);
   if (undefined_is_written(z.mnemonic)) written |= out.flags_undefined;
   out.flags_touched = ((f.modified | f.set_0 | f.set_1 | f.undefined) & kStatusFlags) != 0;
-  bool maybe_none = out.rep || out.repne;
+  bool maybe_none = out.rep || out.repne, string = maybe_none;
   if (is_cl_shift(z.mnemonic)) {
     bool by_one = (out.opcode == 0xd0 || out.opcode == 0xd1) && out.map == 0;
     bool by_imm = out.imm_bytes != 0 && (out.imm & 0x1f) != 0;
     if (!by_one && !by_imm) maybe_none = true;
   }
   out.flags_written = maybe_none ? 0 : written;
+  return is_cl_shift(z.mnemonic) && out.imm_bytes != 0 && !string ? written : out.flags_written;
+}
+
+DecodeLayout layout_of(const ZydisDecodedInstruction& z, const ZydisDecodedOperand* operands,
+                       uint16_t flags_written) {
+  DecodeLayout l;
+  bool plain =
+      z.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY || z.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX;
+  l.regular = plain && z.raw.imm[1].size == 0;
+  for (unsigned i = 0; i < z.operand_count; ++i) {
+    const auto& op = operands[i];
+    bool absolute =
+        op.encoding >= ZYDIS_OPERAND_ENCODING_DISP8 && op.encoding <= ZYDIS_OPERAND_ENCODING_DISP16_32_32;
+    if (absolute || op.type == ZYDIS_OPERAND_TYPE_POINTER || op.encoding == ZYDIS_OPERAND_ENCODING_IS4)
+      l.regular = false;
+  }
+  l.disp_offset = z.raw.disp.offset;
+  l.disp_bytes = static_cast<uint8_t>(z.raw.disp.size / 8);
+  l.imm_signed = z.raw.imm[0].is_signed != 0;
+  l.shift = is_cl_shift(z.mnemonic);
+  l.flags_written = flags_written;
+  return l;
 }
 
 void take_fields(const ZydisDecodedInstruction& z, Insn& out) {
@@ -299,7 +322,7 @@ int stray_repeat(const ZydisDecodedInstruction& z, const uint8_t* bytes) {
 }  // namespace
 
 DecodeStatus decode(const uint8_t* bytes, size_t available, unsigned code_bits, unsigned page_offset,
-                    Insn& out) {
+                    Insn& out, DecodeLayout* layout) {
   const ZydisDecoder& d = decoder_for(code_bits);
   ZydisDecodedInstruction z;
   ZydisDecoderContext ctx;
@@ -341,7 +364,8 @@ DecodeStatus decode(const uint8_t* bytes, size_t available, unsigned code_bits, 
       out.imm2 = op.ptr.segment;
     }
   }
-  take_flags(z, out);
+  uint16_t flags_written = take_flags(z, out);
+  if (layout != nullptr) *layout = layout_of(z, operands, flags_written);
   out.form = find_form(out);
   return DecodeStatus::Ok;
 }

@@ -43,7 +43,7 @@ uint8_t bind_gpr(Bindings& b, Scratch& scratch, int8_t guest) {
 }  // namespace
 
 void Emitter::fault_point(const Insn& i, uint8_t* begin) {
-  block_.faults.push_back({static_cast<uint32_t>(begin - block_.start), i.page_offset, !flags_.host});
+  faults_.push_back({static_cast<uint32_t>(begin - block_.start), i.page_offset, !flags_.host});
 }
 
 void Emitter::copy(const Insn& i, uint16_t live_after) {

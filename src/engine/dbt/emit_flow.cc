@@ -106,7 +106,8 @@ LinkSite* Emitter::link_site(unsigned page_offset, uint8_t* rel32) {
   l.rel32 = rel32;
   l.from = &block_;
   l.target_offset = static_cast<uint16_t>(page_offset);
-  block_.links.push_back(&l);
+  l.next_outgoing = block_.links;
+  block_.links = &l;
   return &l;
 }
 

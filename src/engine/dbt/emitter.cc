@@ -6,7 +6,7 @@
 namespace rhea::dbt {
 
 Emitter::Emitter(CodeCache& cache, CacheLock& lock, const Thunks& thunks, const DbtOptions& options,
-                 Block& block)
+                 Buffers& buffers, Block& block)
     : cache_(cache),
       lock_(lock),
       thunks_(thunks),
@@ -14,7 +14,12 @@ Emitter::Emitter(CodeCache& cache, CacheLock& lock, const Thunks& thunks, const 
       block_(block),
       mode_(block.mode),
       bank_(bank_of(block.mode)),
-      a_(cache.cursor()) {
+      a_(cache.cursor()),
+      stubs_(buffers.stubs),
+      faults_(buffers.faults),
+      group_slots_(buffers.group_slots) {
+  stubs_.clear();
+  faults_.clear();
   // Code that runs once or that makes up a careful variant cannot leave to one.
   constexpr uint32_t kCareful = mode::kUngrouped | mode::kSingle | mode::kWatch | mode::kAlignCheck;
   alternatives_ = (mode_ & kCareful) != 0 || block.ram == nullptr || block.crossing;
@@ -82,6 +87,7 @@ void Emitter::finish() {
     }
   }
   block_.cold_end = a_.here();
+  block_.faults = cache_.keep(lock_, faults_);
 }
 
 }  // namespace rhea::dbt

@@ -58,7 +58,10 @@ void jump_offset(Assembler& a);
 
 class Emitter {
  public:
-  Emitter(CodeCache& cache, CacheLock& lock, const Thunks& thunks, const DbtOptions& options, Block& block);
+  struct Buffers;
+  // buffers: what is not kept of one block is used again for the next.
+  Emitter(CodeCache& cache, CacheLock& lock, const Thunks& thunks, const DbtOptions& options,
+          Buffers& buffers, Block& block);
 
   // Which accesses share checks; before the first instruction.
   void set_groups(unsigned count) { group_slots_.assign(count, 0); }
@@ -173,15 +176,22 @@ class Emitter {
   uint32_t mode_;
   Bank bank_;
   Assembler a_;
-  std::vector<Stub> stubs_;
+  std::vector<Stub>& stubs_;
+  std::vector<FaultPoint>& faults_;
+  std::vector<unsigned>& group_slots_;
   TargetFlags* target_flags_ = nullptr;
   bool ended_ = false;
   FlagPlace flags_;
   bool alternatives_ = false;
   AccessPlan plan_;
-  std::vector<unsigned> group_slots_;
   bool probe_ = false;
   static inline unsigned slot_counter_ = 0;
+};
+
+struct Emitter::Buffers {
+  std::vector<Stub> stubs;
+  std::vector<FaultPoint> faults;
+  std::vector<unsigned> group_slots;
 };
 
 }  // namespace rhea::dbt

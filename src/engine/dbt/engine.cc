@@ -100,7 +100,10 @@ void call_cold(void (*fn)(void*), void* arg) {
 }  // namespace
 
 DbtShared::DbtShared(const DbtOptions& options_in, std::unique_ptr<CodeCache> cache_in)
-    : options(options_in), cache(std::move(cache_in)), thunks(make_thunks(*cache)) {
+    : options(options_in),
+      cache(std::move(cache_in)),
+      thunks(make_thunks(*cache)),
+      translator(*cache, thunks, options) {
   memory::RamBlock::set_code_listener(this);
   cache->on_drop([this](const Block& b) {
     if (b.ram == nullptr) return;

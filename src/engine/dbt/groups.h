@@ -28,8 +28,50 @@ struct AccessPlan {
   GroupRef stack;
 };
 
-// 64-bit code only; elsewhere every access stays alone.
-std::vector<AccessPlan> plan_accesses(std::span<const Insn> insns, uint32_t mode, bool enabled,
-                                      unsigned& groups);
+class AccessPlanner {
+ public:
+  // 64-bit code only; elsewhere every access stays alone. The result holds until the next call.
+  std::span<const AccessPlan> plan(std::span<const Insn> insns, uint32_t mode, bool enabled,
+                                   unsigned& groups);
+
+ private:
+  struct Value {
+    int root;
+    int64_t offset;
+  };
+  struct Key {
+    int base = -1, index = -1;
+    uint8_t scale = 0;
+    bool write = false;
+    bool operator==(const Key&) const = default;
+  };
+  struct Group {
+    Key key;
+    int64_t min, end;
+    unsigned members, epoch;
+    bool seen;
+  };
+  struct Member {
+    size_t insn;
+    bool stack;
+    int group;
+    int64_t at;
+  };
+
+  void join(size_t insn, bool stack, const Key& key, int64_t at, unsigned bytes);
+  void stack_access(size_t n, int64_t at, unsigned bytes, bool write);
+  void explicit_access(size_t n, int64_t adjust);
+  void visit_accesses(size_t n);
+  void forget(unsigned regs);
+  void follow(const Insn& i);
+
+  std::span<const Insn> insns_;
+  Value regs_[16];
+  int next_root_ = 0;
+  unsigned epoch_ = 0;
+  std::vector<Group> groups_;
+  std::vector<Member> members_;
+  std::vector<AccessPlan> plan_;
+};
 
 }  // namespace rhea::dbt

@@ -26,6 +26,7 @@ struct MemOperand {
   bool write = false;
   bool vsib = false;
   bool aligned = false;  // #GP unless aligned to its size, before any page fault
+  bool operator==(const MemOperand&) const = default;
 };
 
 // Which encoding fields of the instruction name a general-purpose register (and so are re-spliced).
@@ -70,6 +71,7 @@ struct Insn {
 
   uint16_t page_offset;  // of its first byte
   const Form* form;
+  bool operator==(const Insn&) const = default;
 };
 
 }  // namespace rhea::dbt

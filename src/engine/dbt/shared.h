@@ -10,6 +10,7 @@
 #include "engine/dbt/options.h"
 #include "engine/dbt/perf_map.h"
 #include "engine/dbt/thunks.h"
+#include "engine/dbt/translate.h"
 #include "memory/ram_block.h"
 
 namespace rhea::dbt {
@@ -24,12 +25,14 @@ class DbtShared final : public memory::CodeListener {
   DbtOptions options;
   std::unique_ptr<CodeCache> cache;
   Thunks thunks;
+  Translator translator;
   Exclusive exclusive;
   std::unique_ptr<PerfMap> perf_map;  // or null
   Block* find_or_translate(Context& c, memory::RamBlock* ram, uint64_t offset, uint64_t linear, uint32_t mode,
                            bool& faulted);
 
-  std::atomic<uint64_t> dropped{0}, resets{0}, translate_ns{0};
+  std::atomic<uint64_t> dropped{0}, resets{0};
+  std::atomic<uint64_t> translate_ns{0};  // CPU time, estimated from some of the translations
 
  private:
   void make_room(Context& c);

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/check.h"
-#include "engine/dbt/decode.h"
+#include "engine/dbt/decode_cache.h"
 #include "engine/dbt/diagnose.h"
 #include "engine/dbt/emitter.h"
 #include "engine/dbt/forms.h"
@@ -82,16 +82,21 @@ bool is_branch(const Insn& i) {
   }
 }
 
-class BlockTranslator final : Emitter::TargetFlags {
- public:
-  BlockTranslator(CodeCache& cache, CacheLock& lock, const Thunks& thunks, const DbtOptions& options,
-                  const cpu::CpuidTable& cpuid, const TranslateInput& input)
-      : cache_(cache), lock_(lock), thunks_(thunks), options_(options), cpuid_(cpuid), in_(input) {}
+}  // namespace
 
-  Block* run(Counters& counters) {
+class Translator::Work final : Emitter::TargetFlags {
+ public:
+  Work(CodeCache& cache, const Thunks& thunks, const DbtOptions& options)
+      : cache_(cache), thunks_(thunks), options_(options) {}
+
+  Block* run(CacheLock& lock, const cpu::CpuidTable& cpuid, Counters& counters, const TranslateInput& input) {
+    in_ = input;
+    cpuid_ = &cpuid;
+    insns_.clear();
+    lines_ = 0;
     if (!collect()) return nullptr;
-    cache_.prepare(lock_);
-    Block& block = cache_.make_block(lock_);
+    cache_.prepare(lock);
+    Block& block = cache_.make_block(lock);
     block.ram = in_.ram;
     block.offset = in_.offset;
     block.mode = in_.mode;
@@ -101,12 +106,12 @@ class BlockTranslator final : Emitter::TargetFlags {
     analyse();
     block.flags_live_in = live_in_;
     block.insns = static_cast<uint16_t>(insns_.size());
-    Emitter e(cache_, lock_, thunks_, options_, block);
+    Emitter e(cache_, lock, thunks_, options_, buffers_, block);
     e.set_target_flags(this);
     unsigned groups = 0;
     uint8_t concessions = cache_.concessions(in_.ram, in_.offset);
     bool grouped = options_.groups && options_.slots && (concessions & CodeCache::kNoGroups) == 0;
-    plan_ = plan_accesses(insns_, in_.mode, grouped, groups);
+    plan_ = planner_.plan(insns_, in_.mode, grouped, groups);
     e.set_groups(groups);
     e.set_alternatives((concessions & CodeCache::kAlternatives) != 0);
     // Loops are worth a slot at each access; other code is so much that slots would crowd each other out.
@@ -116,7 +121,7 @@ class BlockTranslator final : Emitter::TargetFlags {
     e.finish();
     block.guest_bytes = next_ - in_.page_offset;
     block.lines = lines_;
-    cache_.publish(lock_, block);
+    cache_.publish(lock, block);
     log_guest_code(block, insns_);
     log_host_code(cache_, block);
     ++counters.blocks;
@@ -141,10 +146,11 @@ class BlockTranslator final : Emitter::TargetFlags {
     unsigned offset = in_.page_offset;
     while (insns_.size() < limit) {
       unsigned left = in_.available - (offset - in_.page_offset);
-      Insn i{};
-      DecodeStatus status =
-          left == 0 ? DecodeStatus::NeedMore : decode(at(offset), left, code_bits_of(in_.mode), offset, i);
+      Insn& i = insns_.emplace_back();
+      DecodeStatus status = left == 0 ? DecodeStatus::NeedMore
+                                      : decoder_.decode(at(offset), left, code_bits_of(in_.mode), offset, i);
       if (status == DecodeStatus::NeedMore) {
+        insns_.pop_back();
         if (insns_.empty()) return false;
         break;
       }
@@ -154,16 +160,15 @@ class BlockTranslator final : Emitter::TargetFlags {
         i.code_bits = static_cast<uint8_t>(code_bits_of(in_.mode));
         i.page_offset = static_cast<uint16_t>(offset);
         i.form = status == DecodeStatus::TooLong ? &kRaiseGp : &kRaiseUd;
-      } else if (const Form* raise = gate(i, in_.mode, cpuid_)) {
+      } else if (const Form* raise = gate(i, in_.mode, *cpuid_)) {
         i.form = raise;
-      } else if (i.form->older_without_feature && !form_available(*i.form, cpuid_)) {
+      } else if (i.form->older_without_feature && !form_available(*i.form, *cpuid_)) {
         i.mandatory = 0;  // LZCNT, TZCNT → BSR, BSF
       } else if (run_whole(i, in_.mode, options_)) {
         i.form = &kWholeExtent;
       }
       touch(offset, i.length);
       offset += i.length;
-      insns_.push_back(i);
       if (i.form->action == Action::HelpEnd) break;
       if (is_branch(i) && (is_unconditional(i) || !options_.superblocks)) break;
     }
@@ -223,14 +228,14 @@ class BlockTranslator final : Emitter::TargetFlags {
     uint16_t unknown = kStatusMask, live = 0;
     for (unsigned n = 0; n < 6 && unknown != 0 && page_offset < 4096; ++n) {
       Insn i;
-      if (decode(page + page_offset, 4096 - page_offset, code_bits_of(in_.mode), page_offset, i) !=
+      if (decoder_.decode(page + page_offset, 4096 - page_offset, code_bits_of(in_.mode), page_offset, i) !=
           DecodeStatus::Ok)
         break;
       touch(page_offset, i.length);
       live = static_cast<uint16_t>(live | (i.flags_read & unknown));
       bool plain = i.form->action == Action::Copy || i.form->action == Action::Nop ||
                    (i.form->action == Action::Rewrite && !is_branch(i));
-      if (!plain || gate(i, in_.mode, cpuid_) != nullptr) break;
+      if (!plain || gate(i, in_.mode, *cpuid_) != nullptr) break;
       unknown = static_cast<uint16_t>(unknown & ~i.flags_written);
       page_offset += i.length;
     }
@@ -259,24 +264,28 @@ class BlockTranslator final : Emitter::TargetFlags {
   }
 
   CodeCache& cache_;
-  CacheLock& lock_;
   const Thunks& thunks_;
   const DbtOptions& options_;
-  const cpu::CpuidTable& cpuid_;
-  const TranslateInput& in_;
+  const cpu::CpuidTable* cpuid_ = nullptr;
+  TranslateInput in_{};
+  DecodeCache decoder_;
+  AccessPlanner planner_;
+  Emitter::Buffers buffers_;
   std::vector<Insn> insns_;
   std::vector<uint16_t> live_;
-  std::vector<AccessPlan> plan_;
+  std::span<const AccessPlan> plan_;
   uint16_t live_in_ = 0;
   uint64_t lines_ = 0;
   unsigned next_ = 0;
 };
 
-}  // namespace
+Translator::Translator(CodeCache& cache, const Thunks& thunks, const DbtOptions& options)
+    : work_(std::make_unique<Work>(cache, thunks, options)) {}
+Translator::~Translator() = default;
 
-Block* translate(CodeCache& cache, CacheLock& lock, const Thunks& thunks, const DbtOptions& options,
-                 const cpu::CpuidTable& cpuid, Counters& counters, const TranslateInput& input) {
-  return BlockTranslator(cache, lock, thunks, options, cpuid, input).run(counters);
+Block* Translator::translate(CacheLock& lock, const cpu::CpuidTable& cpuid, Counters& counters,
+                             const TranslateInput& input) {
+  return work_->run(lock, cpuid, counters, input);
 }
 
 }  // namespace rhea::dbt

@@ -1,6 +1,8 @@
 // decode → analyse → emit for one block.
 #pragma once
 
+#include <memory>
+
 #include "engine/dbt/code_cache.h"
 #include "engine/dbt/context.h"
 #include "engine/dbt/options.h"
@@ -20,8 +22,22 @@ struct TranslateInput {
   uint64_t second_offset;
 };
 
-// The block, published; null when the first instruction needs bytes beyond `available` (it crosses the page).
-Block* translate(CodeCache& cache, CacheLock& lock, const Thunks& thunks, const DbtOptions& options,
-                 const cpu::CpuidTable& cpuid, Counters& counters, const TranslateInput& input);
+// Keeps its buffers and what it has decoded from one block to the next: the cache's lock is its lock too.
+class Translator {
+ public:
+  Translator(CodeCache& cache, const Thunks& thunks, const DbtOptions& options);
+  ~Translator();
+  Translator(const Translator&) = delete;
+  Translator& operator=(const Translator&) = delete;
+
+  // The block, published; null when the first instruction needs bytes beyond `available` (it crosses the
+  // page).
+  Block* translate(CacheLock& lock, const cpu::CpuidTable& cpuid, Counters& counters,
+                   const TranslateInput& input);
+
+ private:
+  class Work;
+  std::unique_ptr<Work> work_;
+};
 
 }  // namespace rhea::dbt
