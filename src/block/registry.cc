@@ -4,12 +4,16 @@
 #include "base/failf.h"
 #include "block/driver.h"
 #include "block/formats/raw.h"
+#include "block/formats/vdi.h"
+#include "block/formats/vpc.h"
 
 namespace rhea::block {
 
 std::span<const FormatDriver* const> formats() {
   static const std::array kFormats = {
       &raw_driver(),
+      &vdi_driver(),
+      &vpc_driver(),
   };
   return kFormats;
 }
