@@ -9,6 +9,7 @@ budget where there is one; --check makes a budget that is missed a failure.
 """
 import argparse
 import os
+import select
 import shutil
 import subprocess
 import sys
@@ -43,6 +44,17 @@ def cpu_clock(pid):
     return time.clock_gettime((~pid << 3) | 2)
 
 
+def is_rhea(command):
+    return "Rhea" in subprocess.run([command.split()[0], "--version"], capture_output=True, text=True, check=False).stdout
+
+
+def run_all(command, image, names, seconds):
+    results = run(command, image, names, seconds)
+    if "lookup_miss" in results and is_rhea(command):   # the inline lookup would hit
+        results.update(run(command.replace("-accel tcg", "-accel tcg,jump-cache=off"), image, ["lookup_miss"], seconds))
+    return results
+
+
 def run(command, image, names, seconds):
     """One start of the kernel: nanoseconds an operation by name."""
     arguments = command.split() + ["-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot", "-m", "64",
@@ -54,6 +66,9 @@ def run(command, image, names, seconds):
         deadline = time.monotonic() + seconds
         buffer = b""
         while time.monotonic() < deadline:
+            if not select.select([p.stdout], [], [], max(0, deadline - time.monotonic()))[0]:
+                print(f"WRONG: no end within {seconds} s", file=sys.stderr)
+                break
             data = os.read(p.stdout.fileno(), 4096)
             if not data:
                 break
@@ -77,7 +92,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", default="*", help="names as the guest kernel takes them: exact or ending in *")
     parser.add_argument("--out", default=os.path.join(ROOT, "build", "micro"))
-    parser.add_argument("--timeout", type=float, default=120)
+    parser.add_argument("--timeout", type=float, default=60)
     parser.add_argument("--check", action="store_true", help="exit 1 when the first emulator misses a budget")
     options = parser.parse_args()
     emulators = options.emulator
@@ -91,7 +106,7 @@ def main():
     for _ in range(options.rounds):
         for e in emulators:
             name, command = e.split("=", 1)
-            for primitive, ns in run(command, image, options.only.split(","), options.timeout).items():
+            for primitive, ns in run_all(command, image, options.only.split(","), options.timeout).items():
                 if primitive not in order:
                     order.append(primitive)
                 key = (name, primitive)

@@ -68,6 +68,38 @@ struct FillLog {
   bool overflowed() const { return count > N; }
 };
 
+// Which linear addresses may have entries behind them that came from pages above 4 KiB, hashed by the page.
+struct LargePages {
+  uint64_t regions[16];  // 2 MiB and 4 MiB
+  uint64_t gigabytes[2];  // by address bit 63
+  static unsigned region(uint64_t linear) { return static_cast<unsigned>(linear >> 22 ^ linear >> 54) & 1023; }
+  void note(uint64_t linear, uint64_t page_bytes) {
+    if (page_bytes > uint64_t{4} << 20)
+      gigabytes[linear >> 63] |= uint64_t{1} << (linear >> 30 & 63);
+    else
+      regions[region(linear) / 64] |= uint64_t{1} << (region(linear) % 64);
+  }
+  bool may_hold(uint64_t linear) const {
+    return (regions[region(linear) / 64] >> (region(linear) % 64) & 1) != 0 ||
+           (gigabytes[linear >> 63] >> (linear >> 30 & 63) & 1) != 0;
+  }
+  void clear() {
+    for (uint64_t& word : regions) word = 0;
+    gigabytes[0] = gigabytes[1] = 0;
+  }
+};
+
+// A bit for each page (hashed) that something may come from.
+struct PageFilter {
+  uint64_t words[16];
+  static unsigned hash(uint64_t linear) { return static_cast<unsigned>((linear >> 12) ^ (linear >> 22)) & 1023; }
+  void add(uint64_t linear) { words[hash(linear) / 64] |= uint64_t{1} << (hash(linear) % 64); }
+  bool may_hold(uint64_t linear) const { return (words[hash(linear) / 64] >> (hash(linear) % 64) & 1) != 0; }
+  void clear() {
+    for (uint64_t& word : words) word = 0;
+  }
+};
+
 struct AccessBank {
   Slot read[kSlots];
   Slot write[kSlots];
@@ -77,8 +109,10 @@ struct AccessBank {
   uint8_t write_dirty[kSlots / kSlotChunk];
   FillLog<2 * kTlbEntries>
       tlb_filled;       // indexes, writes offset by kTlbEntries; bit 15: not from a global page
+  bool used;            // since the last full flush
   bool has_non_global;  // something from a page that is not global is in here
-  bool has_large[2];  // since the last full flush, a page above 4 KiB was behind an entry, by address bit 63
+  PageFilter pages;     // of the entries, since the last full flush
+  LargePages large;     // likewise
 };
 
 struct JumpBank {
@@ -86,12 +120,8 @@ struct JumpBank {
   FillLog<1024> filled;
   uint32_t mode;  // what the entries were filled for
   bool has_non_global;
-  uint64_t pages[16];  // a bit for each page (hashed) that entries may be in
+  PageFilter pages;  // that entries may be in
 };
-
-inline unsigned page_hash(uint64_t linear) {
-  return static_cast<unsigned>((linear >> 12) ^ (linear >> 22)) & 1023;
-}
 
 // Blocks by place and mode, in front of the shared hash table: one line of memory instead of a chain of
 // blocks. Other threads clear entries of blocks that they drop; a stale read leads to a dropped block's
@@ -100,6 +130,7 @@ struct FrontEntry {
   uint64_t place;  // place_key(); ~0: empty
   const uint8_t* host;
   uint32_t mode;
+  const Block* crossing;  // or null: it goes on in another page, which has to be looked at too
 };
 inline constexpr unsigned kFrontEntries = 16384;
 inline uint64_t place_key(const memory::RamBlock& ram, uint64_t offset) {
@@ -114,6 +145,7 @@ struct FetchEntry {
   uint64_t page;  // linear page address; kEmptyTag: none
   memory::RamBlock* ram;
   uint64_t offset;
+  uint64_t place;  // place_key(ram, offset)
   uint64_t stamp;  // valid while it is Context::fetch_stamp[global]
   bool global;
 };
@@ -157,6 +189,9 @@ struct Context {
   uint8_t debug_exit;              // cpu::DebugHit::Kind of the last Exit::Debug
   uint8_t ungrouped_once;          // the next block is entered as its ungrouped variant
   uint8_t always_single;           // option: one instruction a block
+  uint8_t quick_on;                // option: find_quick()
+  uint8_t mode_stale;              // the mode must be computed anew
+  ControlMode control;
   uint8_t link_on;                 // option
   uint8_t log_exec, log_int;       // -d exec, -d int
   uint8_t exit_reason;             // cpu::Exit + 1
@@ -177,6 +212,7 @@ struct Context {
   DbtShared* owner;
   Counters counters;
 
+  LargePages large_code;  // behind jump and fetch entries, since the last full flush
   FetchEntry fetch[kBanks][kFetchEntries];
   FrontEntry front[kFrontEntries];
   alignas(64) AccessBank access[kBanks];

@@ -145,6 +145,7 @@ Result<std::unique_ptr<cpu::Engine>> make_dbt_engine(std::shared_ptr<DbtShared> 
   c->xsave_mask = host_xcr0() & 0xe7;
   c->link_on = shared->options.link;
   c->always_single = shared->options.single;
+  c->quick_on = shared->options.quick_dispatch && !exec_logged();
   c->debug_skip = kEmptyRip;
   c->log_exec = exec_logged();
   c->log_int = events_logged();
@@ -153,6 +154,7 @@ Result<std::unique_ptr<cpu::Engine>> make_dbt_engine(std::shared_ptr<DbtShared> 
   for (FrontEntry& e : c->front) e.place = ~uint64_t{0};
   for (AccessBank& a : c->access) {
     a.tlb_filled.count = ~0u;
+    a.used = true;
     std::memset(a.read_dirty, 1, sizeof a.read_dirty);
     std::memset(a.write_dirty, 1, sizeof a.write_dirty);
   }

@@ -16,6 +16,8 @@ struct DbtOptions {
   bool groups = true;         // one check for accesses at constant distances
   bool superblocks = true;    // go on behind conditional branches
   bool huge_code = true;      // huge pages for translated code
+  bool quick_dispatch = true;  // a short way to known blocks when nothing is pending
+  bool inline_system = true;   // CLI, SWAPGS, RDTSC and others are translated
   bool perf_map = false;      // -perfmap
   bool single = false;        // one instruction a block
   unsigned max_insns = 64;    // per block

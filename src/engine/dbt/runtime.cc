@@ -89,14 +89,15 @@ bool fetch_page(Context& c, uint64_t linear, FetchEntry*& out) {
   if (f.page == page && f.stamp == c.fetch_stamp[f.global]) return true;
   cpu::Translation t;
   if (!cpu::translate(c.core, linear, cpu::Access::Fetch, cpu::current_privilege(c.core), t)) return false;
-  if (t.page_bytes > kPageSize) c.access[c.bank].has_large[linear >> 63] = true;
+  if (t.page_bytes > kPageSize) c.large_code.note(linear, t.page_bytes);
   uint64_t gpa = t.gpa & ~kPageMask;
   const memory::FlatRange* range = cpu::find_range(c.core, gpa);
   if (range == nullptr || range->ram == nullptr || gpa + kPageSize > range->start + range->size) {
-    f = {kEmptyTag, nullptr, 0, 0, false};
+    f = {kEmptyTag, nullptr, 0, 0, 0, false};
     return true;
   }
-  f = {page, range->ram, range->offset + (gpa - range->start), c.fetch_stamp[t.global], t.global};
+  uint64_t offset = range->offset + (gpa - range->start);
+  f = {page, range->ram, offset, place_key(*range->ram, offset), c.fetch_stamp[t.global], t.global};
   return true;
 }
 
@@ -123,12 +124,6 @@ Block* find_block(Context& c, const FetchEntry& f, uint64_t linear, uint32_t blo
   return nullptr;
 }
 
-const uint8_t* find_in_front(Context& c, const FetchEntry& f, uint64_t linear, uint32_t block_mode) {
-  uint64_t place = place_key(*f.ram, f.offset + (linear & kPageMask));
-  const FrontEntry& e = c.front[front_index(place, block_mode)];
-  return e.place == place && e.mode == block_mode ? e.host : nullptr;
-}
-
 // Lets translated code find the block by itself next time.
 void note_jump(Context& c, bool global, uint64_t rip, const uint8_t* host) {
   if ((c.mode & (mode::kFlatCs | mode::kDebug)) != mode::kFlatCs) return;
@@ -143,6 +138,48 @@ void note_crossing_jump(Context& c, bool global, uint64_t rip, const uint8_t* ho
   if (!is64(c.mode) || !fetch_page(c, next_page(c, rip), second)) return;
   note_jump(c, global && second->global, rip, host);
   jump_page(c, next_page(c, rip));
+}
+
+// The page's entry in the fetch table while it holds: no walk.
+const FetchEntry* known_page(const Context& c, uint64_t linear) {
+  const FetchEntry& f = c.fetch[c.bank][(linear >> 12) & (kFetchEntries - 1)];
+  return f.page == (linear & ~kPageMask) && f.stamp == c.fetch_stamp[f.global] ? &f : nullptr;
+}
+
+// In the front table.
+const uint8_t* find_in_front(Context& c, uint64_t linear, uint32_t block_mode) {
+  const FetchEntry* f = known_page(c, linear);
+  if (f == nullptr) return nullptr;
+  uint64_t place = f->place + (linear & kPageMask);
+  const FrontEntry& e = c.front[front_index(place, block_mode)];
+  if (e.place != place || e.mode != block_mode) return nullptr;
+  ++c.counters.lookups;
+  bool grouped = (block_mode & mode::kUngrouped) == 0;
+  if (const Block* crossing = e.crossing; crossing != nullptr) [[unlikely]] {
+    const FetchEntry* second = known_page(c, next_page(c, linear));
+    if (second == nullptr || second->ram != crossing->second_ram || second->offset != crossing->second_offset)
+      return nullptr;
+    if (grouped) note_crossing_jump(c, f->global, linear, e.host);
+  } else if (grouped) {
+    note_jump(c, f->global, linear, e.host);  // flat CS: linear is rip
+  }
+  return e.host;
+}
+
+// The short way: nothing is pending, nothing goes by single instructions, and the block is known. Null: the
+// long way.
+const uint8_t* find_quick(Context& c) {
+  cpu::Core& core = c.core;
+  constexpr uint32_t kLong = mode::kSingle | mode::kDebug, kFlat = mode::kFlatCs;
+  if (c.quick_on == 0 || core.pending.load(std::memory_order_acquire) != 0) return nullptr;
+  if ((c.single_ran | c.debugger_step | c.ungrouped_once | core.s.interrupt_shadow | core.s.halted) != 0)
+    return nullptr;
+  if ((c.irq_deferred & core.s.interrupt_flag) != 0 || (core.s.system_flags & cpu::rflags::TF) != 0) return nullptr;
+  if (c.mode_stale != 0) refresh_mode(c, false);
+  if ((c.mode & (kLong | kFlat)) != kFlat || (c.mode & mode::kCodeMask) == mode::kCode16) return nullptr;
+  uint64_t rip = mask_rip(c, core.s.rip);
+  const JumpEntry& known = c.jump[c.bank].entry[jump_index(rip)];
+  return known.rip == rip ? known.host : find_in_front(c, rip, c.mode);
 }
 
 // Whether the instruction pointer is beyond CS, and whether the page needs single steps because CS ends
@@ -223,6 +260,7 @@ bool serve_pending(Context& c) {
 }
 
 const uint8_t* dispatch(Context& c) {
+  if (const uint8_t* host = find_quick(c)) return host;
   cpu::Core& core = c.core;
   for (;;) {
     if (c.single_ran != 0 && !finish_single(c)) return nullptr;
@@ -261,11 +299,7 @@ const uint8_t* dispatch(Context& c) {
     if (!fault) {
       bool in_ram = f->page != kEmptyTag;
       if (in_ram && !single && c.log_exec == 0) {
-        if (const uint8_t* host = find_in_front(c, *f, linear, block_mode)) {
-          ++c.counters.lookups;
-          if (!ungrouped) note_jump(c, f->global, rip, host);
-          return host;
-        }
+        if (const uint8_t* host = find_in_front(c, linear, block_mode)) return host;
       }
       if (in_ram) b = find_block(c, *f, linear, block_mode, fault);
       if (b == nullptr && !fault) {
@@ -288,12 +322,11 @@ const uint8_t* dispatch(Context& c) {
       core.s.interrupt_shadow = core.s.shadow_is_mov_ss = 0;
       c.single_ran = 1;
       c.trap_after_single = trap;
-    } else if (b->crossing) {
-      if (!ungrouped) note_crossing_jump(c, global, rip, host);
     } else if (b->ram != nullptr) {
       uint64_t place = place_key(*b->ram, b->offset);
-      c.front[front_index(place, block_mode)] = {place, host, block_mode};
-      if (!ungrouped) note_jump(c, global, rip, host);
+      c.front[front_index(place, block_mode)] = {place, host, block_mode, b->crossing ? b : nullptr};
+      if (ungrouped) return host;
+      b->crossing ? note_crossing_jump(c, global, rip, host) : note_jump(c, global, rip, host);
     }
     return host;
   }
@@ -386,6 +419,10 @@ extern "C" const uint8_t* runtime_link(Context* context, LinkSite* site) {
   return host;
 }
 
+extern "C" const uint8_t* runtime_quick(Context* context) {
+  return find_quick(*context);
+}
+
 extern "C" const uint8_t* runtime_lookup(Context* context) {
   return dispatch(*context);
 }
@@ -395,6 +432,7 @@ extern "C" const uint8_t* runtime_dropped(Context* context, const uint8_t* direc
   DroppedRequest request{&c, direct_entry, 0};
   run_cold(c.core, cold_dropped_offset, &request);
   c.core.s.rip = mask_rip(c, c.rip_page + request.page_offset);
+  c.jump[c.bank].entry[jump_index(c.core.s.rip)].rip = kEmptyRip;
   return dispatch(c);
 }
 

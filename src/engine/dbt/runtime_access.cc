@@ -31,6 +31,8 @@ void fill_tlb(Context& c, bool write, uint64_t linear, const Slot& entry, bool g
   unsigned id = n + (write ? kTlbEntries : 0);
   if (slot.tag == kEmptyTag || !global) bank.tlb_filled.add(global ? id : id | 0x8000);
   slot = entry;
+  bank.used = true;
+  bank.pages.add(linear);
   if (!global) bank.has_non_global = true;
 }
 
@@ -181,7 +183,7 @@ extern "C" Answer runtime_access(Context* context, uint64_t linear, const Access
   uint64_t page_gpa = t.gpa & ~kPageMask;
   bool whole = page_gpa >= range->start && page_gpa + kPageSize <= range->start + range->size;
   if (whole && (!write || t.write_ok)) {
-    if (t.page_bytes > kPageSize) bank.has_large[linear >> 63] = true;
+    if (t.page_bytes > kPageSize) bank.large.note(linear, t.page_bytes);
     fill_tlb(c, write, linear, entry, t.global);
     fill_slot(c, site, write, entry);
   } else if (grouped) {

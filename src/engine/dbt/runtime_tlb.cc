@@ -34,6 +34,8 @@ void drop_slots_if(Slot* slots, const uint8_t* dirty, Match match) {
 }
 
 void flush_access_all(AccessBank& b) {
+  if (!b.used) return;
+  b.used = false;
   flush_chunks(b.read, b.read_dirty);
   flush_chunks(b.write, b.write_dirty);
   if (b.tlb_filled.overflowed()) {
@@ -46,7 +48,9 @@ void flush_access_all(AccessBank& b) {
     }
   }
   b.tlb_filled.count = 0;
-  b.has_large[0] = b.has_large[1] = b.has_non_global = false;
+  b.has_non_global = false;
+  b.pages.clear();
+  b.large.clear();
 }
 
 // Keeps what came from global pages. An index logged both ways is dropped: it held either.
@@ -87,7 +91,7 @@ void flush_jump(JumpBank& b) {
   }
   b.filled.count = 0;
   b.has_non_global = false;
-  for (uint64_t& word : b.pages) word = 0;
+  b.pages.clear();
 }
 
 }  // namespace
@@ -100,6 +104,8 @@ void flush_everything(Context& c) {
   }
   ++c.fetch_stamp[0];
   ++c.fetch_stamp[1];
+  c.large_code.clear();
+  c.mode_stale = 1;
 }
 
 static void flush_non_global(Context& c) {
@@ -139,22 +145,28 @@ void hook_flush_page(cpu::Core& core, uint64_t linear) {
   Context& c = context_of(core);
   cpu::paging_flush_page(core, linear);
   uint64_t page = linear & ~kPageMask;
+  bool large_code = c.large_code.may_hold(linear);
   for (unsigned b = 0; b < kBanks; ++b) {
+    AccessBank& access = c.access[b];
     // Behind a large page are many entries here.
-    if (c.access[b].has_large[linear >> 63])
-      flush_access_all(c.access[b]);
-    else
-      flush_access_page(c.access[b], page);
+    if (access.large.may_hold(linear))
+      flush_access_all(access);
+    else if (access.pages.may_hold(linear))
+      flush_access_page(access, page);
     JumpBank& j = c.jump[b];
-    unsigned h = page_hash(page);
-    if (c.access[b].has_large[linear >> 63] || (j.pages[h / 64] >> (h % 64) & 1) != 0) flush_jump(j);
+    if (large_code || j.pages.may_hold(linear)) flush_jump(j);
+    FetchEntry& f = c.fetch[b][(linear >> 12) & (kFetchEntries - 1)];
+    if (f.page == page) f.page = kEmptyTag;
   }
-  ++c.fetch_stamp[0];
-  ++c.fetch_stamp[1];
+  if (large_code) {
+    ++c.fetch_stamp[0];
+    ++c.fetch_stamp[1];
+  }
 }
 
 void hook_mode_changed(cpu::Core& core) {
   Context& c = context_of(core);
+  c.mode_stale = 1;
   if (core.s.cr3 != c.cr3_seen || core.s.pkru != c.pkru_seen) {
     c.cr3_seen = core.s.cr3;
     c.pkru_seen = core.s.pkru;
@@ -163,7 +175,8 @@ void hook_mode_changed(cpu::Core& core) {
 }
 
 void refresh_mode(Context& c, bool single) {
-  uint32_t m = compute_mode(c.core, single);
+  c.mode_stale = single;  // the next block is not, most likely
+  uint32_t m = compute_mode(c.core, single, c.control);
   if (debug_armed(c)) m |= mode::kDebug | (c.watching != 0 ? mode::kWatch : 0);
   if (!is64(m)) {
     for (unsigned s = 0; s < 6; ++s) {
@@ -194,12 +207,11 @@ void jump_insert(Context& c, uint64_t rip, const uint8_t* host) {
   unsigned n = jump_index(rip);
   b.entry[n] = {rip, host};
   b.filled.add(n);
-  jump_page(c, rip);
+  b.pages.add(rip);
 }
 
 void jump_page(Context& c, uint64_t rip) {
-  unsigned h = page_hash(rip);
-  c.jump[c.bank].pages[h / 64] |= uint64_t{1} << (h % 64);
+  c.jump[c.bank].pages.add(rip);
 }
 
 void drop_write_entries(Context& c, const uint8_t* host_page) {

@@ -72,8 +72,14 @@ class ThunkMaker {
       if (host_of(g) != kNone) a_.load(static_cast<Host>(host_of(g)), gpr_slot(g));
     }
   }
+  void save_caller_saved() {
+    for (int g : {0, 1, 2, 6, 7, 8}) a_.store(gpr_slot(g), static_cast<Host>(host_of(g)));
+  }
   void load_caller_saved() {
     for (int g : {0, 1, 2, 6, 7, 8}) a_.load(static_cast<Host>(host_of(g)), gpr_slot(g));
+  }
+  void save_others() {
+    for (int g : {3, 4, 5, 12, 13, 14}) a_.store(gpr_slot(g), static_cast<Host>(host_of(g)));
   }
   void save_flags() {  // EFLAGS to the state; uses T1
     a_.mov(kT1, hRAX);
@@ -290,8 +296,18 @@ class ThunkMaker {
   }
   const uint8_t* emit_lookup() {
     const uint8_t* at = start();
-    save_gprs();
+    save_caller_saved();
     a_.store(ctx_mem(RHEA_CTX(core.s.rip)), kT0);
+    self_to(hRDI);
+    call(reinterpret_cast<const void*>(&runtime_quick));
+    a_.op_rr(0x85, hRAX, hRAX);
+    uint8_t* slow = a_.jcc_later(ccE);
+    a_.store(ctx_mem(RHEA_CTX(scratch[3])), hRAX);
+    load_caller_saved();
+    a_.load(kT0, ctx_mem(RHEA_CTX(core.s.rip)));
+    a_.jmp_mem(ctx_mem(RHEA_CTX(scratch[3])));
+    Assembler::bind(slow, a_.here());
+    save_others();
     self_to(hRDI);
     call(reinterpret_cast<const void*>(&runtime_lookup));
     a_.jmp(go_);

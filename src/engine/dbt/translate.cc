@@ -152,6 +152,7 @@ class Translator::Work final : Emitter::TargetFlags {
       if (status == DecodeStatus::NeedMore) {
         insns_.pop_back();
         if (insns_.empty()) return false;
+        next_crosses_ = left != 0;  // not to be linked to: found through the jump table
         break;
       }
       if (status != DecodeStatus::Ok) {
@@ -256,7 +257,7 @@ class Translator::Work final : Emitter::TargetFlags {
       }
     }
     if (e.ended()) return;
-    bool linkable = next_ < 4096 && (in_.mode & mode::kSingle) == 0 && !in_.crossing && in_.ram != nullptr;
+    bool linkable = next_ < 4096 && !next_crosses_ && (in_.mode & mode::kSingle) == 0 && !in_.crossing && in_.ram != nullptr;
     if (linkable)
       e.jump_to(next_, false, live_at(next_));
     else
@@ -277,6 +278,7 @@ class Translator::Work final : Emitter::TargetFlags {
   uint16_t live_in_ = 0;
   uint64_t lines_ = 0;
   unsigned next_ = 0;
+  bool next_crosses_ = false;
 };
 
 Translator::Translator(CodeCache& cache, const Thunks& thunks, const DbtOptions& options)

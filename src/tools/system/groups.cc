@@ -74,6 +74,8 @@ const Group<AccelOptions>& accel_group() {
           boolean("lazy-flags", &A::lazy_flags, "move flags only when something needs them"),
           boolean("superblocks", &A::superblocks, "blocks go on behind conditional branches"),
           boolean("huge-code", &A::huge_code, "huge pages for translated code"),
+          boolean("quick-dispatch", &A::quick_dispatch, "a short way to known blocks"),
+          boolean("inline-system", &A::inline_system, "CLI, SWAPGS, RDTSC and others without helpers"),
           boolean("single", &A::single, "one instruction a block"),
           integer("max-insns", &A::max_insns, 1, 512, "longest block in instructions"),
       }};

@@ -42,6 +42,8 @@ dbt::DbtOptions translator_options(const AccelOptions& a, const SystemOptions& o
   o.lazy_flags = a.lazy_flags.value_or(o.lazy_flags);
   o.superblocks = a.superblocks.value_or(o.superblocks);
   o.huge_code = a.huge_code.value_or(o.huge_code);
+  o.quick_dispatch = a.quick_dispatch.value_or(o.quick_dispatch);
+  o.inline_system = a.inline_system.value_or(o.inline_system);
   o.single = a.single.value_or(o.single);
   if (a.max_insns) o.max_insns = static_cast<unsigned>(*a.max_insns);
   o.perf_map = options.perfmap;
