@@ -70,9 +70,11 @@ struct FillLog {
 
 // Which linear addresses may have entries behind them that came from pages above 4 KiB, hashed by the page.
 struct LargePages {
-  uint64_t regions[16];  // 2 MiB and 4 MiB
+  uint64_t regions[16];   // 2 MiB and 4 MiB
   uint64_t gigabytes[2];  // by address bit 63
-  static unsigned region(uint64_t linear) { return static_cast<unsigned>(linear >> 22 ^ linear >> 54) & 1023; }
+  static unsigned region(uint64_t linear) {
+    return static_cast<unsigned>(linear >> 22 ^ linear >> 54) & 1023;
+  }
   void note(uint64_t linear, uint64_t page_bytes) {
     if (page_bytes > uint64_t{4} << 20)
       gigabytes[linear >> 63] |= uint64_t{1} << (linear >> 30 & 63);
@@ -92,7 +94,9 @@ struct LargePages {
 // A bit for each page (hashed) that something may come from.
 struct PageFilter {
   uint64_t words[16];
-  static unsigned hash(uint64_t linear) { return static_cast<unsigned>((linear >> 12) ^ (linear >> 22)) & 1023; }
+  static unsigned hash(uint64_t linear) {
+    return static_cast<unsigned>((linear >> 12) ^ (linear >> 22)) & 1023;
+  }
   void add(uint64_t linear) { words[hash(linear) / 64] |= uint64_t{1} << (hash(linear) % 64); }
   bool may_hold(uint64_t linear) const { return (words[hash(linear) / 64] >> (hash(linear) % 64) & 1) != 0; }
   void clear() {
@@ -192,9 +196,9 @@ struct Context {
   uint8_t quick_on;                // option: find_quick()
   uint8_t mode_stale;              // the mode must be computed anew
   ControlMode control;
-  uint8_t link_on;                 // option
-  uint8_t log_exec, log_int;       // -d exec, -d int
-  uint8_t exit_reason;             // cpu::Exit + 1
+  uint8_t link_on;            // option
+  uint8_t log_exec, log_int;  // -d exec, -d int
+  uint8_t exit_reason;        // cpu::Exit + 1
   uint8_t single_ran;         // a single-instruction block was entered: finish its step at the next dispatch
   uint8_t trap_after_single;  // RFLAGS.TF was set when it began
   uint64_t fetch_stamp[2];    // [global]; changes with every flush of such pages

@@ -10,17 +10,17 @@ struct DbtOptions {
   bool link = true;                    // patch direct jumps between blocks
   bool jump_cache = true;              // inline lookup at indirect jumps
   bool probe = true;                   // look the TLB up at each access outside hot loops, not a slot
-  bool slots = true;          // keep translations per access site (off: every access takes the TLB path)
-  bool flag_liveness = true;  // drop flag saves that nothing reads
-  bool lazy_flags = true;     // move flags between EFLAGS and the state only when something needs them
-  bool groups = true;         // one check for accesses at constant distances
-  bool superblocks = true;    // go on behind conditional branches
-  bool huge_code = true;      // huge pages for translated code
+  bool slots = true;           // keep translations per access site (off: every access takes the TLB path)
+  bool flag_liveness = true;   // drop flag saves that nothing reads
+  bool lazy_flags = true;      // move flags between EFLAGS and the state only when something needs them
+  bool groups = true;          // one check for accesses at constant distances
+  bool superblocks = true;     // go on behind conditional branches
+  bool huge_code = true;       // huge pages for translated code
   bool quick_dispatch = true;  // a short way to known blocks when nothing is pending
   bool inline_system = true;   // CLI, SWAPGS, RDTSC and others are translated
-  bool perf_map = false;      // -perfmap
-  bool single = false;        // one instruction a block
-  unsigned max_insns = 64;    // per block
+  bool perf_map = false;       // -perfmap
+  bool single = false;         // one instruction a block
+  unsigned max_insns = 64;     // per block
 };
 
 }  // namespace rhea::dbt

@@ -174,7 +174,8 @@ const uint8_t* find_quick(Context& c) {
   if (c.quick_on == 0 || core.pending.load(std::memory_order_acquire) != 0) return nullptr;
   if ((c.single_ran | c.debugger_step | c.ungrouped_once | core.s.interrupt_shadow | core.s.halted) != 0)
     return nullptr;
-  if ((c.irq_deferred & core.s.interrupt_flag) != 0 || (core.s.system_flags & cpu::rflags::TF) != 0) return nullptr;
+  if ((c.irq_deferred & core.s.interrupt_flag) != 0 || (core.s.system_flags & cpu::rflags::TF) != 0)
+    return nullptr;
   if (c.mode_stale != 0) refresh_mode(c, false);
   if ((c.mode & (kLong | kFlat)) != kFlat || (c.mode & mode::kCodeMask) == mode::kCode16) return nullptr;
   uint64_t rip = mask_rip(c, core.s.rip);

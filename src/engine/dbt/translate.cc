@@ -257,7 +257,8 @@ class Translator::Work final : Emitter::TargetFlags {
       }
     }
     if (e.ended()) return;
-    bool linkable = next_ < 4096 && !next_crosses_ && (in_.mode & mode::kSingle) == 0 && !in_.crossing && in_.ram != nullptr;
+    bool linkable = next_ < 4096 && !next_crosses_ && (in_.mode & mode::kSingle) == 0 && !in_.crossing &&
+                    in_.ram != nullptr;
     if (linkable)
       e.jump_to(next_, false, live_at(next_));
     else
