@@ -106,13 +106,22 @@ an offered instruction set is missing. What is in no row is #UD.
   branch. In 16-bit code a near branch with a 32-bit operand wraps at 64 KiB.
 - Status flags that following code overwrites may be stale in the frame of a fault (exact with flag liveness off).
 - Near branches with an operand-size prefix in 64-bit mode are as Intel has them (the prefix is ignored).
-- Which of several faults one access reports when it is beyond a segment limit and also misaligned, on a page that
-  refuses it, or made with an x87 exception pending; and for masked forms.
-- Which byte of a page, or which of two operands, is named by the fault of CMPS, x87 and XSAVE images and masked stores;
-  the upper part of the destination after a gather that faulted half-way.
-- Whether MXCSR notes inexactness beside an unmasked underflow of a masked vector form.
+- Which of several faults one access reports when it is beyond a segment limit, misaligned, on a page that refuses it,
+  or made with an x87 exception pending; and for masked forms.
+- Which byte of a page, or which of two operands, is named by the fault of CMPS, far pointers and transfers, x87 and
+  XSAVE images and masked stores; the upper part of the destination after a gather that faulted half-way.
+- Alignment checks (EFLAGS.AC) of the stack under IRET and far returns are not made; those of masked forms are made of
+  the active elements.
+- With underflow unmasked, a masked vector form does not trap on an exact tiny result, and whether MXCSR notes
+  inexactness beside an underflow.
+- REX.W with far pointers in memory (LFS, LGS, LSS, far CALL and JMP) is as Intel has it (a 64-bit offset); AMD ignores it.
+- A far CALL from a segment with a base into 64-bit code pushes through the old stack segment.
+- An instruction that is invalid as well as too long, or at the end of a page, is #UD.
+- KMOVQ outside 64-bit mode moves 32 bits to and from general registers; EVEX.V' must be 1 there.
+- The standard XSAVE format has its components where Intel's processors have them.
 - MWAIT returns at once; MONITOR watches nothing.
-- The x87 operand pointer reads as 0 after an x87 instruction of the guest's own.
+- The pointers to the last x87 instruction's operand and its opcode read as 0 after one of the guest's own, and so does
+  its place when the guest has left its page since.
 
 )";
 

@@ -29,8 +29,7 @@ constexpr unsigned kSystemPages = 4;
 constexpr uint64_t kIdt = kSystem, kGdt = kSystem + 0x1000, kLdt = kSystem + 0x1200, kTss = kSystem + 0x1400,
                    kStubs = kSystem + 0x2000, kStackTop = kSystem + 0x4000;
 
-constexpr uint16_t kKernelCode = 0x10, kKernelData = 0x18, kUserCode32 = 0x23, kUserData = 0x2b,
-                   kUserCode64 = 0x33, kTssSelector = 0x40, kLdtSelector = 0x50;
+constexpr uint16_t kKernelCode = 0x10, kKernelData = 0x18, kTssSelector = 0x40, kLdtSelector = 0x50;
 
 uint64_t descriptor(uint64_t base, uint32_t limit, uint32_t attributes) {
   return (limit & 0xffff) | (base & 0xffffff) << 16 | uint64_t{attributes & 0xff} << 40 |
@@ -49,32 +48,39 @@ struct Entry {
   uint32_t attributes;
 };
 
-// As Linux lays out the user's part of its GDT, and as native.cc fills the LDT.
-constexpr Entry kEntries[] = {
+// As Linux lays out its GDT; the limit of kPerCpu is told by native.cc.
+constexpr Entry kGdtEntries[] = {
     {kKernelCode, 0, 0xfffff, kCode | attr::kLong | attr::kGranular},
     {kKernelData, 0, 0xfffff, kData | attr::kBig | attr::kGranular},
     {kUserCode32, 0, 0xfffff, kCode | kUser | attr::kBig | attr::kGranular},
     {kUserData, 0, 0xfffff, kData | kUser | attr::kBig | attr::kGranular},
     {kUserCode64, 0, 0xfffff, kCode | kUser | attr::kLong | attr::kGranular},
-    {ldt::kCode16, layout::kCode, 0xffff, kCode | kUser},
-    {ldt::kData16, layout::kWritable, layout::kWindowBytes - 1, kData | kUser},
-    {ldt::kStack16, layout::kWritable, 0xffff, kData | kUser},
-    {ldt::kCode32, layout::kCode - 0x1000, 0xffff, kCode | kUser | attr::kBig},
-    {ldt::kData32, layout::kWritable - 0x1000, layout::kWindowBytes + 0xfff - 0x800,
-     kData | kUser | attr::kBig},
-    {ldt::kStack32, layout::kWritable - 0x2000, 0x2fff, kData | kUser | attr::kBig | attr::kExpandDown},
+    {kPerCpu, 0, 0, ((kData | kUser) & ~attr::kWritable) | attr::kExpandDown | attr::kBig},
 };
 
-const Entry& entry(uint16_t selector) {
-  for (const Entry& e : kEntries) {
+Entry local(const ldt::Entry& e) {
+  uint32_t type = kUser | (e.kind == ldt::Kind::Code || e.kind == ldt::Kind::ExecuteOnly ? kCode : kData);
+  if (e.kind == ldt::Kind::ReadOnly) type &= ~attr::kWritable;
+  if (e.kind == ldt::Kind::ExecuteOnly) type &= ~attr::kReadable;
+  if (e.kind == ldt::Kind::ExpandDown) type |= attr::kExpandDown;
+  if (e.big) type |= attr::kBig;
+  if (e.pages) type |= attr::kGranular;
+  if (!e.present) type &= ~attr::kPresent;
+  return {e.selector, e.base, e.limit, type};
+}
+
+Entry entry(uint16_t selector) {
+  for (const Entry& e : kGdtEntries) {
     if (e.selector == selector) return e;
   }
-  CHECK(false);
-  return kEntries[0];
+  for (const ldt::Entry& e : ldt::kEntries) {
+    if (e.selector == selector) return local(e);
+  }
+  return {selector, 0, 0, attr::kUnusable};  // null
 }
 
 cpu::Segment segment(uint16_t selector) {
-  const Entry& e = entry(selector);
+  const Entry e = entry(selector);
   bool granular = (e.attributes & attr::kGranular) != 0;
   return {.base = e.base,
           .limit = granular ? (e.limit << 12 | 0xfff) : e.limit,
@@ -97,7 +103,7 @@ struct Translated::Impl {
   std::shared_ptr<dbt::DbtShared> shared;
   std::unique_ptr<cpu::Engine> engine;
   std::unique_ptr<cpu::CpuModel> model;
-  std::vector<uint8_t> last_code;
+  uint64_t last_offset = 0, last_size = 0;
 
   uint8_t* at(uint64_t gpa) { return ram->host() + gpa; }
   template <class T>
@@ -127,25 +133,23 @@ struct Translated::Impl {
   static uint64_t system_physical(uint64_t linear) { return linear - kSystem + kSystemPhysical; }
 
   void make_memory() {
-    map_pages(layout::kCode, kCodePhysical, 1, 4);
+    map_pages(layout::kCode, kCodePhysical, layout::kCodeBytes / layout::kPage, 4);
     map_pages(layout::kWritable, kWindowPhysical, layout::kWritablePages, kNoExec | 6);
     map_pages(layout::kReadOnly, kWindowPhysical + layout::kWritablePages * layout::kPage, 1, kNoExec | 4);
     map_pages(kSystem, kSystemPhysical, kSystemPages, 2);
-    for (const Entry& e : kEntries) {
-      uint64_t table = (e.selector & 4) != 0 ? kLdt : kGdt;
-      put(system_physical(table) + (e.selector & 0xfff8u), descriptor(e.base, e.limit, e.attributes));
-    }
+    for (const Entry& e : kGdtEntries) put_descriptor(kGdt, e);
+    for (const ldt::Entry& e : ldt::kEntries) put_descriptor(kLdt, local(e));
     put(system_physical(kGdt) + kTssSelector, descriptor(kTss, 0x67, attr::kPresent | 0xb));
     put(system_physical(kGdt) + kTssSelector + 8, kTss >> 32);
-    put(system_physical(kGdt) + kLdtSelector, descriptor(kLdt, 0x3f, attr::kPresent | 2));
+    put(system_physical(kGdt) + kLdtSelector, descriptor(kLdt, ldt::kLimit, attr::kPresent | 2));
     put(system_physical(kGdt) + kLdtSelector + 8, kLdt >> 32);
     put<uint64_t>(system_physical(kTss) + 4, kStackTop);
     put<uint16_t>(system_physical(kTss) + 0x66, 0x68);
     for (unsigned v = 0; v < 32; ++v) {
       uint64_t stub = kStubs + v * 16;
       *at(system_physical(stub)) = 0xf4;  // HLT
-      uint64_t low = (stub & 0xffff) | uint64_t{kKernelCode} << 16 | uint64_t{0xee00} << 32 |
-                     (stub >> 16 & 0xffff) << 48;
+      uint64_t gate = v == 3 || v == 4 ? 0xee00 : 0x8e00;
+      uint64_t low = (stub & 0xffff) | uint64_t{kKernelCode} << 16 | gate << 32 | (stub >> 16 & 0xffff) << 48;
       put(system_physical(kIdt) + v * 16, low);
       put(system_physical(kIdt) + v * 16 + 8, stub >> 32);
     }
@@ -163,33 +167,37 @@ struct Translated::Impl {
     s.cr3 = kTables;
     s.efer = cpu::efer::SCE | cpu::efer::LME | cpu::efer::LMA | cpu::efer::NXE;
     s.xcr0 = model->table().xcr0_allowed & 0xe7;
-    s.gdtr = {.base = kGdt, .limit = 0x5f, .pad = 0};
+    s.gdtr = {.base = kGdt, .limit = 0x7f, .pad = 0};
     s.idtr = {.base = kIdt, .limit = 32 * 16 - 1, .pad = 0};
     s.seg[cpu::TR] = {
         .base = kTss, .limit = 0x67, .attr = attr::kPresent | 0xb, .selector = kTssSelector, .pad = {}};
     s.seg[cpu::LDTR] = {
-        .base = kLdt, .limit = 0x3f, .attr = attr::kPresent | 2, .selector = kLdtSelector, .pad = {}};
+        .base = kLdt, .limit = ldt::kLimit, .attr = attr::kPresent | 2, .selector = kLdtSelector, .pad = {}};
   }
 
-  void set_segments(Mode mode) {
+  void put_descriptor(uint64_t table, const Entry& e) {
+    put(system_physical(table) + (e.selector & 0xfff8u), descriptor(e.base, e.limit, e.attributes));
+  }
+
+  void set_segments(const Registers& r) {
+    static constexpr unsigned kIndex[6] = {cpu::ES, cpu::CS, cpu::SS, cpu::DS, cpu::FS, cpu::GS};
     cpu::CpuState& s = engine->core().s;
-    uint16_t code = kUserCode64, data = kUserData, stack = kUserData;
-    if (mode == Mode::Flat32) code = kUserCode32;
-    if (mode == Mode::Segmented32) code = ldt::kCode32, data = ldt::kData32, stack = ldt::kStack32;
-    if (mode == Mode::Segmented16) code = ldt::kCode16, data = ldt::kData16, stack = ldt::kStack16;
-    s.seg[cpu::CS] = segment(code);
-    s.seg[cpu::SS] = segment(stack);
-    s.seg[cpu::DS] = s.seg[cpu::ES] = segment(data);
-    s.seg[cpu::FS] =
-        s.seg[cpu::GS] = {.base = 0, .limit = 0, .attr = attr::kUnusable, .selector = 0, .pad = {}};
+    for (unsigned i = 0; i < 6; ++i) s.seg[kIndex[i]] = segment(r.selector[i]);
+    s.seg[cpu::FS].base = r.fs_base;
+    s.seg[cpu::GS].base = r.gs_base;
     s.cpl = 3;
   }
 
+  // Only what differs from the case before, so that translated code of other pages stays.
   void put_code(const Case& c) {
     uint8_t* page = at(kCodePhysical);
-    std::memset(page, 0xcc, layout::kPage);
+    std::memset(page + last_offset, 0xcc, last_size);
+    ram->note_written(kCodePhysical + last_offset, last_size);
+    std::memcpy(page + layout::kPad, kPadCode.data(), kPadCode.size());
     std::memcpy(page + c.code_offset, c.code.data(), c.code.size());
-    ram->note_written(kCodePhysical, layout::kPage);
+    last_offset = c.code_offset;
+    last_size = c.code.size();
+    ram->note_written(kCodePhysical + last_offset, last_size);
   }
 
   void collect(Result& result) {
@@ -206,6 +214,11 @@ struct Translated::Impl {
     result.registers.rip = get<uint64_t>(frame);
     result.registers.rflags = get<uint64_t>(frame + 16);
     result.registers.gpr[cpu::RSP] = get<uint64_t>(frame + 24);
+    result.registers.selector = {c.s.seg[cpu::ES].selector, get<uint16_t>(frame + 8),
+                                 get<uint16_t>(frame + 32), c.s.seg[cpu::DS].selector,
+                                 c.s.seg[cpu::FS].selector, c.s.seg[cpu::GS].selector};
+    result.registers.fs_base = c.s.seg[cpu::FS].base;
+    result.registers.gs_base = c.s.seg[cpu::GS].base;
     std::memcpy(result.registers.xsave.data(), c.s.xsave, kXsave);
     std::memcpy(result.window.data(), at(kWindowPhysical), result.window.size());
   }
@@ -224,17 +237,22 @@ Translated::Translated(const dbt::DbtOptions& options) : impl_(std::make_unique<
   i.model->attach(i.engine->core(), 0);
   i.make_memory();
   i.make_core();
+  std::memset(i.at(kCodePhysical), 0xcc, layout::kCodeBytes);
 }
 
 Translated::~Translated() = default;
 
-void Translated::run(const Case& c, const Registers& before, const Window& window, Result& result) {
+void Translated::run(const Case& c, const Registers& before, const Window& window, uint32_t per_cpu_limit,
+                     Result& result) {
   Impl& i = *impl_;
   cpu::CpuState& s = i.engine->core().s;
   i.engine->pull();
   i.put_code(c);
   std::memcpy(i.at(kWindowPhysical), window.data(), window.size());
-  i.set_segments(c.mode);
+  i.set_segments(before);
+  Entry per_cpu = entry(kPerCpu);
+  per_cpu.limit = per_cpu_limit;
+  i.put_descriptor(kGdt, per_cpu);
   for (unsigned r = 0; r < 16; ++r) s.gpr[r] = before.gpr[r];
   s.rip = before.rip;
   s.set_rflags(before.rflags);

@@ -17,7 +17,9 @@ class Translated {
   Translated(const Translated&) = delete;
   Translated& operator=(const Translated&) = delete;
 
-  void run(const Case& c, const Registers& before, const Window& window, Result& result);
+  // per_cpu_limit: of kPerCpu, as the oracle saw it.
+  void run(const Case& c, const Registers& before, const Window& window, uint32_t per_cpu_limit,
+           Result& result);
 
  private:
   struct Impl;

@@ -321,6 +321,7 @@ const uint8_t* dispatch(Context& c) {
     const uint8_t* host = c.cache->executable(b->dispatched);
     if (single) {
       core.s.interrupt_shadow = core.s.shadow_is_mov_ss = 0;
+      core.s.system_flags &= ~static_cast<uint32_t>(cpu::rflags::RF);  // it covers this one instruction
       c.single_ran = 1;
       c.trap_after_single = trap;
     } else if (b->ram != nullptr) {

@@ -10,9 +10,13 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "cpu/paging.h"
+#include "cpu/paging_tlb.h"
 #include "engine/dbt/code_cache.h"
 #include "engine/dbt/context.h"
+#include "engine/dbt/helpers/fpu_image.h"
 #include "engine/dbt/thunks.h"
+#include "memory/address_space.h"
 
 namespace rhea::dbt {
 
@@ -44,6 +48,14 @@ int guest_vector(int signal, const siginfo_t* info, const ucontext_t* u) {
   return -1;
 }
 
+// The instruction of the fault table that stands at or before the host pc; null: none.
+const FaultPoint* fault_point(const CodeCache& cache, const Block& b, uintptr_t pc) {
+  auto offset = static_cast<uint32_t>(cache.writable(reinterpret_cast<const uint8_t*>(pc)) - b.start);
+  auto it = std::upper_bound(b.faults.begin(), b.faults.end(), offset,
+                             [](uint32_t o, const FaultPoint& f) { return o < f.host_begin; });
+  return it == b.faults.begin() ? nullptr : &*--it;
+}
+
 void on_fault(int signal, siginfo_t* info, void* ucontext) {
   auto* u = static_cast<ucontext_t*>(ucontext);
   auto pc = static_cast<uintptr_t>(u->uc_mcontext.gregs[REG_RIP]);
@@ -54,14 +66,11 @@ void on_fault(int signal, siginfo_t* info, void* ucontext) {
     const Block* b = cache->block_at(pc);
     if (b != nullptr) {
       auto* c = reinterpret_cast<Context*>(context_address());
-      auto offset = static_cast<uint32_t>(cache->writable(reinterpret_cast<const uint8_t*>(pc)) - b->start);
-      auto it = std::upper_bound(b->faults.begin(), b->faults.end(), offset,
-                                 [](uint32_t o, const FaultPoint& f) { return o < f.host_begin; });
-      if (it != b->faults.begin()) {
+      if (const FaultPoint* point = fault_point(*cache, *b, pc); point != nullptr) {
         bool masked = vector == cpu::vec::XM && (c->core.s.cr4 & cpu::cr4::OSXMMEXCPT) == 0;
         c->signal_vector = masked ? cpu::vec::UD : static_cast<uint32_t>(vector);
-        c->signal_page_offset = (--it)->page_offset;
-        if (it->flags_in_slot) {
+        c->signal_page_offset = point->page_offset;
+        if (point->flags_in_slot) {
           uint64_t saved = c->core.s.status_flags;
           auto eflags = static_cast<uint64_t>(u->uc_mcontext.gregs[REG_EFL]) & ~cpu::rflags::kStatus;
           eflags |= (saved >> 8 & 0xd5) | ((saved & 1) != 0 ? cpu::rflags::OF : 0);
@@ -77,10 +86,34 @@ void on_fault(int signal, siginfo_t* info, void* ucontext) {
   sigaction(signal, &plain, nullptr);  // returning repeats the fault, now fatally
 }
 
+// Blocks do not know their linear address, so the guest's is known only while it runs in the same page.
+bool locate_x87(cpu::Core& core, uint64_t host_pc, uint64_t& rip) {
+  CodeCache* cache = code.load();
+  if (cache == nullptr || !cache->contains(host_pc)) return false;
+  rip = 0;
+  CacheLock lock = cache->lock();
+  const Block* b = cache->block_at(host_pc);
+  const FaultPoint* point = b == nullptr ? nullptr : fault_point(*cache, *b, host_pc);
+  if (point == nullptr || b->ram == nullptr) return true;
+  cpu::Translation t;
+  uint64_t base = core.s.code64() ? 0 : core.s.seg[cpu::CS].base;
+  const memory::FlatRange* range = nullptr;
+  cpu::Fault kept = core.fault;
+  bool mapped =
+      cpu::translate(core, base + core.s.rip, cpu::Access::Fetch, cpu::current_privilege(core), t) &&
+      cpu::host_pointer(core, t.gpa, 1, range) != nullptr;
+  core.fault = kept;
+  if (!mapped || range->ram != b->ram) return true;
+  uint64_t here = range->offset + (t.gpa - range->start);
+  if ((here ^ b->offset) / kPageSize == 0) rip = (core.s.rip & ~kPageMask) + point->page_offset;
+  return true;
+}
+
 }  // namespace
 
 void install_fault_handlers(CodeCache& cache, const Thunks& thunks) {
   code = &cache;
+  helpers::locate_host_pc = locate_x87;
   fault_entry = cache.executable(thunks.fault);
   struct sigaction action {};
   action.sa_sigaction = on_fault;

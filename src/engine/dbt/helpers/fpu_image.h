@@ -76,6 +76,7 @@ extern LocateHostPc locate_host_pc;
 bool read_block(Core& c, const Insn& insn, uint64_t add, void* to, unsigned size);
 bool write_block(Core& c, const Insn& insn, uint64_t add, const void* from, unsigned size);
 bool probe_block(Core& c, const Insn& insn, uint64_t add, unsigned size);
+bool alignment_checked(const Core& c);  // #AC is on
 // #GP(0) unless the operand is aligned.
 bool require_alignment(Core& c, const Insn& insn, unsigned alignment);
 // #NM for CR0.TS (and EM when `emulation` matters).

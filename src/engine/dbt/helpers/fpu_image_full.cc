@@ -75,6 +75,11 @@ namespace {
 
 constexpr unsigned kPiece = 64;
 
+// What #AC demands of x87 environments and states; other images have rules of their own.
+unsigned environment_alignment(unsigned size) {
+  return size == 14 || size == 94 ? 2 : size == 28 || size == 108 ? 4 : 1;
+}
+
 // Calls access(linear, position, size) for pieces of at most 64 bytes.
 template <class Access>
 bool for_pieces(Core& c, const Insn& insn, uint64_t add, unsigned size, bool write, Access access) {
@@ -84,6 +89,8 @@ bool for_pieces(Core& c, const Insn& insn, uint64_t add, unsigned size, bool wri
     unsigned piece = size - done < kPiece ? size - done : kPiece;
     uint64_t linear;
     if (!cpu::to_linear(c, segment, base + done, piece, write, linear)) return false;
+    if (done == 0 && (linear & (environment_alignment(size) - 1)) != 0 && alignment_checked(c))
+      return c.raise(vec::AC, 0);
     if (!access(linear, done, piece)) return false;
     done += piece;
   }
@@ -114,6 +121,10 @@ bool write_block(Core& c, const Insn& insn, uint64_t add, const void* from, unsi
     return cpu::write_linear(c, linear, static_cast<const uint8_t*>(from) + done, piece,
                              cpu::current_privilege(c), stack);
   });
+}
+
+bool alignment_checked(const Core& c) {
+  return c.s.cpl == 3 && (c.s.cr0 & cpu::cr0::AM) != 0 && (c.s.system_flags & cpu::rflags::AC) != 0;
 }
 
 bool require_alignment(Core& c, const Insn& insn, unsigned alignment) {

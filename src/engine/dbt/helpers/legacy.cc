@@ -143,7 +143,8 @@ Outcome enter(Core& c, const Insn& insn) {
   uint64_t mask = size_mask(width);
   uint64_t sp = (c.s.gpr[cpu::RSP] - size) & mask, bp = c.s.gpr[cpu::RBP] & mask;
   if (!write_at(c, cpu::SS, sp, &c.s.gpr[cpu::RBP], size)) return Outcome::Fault;
-  uint64_t frame = sp;
+  // With a 16-bit stack and 32-bit operands EBP gets all of ESP, on the CPUs measured.
+  uint64_t frame = (c.s.gpr[cpu::RSP] & ~mask) | sp;
   for (unsigned i = 1; i < level; ++i) {
     uint64_t value = 0;
     bp = (bp - size) & mask;

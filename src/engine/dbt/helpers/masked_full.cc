@@ -101,6 +101,10 @@ Outcome maskmov(Core& c, const Insn& insn) {
     image.set<uint8_t>(4, 0xff);
     image.mark(xstate::kX87Bit, true);
   }
+  uint64_t base =
+      insn.code_bits != 64 || p.segment == cpu::FS || p.segment == cpu::GS ? c.s.seg[p.segment].base : 0;
+  if (((base + p.offset) & 7) != 0 && alignment_checked(c) && in_segment(c, insn, p, size))
+    return done(c.raise(vec::AC, 0));
   // With nothing selected the place is still looked at, on the CPUs measured.
   if (active == 0) return done(probe_elements(c, p, 1, 1, size));
   return done(in_segment(c, insn, p, size) && store_elements(c, p, active, size, 1, data));
@@ -143,10 +147,6 @@ Outcome vmaskmov(Core& c, const Insn& insn) {
 
 namespace {
 
-bool alignment_checked(const Core& c) {
-  return c.s.cpl == 3 && (c.s.cr0 & cpu::cr0::AM) != 0 && (c.s.system_flags & cpu::rflags::AC) != 0;
-}
-
 // Which memory elements the mask asks for.
 uint64_t active_elements(const VectorOperands& v, uint64_t mask) {
   if (v.mask_bits < 64) mask &= (uint64_t{1} << v.mask_bits) - 1;
@@ -172,8 +172,7 @@ Outcome masked_memory(Core& c, const Insn& insn) {
   unsigned size = v.memory_bytes / v.elements;
   Place p = place_of(c, insn);
   if (v.aligned && active != 0 && !require_alignment(c, insn, v.memory_bytes)) return Outcome::Fault;
-  if (active != 0 && alignment_checked(c) && (p.offset & (v.memory_bytes - 1u)) != 0)
-    return done(c.raise(vec::AC, 0));
+  if (active != 0 && alignment_checked(c) && (p.offset & (size - 1u)) != 0) return done(c.raise(vec::AC, 0));
   alignas(64) uint8_t memory[64] = {};
   if (!v.store) {
     return done(load_elements(c, p, active, v.elements, size, memory) && run_natively(c, insn, memory));

@@ -18,6 +18,15 @@ namespace helpers {
 using cpu::current_privilege;
 using cpu::SegIndex;
 
+namespace {
+
+// One that another prefix follows means nothing.
+bool is_rex(const Insn& insn, uint8_t byte) {
+  return insn.code_bits == 64 && (byte & 0xf0) == 0x40;
+}
+
+}  // namespace
+
 cpu::SegIndex prefixed_segment(const Insn& insn, SegIndex default_segment) {
   SegIndex found = default_segment;
   for (unsigned i = 0; i < insn.length; ++i) {
@@ -41,7 +50,8 @@ cpu::SegIndex prefixed_segment(const Insn& insn, SegIndex default_segment) {
       case 0xf0:
       case 0xf2:
       case 0xf3: break;
-      default: return found;
+      default:
+        if (!is_rex(insn, insn.raw[i])) return found;
     }
   }
   return found;
@@ -62,7 +72,8 @@ uint8_t repeat_prefix(const Insn& insn) {
       case 0x66:
       case 0x67:
       case 0xf0: break;
-      default: return found;
+      default:
+        if (!is_rex(insn, insn.raw[i])) return found;
     }
   }
   return found;
@@ -70,19 +81,12 @@ uint8_t repeat_prefix(const Insn& insn) {
 
 namespace {
 
-// After the page checks, which have priority.
-bool alignment_fault(Core& c, uint64_t linear, unsigned size, bool write, bool stack) {
+// Before the pages are looked at (measured).
+bool alignment_fault(Core& c, uint64_t linear, unsigned size) {
   if (c.s.cpl != 3 || (c.s.cr0 & cpu::cr0::AM) == 0 || (c.s.system_flags & cpu::rflags::AC) == 0)
     return false;
+  if (size == 10) size = 8;
   if (size > 8 || (size & (size - 1)) != 0 || (linear & (size - 1)) == 0) return false;
-  cpu::Translation t;
-  auto access = write ? cpu::Access::Write : cpu::Access::Read;
-  if (!cpu::translate(c, linear, access, current_privilege(c), t, stack)) return true;
-  uint64_t last = linear + size - 1;
-  if ((last ^ linear) >> 12 != 0 &&
-      !cpu::translate(c, last & ~uint64_t{0xfff}, access, current_privilege(c), t, stack)) {
-    return true;
-  }
   (void)c.raise(vec::AC, 0);
   return true;
 }
@@ -93,7 +97,7 @@ bool read_at(Core& c, SegIndex segment, uint64_t offset, void* to, unsigned size
   uint64_t linear;
   if (!cpu::to_linear(c, segment, offset, size, false, linear)) return false;
   bool stack = segment == cpu::SS;
-  if (alignment_fault(c, linear, size, false, stack)) return false;
+  if (alignment_fault(c, linear, size)) return false;
   return cpu::read_linear(c, linear, to, size, current_privilege(c), stack);
 }
 
@@ -101,7 +105,7 @@ bool write_at(Core& c, SegIndex segment, uint64_t offset, const void* from, unsi
   uint64_t linear;
   if (!cpu::to_linear(c, segment, offset, size, true, linear)) return false;
   bool stack = segment == cpu::SS;
-  if (alignment_fault(c, linear, size, true, stack)) return false;
+  if (alignment_fault(c, linear, size)) return false;
   return cpu::write_linear(c, linear, from, size, current_privilege(c), stack);
 }
 

@@ -1,0 +1,32 @@
+// What the rig must know of an instruction beyond its bytes.
+#pragma once
+
+#include "catalogue.h"
+#include "maker.h"
+
+namespace rhea::differential {
+
+// Why a form does not run natively in user mode here; null: it does.
+const char* excluded(const Template& t, Mode mode);
+
+// What is put where the instruction will find it, so that it often succeeds.
+enum class Kind : uint8_t {
+  Plain,
+  LoadSegment,
+  PopSegment,
+  FarPointer,
+  FarDirect,
+  FarIndirect,
+  FarReturn,
+  Iret,
+  Image
+};
+Kind kind_of(const Decoded& d);
+Image image_of(const Decoded& d);
+
+// A near branch (or what else is rewritten that may fault like one).
+bool is_near_branch(uint16_t mnemonic);
+// It accesses memory in several pieces.
+bool several_pieces(uint16_t mnemonic);
+
+}  // namespace rhea::differential
