@@ -56,6 +56,7 @@ class CodeCache {
   enum Concession : uint8_t {
     kNoGroups = 1,      // groups fail too often
     kAlternatives = 2,  // stores often need their alternative paths
+    kHot = 4,           // runs so often that its accesses are worth slots
   };
   void concede(CacheLock&, Block& block, Concession what);
   uint8_t concessions(const memory::RamBlock* ram, uint64_t offset) const {

@@ -145,6 +145,12 @@ inline unsigned front_index(uint64_t place, uint32_t mode) {
          (kFrontEntries - 1);
 }
 
+struct HeatSample {
+  uint64_t place;  // place_key(); ~0: empty
+  uint32_t mode, count;
+};
+inline constexpr unsigned kHeatSamples = 64;
+
 struct FetchEntry {
   uint64_t page;  // linear page address; kEmptyTag: none
   memory::RamBlock* ram;
@@ -196,6 +202,7 @@ struct Context {
   uint8_t quick_on;                // option: find_quick()
   uint8_t mode_stale;              // the mode must be computed anew
   ControlMode control;
+  uint8_t hot_on;             // option
   uint8_t link_on;            // option
   uint8_t log_exec, log_int;  // -d exec, -d int
   uint8_t exit_reason;        // cpu::Exit + 1
@@ -219,6 +226,7 @@ struct Context {
   LargePages large_code;  // behind jump and fetch entries, since the last full flush
   FetchEntry fetch[kBanks][kFetchEntries];
   FrontEntry front[kFrontEntries];
+  HeatSample heat[kHeatSamples];
   alignas(64) AccessBank access[kBanks];
   alignas(64) JumpBank jump[kBanks];
 };

@@ -6,9 +6,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <new>
+#include <vector>
 
 #include "base/check.h"
 #include "cpu/control_transfer.h"
@@ -144,6 +146,7 @@ Result<std::unique_ptr<cpu::Engine>> make_dbt_engine(std::shared_ptr<DbtShared> 
   c->host_mxcsr = 0x1f80;
   c->xsave_mask = host_xcr0() & 0xe7;
   c->link_on = shared->options.link;
+  c->hot_on = shared->options.hot && shared->options.slots && shared->options.probe;
   c->always_single = shared->options.single;
   c->quick_on = shared->options.quick_dispatch && !exec_logged();
   c->debug_skip = kEmptyRip;
@@ -193,6 +196,23 @@ void cold_concede(void* arg) {
   Block* b = const_cast<Block*>(cache.block_at(reinterpret_cast<uintptr_t>(r.site)));
   bool groups = (r.site->flags & AccessSite::kGroup) != 0;
   if (b != nullptr) cache.concede(lock, *b, groups ? CodeCache::kNoGroups : CodeCache::kAlternatives);
+}
+
+void cold_heat(void* arg) {
+  constexpr size_t kMost = 24;
+  auto& r = *static_cast<HeatRequest*>(arg);
+  CodeCache& cache = *shared_of(*r.context).cache;
+  CacheLock lock = cache.lock();
+  std::vector<Block*> hot;
+  auto add = [&](Block* b) {
+    if (b == nullptr || hot.size() == kMost || std::find(hot.begin(), hot.end(), b) != hot.end()) return;
+    if ((cache.concessions(b->ram, b->offset) & CodeCache::kHot) == 0) hot.push_back(b);
+  };
+  add(cache.find(*r.ram, r.offset, r.mode));
+  for (size_t n = 0; n < hot.size(); ++n) {
+    for (const LinkSite* l = hot[n]->links; l != nullptr; l = l->next_outgoing) add(l->to);
+  }
+  for (Block* b : hot) cache.concede(lock, *b, CodeCache::kHot);
 }
 
 void cold_safepoint(void* arg) {

@@ -10,6 +10,7 @@ struct DbtOptions {
   bool link = true;                    // patch direct jumps between blocks
   bool jump_cache = true;              // inline lookup at indirect jumps
   bool probe = true;                   // look the TLB up at each access outside hot loops, not a slot
+  bool hot = true;                     // find hot code and translate it anew
   bool slots = true;           // keep translations per access site (off: every access takes the TLB path)
   bool flag_liveness = true;   // drop flag saves that nothing reads
   bool lazy_flags = true;      // move flags between EFLAGS and the state only when something needs them

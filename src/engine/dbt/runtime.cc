@@ -72,6 +72,7 @@ bool finish_single(Context& c) {
 bool deliver_event(Context& c, cpu::Event e) {
   ++c.counters.interrupts;
   c.core.s.halted = 0;
+  note_heat(c);
   if (c.log_int != 0) {
     EventRecord r{&c, "interrupt", e.vector, 0, 0};
     run_cold(c.core, cold_log_event, &r);

@@ -63,6 +63,9 @@ inline uint64_t mask_rip(const Context& c, uint64_t rip) {
 }
 
 // Implemented in ordinary C++ (engine.cc, translate.cc), called through run_cold.
+// User code is about to be interrupted here.
+void note_heat(Context& c);
+
 struct TranslateRequest {
   Context* context;
   memory::RamBlock* ram;  // null: from memory that is not RAM
@@ -92,6 +95,13 @@ struct SiteRequest {
 void cold_concede(void* request);
 void cold_drop_block(void* translate_request);  // its `result`
 void cold_safepoint(void* context);
+struct HeatRequest {
+  Context* context;
+  memory::RamBlock* ram;
+  uint64_t offset;
+  uint32_t mode;
+};
+void cold_heat(void* request);        // this block is hot
 void cold_lock_begin(void* context);  // a locked access across pages
 void cold_lock_end(void* context);
 void cold_memory_changed(void* context);

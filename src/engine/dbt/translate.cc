@@ -114,8 +114,9 @@ class Translator::Work final : Emitter::TargetFlags {
     plan_ = planner_.plan(insns_, in_.mode, grouped, groups);
     e.set_groups(groups);
     e.set_alternatives((concessions & CodeCache::kAlternatives) != 0);
-    // Loops are worth a slot at each access; other code is so much that slots would crowd each other out.
-    e.set_probe(options_.probe && !((in_.mode & mode::kCplMask) == 3 && has_loop()));
+    // Hot code is worth a slot at each access; other code is so much that slots would crowd each other out.
+    bool hot = (concessions & CodeCache::kHot) != 0 || ((in_.mode & mode::kCplMask) == 3 && has_loop());
+    e.set_probe(options_.probe && !hot);
     e.begin(in_.page_offset);
     emit(e);
     e.finish();

@@ -68,6 +68,7 @@ const Group<AccelOptions>& accel_group() {
           boolean("link", &A::link, "jumps between translated blocks"),
           boolean("jump-cache", &A::jump_cache, "inline lookup at indirect jumps"),
           boolean("probe", &A::probe, "the TLB is looked up at each access outside hot loops"),
+          boolean("hot", &A::hot, "hot code is found and translated anew"),
           boolean("slots", &A::slots, "translations kept at each access"),
           boolean("flag-liveness", &A::flag_liveness, "unread flags are not saved"),
           boolean("groups", &A::groups, "one check for accesses at constant distances"),

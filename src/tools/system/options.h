@@ -34,7 +34,8 @@ struct AccelOptions {
   std::optional<Threading> thread;
   std::optional<uint64_t> tb_size;  // MiB
   std::optional<bool> deterministic;
-  std::optional<bool> link, jump_cache, probe, slots, flag_liveness, groups, superblocks, single, huge_code;
+  std::optional<bool> link, jump_cache, probe, hot, slots, flag_liveness, groups, superblocks, single,
+      huge_code;
   std::optional<bool> lazy_flags;
   std::optional<bool> quick_dispatch, inline_system;
   std::optional<uint64_t> max_insns;

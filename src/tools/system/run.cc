@@ -36,6 +36,7 @@ dbt::DbtOptions translator_options(const AccelOptions& a, const SystemOptions& o
   o.link = a.link.value_or(o.link);
   o.jump_cache = a.jump_cache.value_or(o.jump_cache);
   o.probe = a.probe.value_or(o.probe);
+  o.hot = a.hot.value_or(o.hot);
   o.slots = a.slots.value_or(o.slots);
   o.flag_liveness = a.flag_liveness.value_or(o.flag_liveness);
   o.groups = a.groups.value_or(o.groups);
