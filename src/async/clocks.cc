@@ -58,6 +58,7 @@ std::unique_ptr<Timer> LoopClock::make_timer(std::function<void()> callback) {
 }
 
 void LoopClock::wake_loop() const {
+  if (!loop_runs_timers()) return;
   loop_.wake_unless_current();
 }
 
@@ -68,6 +69,11 @@ std::optional<int64_t> LoopClock::next_wait_ns() const {
   if (!deadline) return std::nullopt;
   const int64_t now = now_ns();
   return *deadline <= now ? 0 : *deadline - now;
+}
+
+std::optional<int64_t> LoopClock::next_deadline() const {
+  const std::lock_guard lock(mutex_);
+  return queue_.earliest();
 }
 
 bool LoopClock::run_due() {
@@ -92,6 +98,7 @@ int64_t HostClock::now_ns() const {
 }
 
 int64_t VirtualClock::now_ns() const {
+  if (source_) return source_();
   const int64_t stopped_at = stopped_at_ns_.load(std::memory_order_acquire);
   if (stopped_at != kRunning) return stopped_at;
   return read_clock(CLOCK_MONOTONIC) + offset_ns_.load(std::memory_order_acquire);

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -24,12 +25,14 @@ class LoopClock : public Clock {
 
   // For the loop: nanoseconds until the next timer (0 or less when due), nothing if none can become due.
   std::optional<int64_t> next_wait_ns() const;
+  std::optional<int64_t> next_deadline() const;
   // For the loop, which holds the machine lock: runs timers that are due, a bounded number. Returns whether
   // any ran.
   bool run_due();
 
  protected:
   virtual bool running() const { return true; }
+  virtual bool loop_runs_timers() const { return true; }
   void wake_loop() const;
 
  private:
@@ -57,16 +60,22 @@ class VirtualClock final : public LoopClock {
   int64_t now_ns() const override;
   void start();
   void stop();
+  // From now on somebody else counts the time, and calls run_due() in the loop's place with the machine lock
+  // held, on any thread. Before the first start().
+  void follow(std::function<int64_t()> source) { source_ = std::move(source); }
+  bool follows() const { return source_ != nullptr; }
   // Loading a saved machine: only while stopped.
   void set_ns(int64_t now_ns);
 
  protected:
+  bool loop_runs_timers() const override { return !follows(); }
   bool running() const override { return stopped_at_ns_.load(std::memory_order_acquire) == kRunning; }
 
  private:
   static constexpr int64_t kRunning = INT64_MIN;
 
   std::atomic<int64_t> stopped_at_ns_{0};
+  std::function<int64_t()> source_;
   std::atomic<int64_t> offset_ns_{0};  // guest time minus CLOCK_MONOTONIC
 };
 

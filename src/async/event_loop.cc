@@ -150,7 +150,7 @@ void EventLoop::drain_wake() {
 int64_t EventLoop::wait_limit(int64_t max_wait_ns) const {
   if (always_ready_count_ != 0) return 0;
   int64_t limit = max_wait_ns;
-  limit = sooner(limit, virtual_clock_.next_wait_ns().value_or(-1));
+  if (!virtual_clock_.follows()) limit = sooner(limit, virtual_clock_.next_wait_ns().value_or(-1));
   limit = sooner(limit, monotonic_clock_.next_wait_ns().value_or(-1));
   if (const auto wall = host_clock_.next_wait_ns()) limit = sooner(limit, std::min(*wall, kHostClockCheck));
   return limit;
@@ -223,7 +223,7 @@ bool EventLoop::run_once(int64_t max_wait_ns) {
   bool ran = dispatch(events.data(), count);
   ran |= dispatch_always_ready();
   ran |= run_posted();
-  ran |= virtual_clock_.run_due();
+  if (!virtual_clock_.follows()) ran |= virtual_clock_.run_due();
   ran |= monotonic_clock_.run_due();
   ran |= host_clock_.run_due();
   return ran;

@@ -103,6 +103,17 @@ struct Core {
   void* engine = nullptr;
   uint8_t sipi_vector = 0;
 
+  // Deterministic runs: the translator counts instructions as they begin, and they are the guest's time, one
+  // nanosecond and one TSC tick each. run() leaves when `retired` has come to `retired_stop`.
+  bool counts_time = false;
+  bool idles = false;  // MWAIT ran: time may pass
+  uint64_t retired = 0;
+  uint64_t retired_stop = ~uint64_t{0};
+  uint64_t last_block = 0;  // `retired` when the last block of several instructions was entered
+  uint64_t time_base = 0;   // time minus `retired`
+  uint64_t random_state = 0;
+  uint64_t counted_time() const { return retired + time_base; }
+
   [[nodiscard]] bool raise(uint8_t vector) {
     fault = {.vector = vector, .has_code = false, .code = 0, .address = 0, .dr6 = 0};
     return false;

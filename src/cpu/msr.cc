@@ -48,8 +48,8 @@ uint64_t physical_mask(const Core& c) {
 
 // ---- time ----
 
-uint64_t host_tsc() {
-  return __builtin_ia32_rdtsc();
+uint64_t untouched_tsc(const Core& c) {
+  return c.counts_time ? c.counted_time() : __builtin_ia32_rdtsc();
 }
 
 void move_tsc(Core& c, uint64_t by) {
@@ -469,7 +469,7 @@ bool refuse(Core& c, uint32_t index, bool write, bool unknown, uint64_t value) {
 }  // namespace
 
 uint64_t guest_tsc(const Core& c) {
-  return host_tsc() + static_cast<uint64_t>(c.s.tsc_offset);
+  return untouched_tsc(c) + static_cast<uint64_t>(c.s.tsc_offset);
 }
 
 bool read_msr(Core& c, uint32_t index, uint64_t& value) {

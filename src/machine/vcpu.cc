@@ -7,8 +7,8 @@
 
 namespace rhea::machine {
 
-Vcpu::Vcpu(std::unique_ptr<cpu::Engine> engine, Listener& listener, Turns* turns)
-    : listener_(listener), turns_(turns), engine_(std::move(engine)) {}
+Vcpu::Vcpu(std::unique_ptr<cpu::Engine> engine, Listener& listener, Turns* turns, Lockstep* lockstep)
+    : listener_(listener), turns_(turns), lockstep_(lockstep), engine_(std::move(engine)) {}
 
 Vcpu::~Vcpu() {
   quit();
@@ -32,7 +32,8 @@ void Vcpu::request_stop() {
     stop_ = true;
   }
   changed_.notify_all();
-  core().pending.fetch_or(cpu::pending::kExit);
+  // In a deterministic machine a turn goes on to its end: where it is left must not depend on the host.
+  if (lockstep_ == nullptr) core().pending.fetch_or(cpu::pending::kExit);
   kick();
 }
 
@@ -63,6 +64,7 @@ void Vcpu::kick() {
   wake_.fetch_add(1);
   engine_->kick();
   wake_.notify_one();
+  if (lockstep_ != nullptr) lockstep_->wake();
 }
 
 void Vcpu::yield() {
@@ -89,11 +91,12 @@ bool Vcpu::stand_still() {
     changed_.notify_all();
   }
   stopped_ = false;
-  core().pending.fetch_and(~cpu::pending::kExit);
+  if (lockstep_ == nullptr) core().pending.fetch_and(~cpu::pending::kExit);
   return true;
 }
 
 cpu::Exit Vcpu::run_engine() {
+  if (lockstep_ != nullptr) return lockstep_->run(*engine_, stop_);
   if (turns_ == nullptr) return engine_->run();
   turns_->take(index());
   cpu::Exit exit = engine_->run();

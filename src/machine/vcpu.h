@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "cpu/engine.h"
+#include "machine/lockstep.h"
 #include "machine/turns.h"
 
 namespace rhea::machine {
@@ -27,8 +28,9 @@ class Vcpu {
     virtual void debug_stop(Vcpu& vcpu) = 0;
   };
 
-  // turns: null, or shared by vCPUs that do not run in parallel.
-  Vcpu(std::unique_ptr<cpu::Engine> engine, Listener& listener, Turns* turns);
+  // turns: null, or shared by vCPUs that do not run in parallel. lockstep: null, or what decides who runs in a
+  // deterministic machine.
+  Vcpu(std::unique_ptr<cpu::Engine> engine, Listener& listener, Turns* turns, Lockstep* lockstep);
   ~Vcpu();
   Vcpu(const Vcpu&) = delete;
   Vcpu& operator=(const Vcpu&) = delete;
@@ -59,6 +61,7 @@ class Vcpu {
 
   Listener& listener_;
   Turns* turns_;
+  Lockstep* lockstep_;
   std::unique_ptr<cpu::Engine> engine_;
   std::thread thread_;
   std::atomic<uint32_t> wake_{0};  // counts kicks; what a halted vCPU sleeps on

@@ -30,10 +30,16 @@ Vm::~Vm() {
 }
 
 Result<> Vm::create_vcpus(unsigned count, engine::Accelerator& accelerator) {
+  if (options_.deterministic) {
+    std::unique_ptr<StateLog> log;
+    if (options_.state_log) log = TRY(StateLog::create(*options_.state_log, [this] { request_exit(0); }));
+    lockstep_ = std::make_unique<Lockstep>(loop_.virtual_clock(), lock_, std::move(log));
+  }
   for (unsigned i = 0; i < count; ++i) {
     Turns* turns = options_.one_at_a_time ? &turns_ : nullptr;
     vcpus_.push_back(std::make_unique<Vcpu>(TRY(accelerator.create_engine(i)),
-                                            static_cast<Vcpu::Listener&>(*this), turns));
+                                            static_cast<Vcpu::Listener&>(*this), turns, lockstep_.get()));
+    if (lockstep_) lockstep_->add(vcpus_.back()->core());
   }
   return {};
 }
@@ -109,6 +115,7 @@ int Vm::run() {
 
 void Vm::ask(Request request) {
   requests_.fetch_or(1u << static_cast<unsigned>(request));
+  if (lockstep_) lockstep_->asked();
   loop_.post([] {});
 }
 
@@ -182,6 +189,7 @@ void Vm::resume_vcpus() {
     std::scoped_lock hold(lock_);
     only = resume_only_;
   }
+  if (lockstep_) lockstep_->choose(only);
   for (auto& vcpu : vcpus_) {
     if (only.empty() || only[vcpu->index()]) vcpu->resume();
   }
@@ -197,6 +205,12 @@ void Vm::enter_state(RunState state) {
 }
 
 void Vm::serve_requests() {
+  uint64_t asks = lockstep_ ? lockstep_->asks() : 0;
+  carry_out_requests();
+  if (lockstep_) lockstep_->served(asks);
+}
+
+void Vm::carry_out_requests() {
   if (take(Request::Exit)) return end(exit_status_);
   report_debug_stop();
   if (take(Request::PowerOff)) {
@@ -249,7 +263,8 @@ void Vm::report_debug_stop() {
 void Vm::reset() {
   bool ran = vcpus_run_;
   stop_vcpus();
-  auto tsc_offset = -static_cast<int64_t>(__rdtsc());
+  auto tsc_offset = lockstep_ ? -lockstep_->now_ns() : -static_cast<int64_t>(__rdtsc());
+  if (lockstep_) lockstep_->reset();
   {
     std::scoped_lock hold(lock_);
     board_->reset();

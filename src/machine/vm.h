@@ -41,6 +41,8 @@ class Vm final : public MachineHost, private Vcpu::Listener {
     bool shutdown = true;  // false: it stays, stopped, after power-off
     bool start_paused = false;
     bool one_at_a_time = false;  // vCPUs in turn
+    bool deterministic = false;  // in turn by instructions, which are the time (the engine counts them)
+    std::optional<StateLogOptions> state_log = {};  // deterministic machines only
   };
 
   explicit Vm(Options options);
@@ -83,6 +85,7 @@ class Vm final : public MachineHost, private Vcpu::Listener {
   void ask(Request request);
   bool take(Request request);
   void serve_requests();
+  void carry_out_requests();
   void stop_vcpus();
   void resume_vcpus();
   void enter_state(RunState state);
@@ -98,6 +101,7 @@ class Vm final : public MachineHost, private Vcpu::Listener {
   std::recursive_mutex lock_;
   async::EventLoop loop_{lock_};
   Turns turns_;
+  std::unique_ptr<Lockstep> lockstep_;         // only when deterministic
   std::unique_ptr<async::Timer> slice_timer_;  // only when one_at_a_time
   std::vector<std::unique_ptr<Vcpu>> vcpus_;
   Board* board_ = nullptr;

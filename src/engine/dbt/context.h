@@ -206,6 +206,7 @@ struct Context {
   uint8_t link_on;            // option
   uint8_t log_exec, log_int;  // -d exec, -d int
   uint8_t exit_reason;        // cpu::Exit + 1
+  uint8_t single_once;        // the next block is to be of one instruction
   uint8_t single_ran;         // a single-instruction block was entered: finish its step at the next dispatch
   uint8_t trap_after_single;  // RFLAGS.TF was set when it began
   uint64_t fetch_stamp[2];    // [global]; changes with every flush of such pages

@@ -40,6 +40,7 @@ void Emitter::begin(unsigned page_offset) {
   block_.direct = a_.here();
   a_.u8(0x66);
   a_.u8(0x90);
+  if (options_.deterministic && !single()) leave_unless_it_fits(page_offset);
 }
 
 void Emitter::help(const Insn& i, uint16_t live_after) {

@@ -74,6 +74,9 @@ class Emitter {
 
   // Entry code. Then instructions in order; then finish().
   void begin(unsigned page_offset);
+  // Deterministic runs, in front of each instruction and behind the last: counts those so far, at the latest
+  // before anything that may fault, leave the block or look at the count.
+  void count(const Insn* next);
   // live_after: status flags that are live behind the instruction.
   void copy(const Insn& i, uint16_t live_after);
   void help(const Insn& i, uint16_t live_after);
@@ -166,6 +169,7 @@ class Emitter {
   void flags_to_slot();
   void flags_to_host();
   void flags_written() { flags_ = {}; }
+  void leave_unless_it_fits(unsigned page_offset);
   bool single() const { return (block_.mode & mode::kSingle) != 0; }
 
   CodeCache& cache_;
@@ -183,6 +187,7 @@ class Emitter {
   bool ended_ = false;
   FlagPlace flags_;
   bool alternatives_ = false;
+  int32_t uncounted_ = 0;
   AccessPlan plan_;
   bool probe_ = false;
   static inline unsigned slot_counter_ = 0;

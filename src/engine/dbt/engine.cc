@@ -149,6 +149,8 @@ Result<std::unique_ptr<cpu::Engine>> make_dbt_engine(std::shared_ptr<DbtShared> 
   c->hot_on = shared->options.hot && shared->options.slots && shared->options.probe;
   c->always_single = shared->options.single;
   c->quick_on = shared->options.quick_dispatch && !exec_logged();
+  c->core.counts_time = shared->options.deterministic;
+  c->core.random_state = index;
   c->debug_skip = kEmptyRip;
   c->log_exec = exec_logged();
   c->log_int = events_logged();

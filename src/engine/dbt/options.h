@@ -21,6 +21,7 @@ struct DbtOptions {
   bool inline_system = true;   // CLI, SWAPGS, RDTSC and others are translated
   bool perf_map = false;       // -perfmap
   bool single = false;         // one instruction a block
+  bool deterministic = false;  // instructions are counted, and the guest sees no other time or randomness
   unsigned max_insns = 64;     // per block
 };
 

@@ -125,6 +125,13 @@ Block* find_block(Context& c, const FetchEntry& f, uint64_t linear, uint32_t blo
   return nullptr;
 }
 
+// Deterministic runs: how many instructions may still begin.
+uint64_t allowance(const Context& c) {
+  return c.core.counts_time ? c.core.retired_stop - c.core.retired : ~uint64_t{0};
+}
+// Below this a block has to be looked at before it is entered.
+constexpr uint64_t kPlenty = 512;
+
 // Lets translated code find the block by itself next time.
 void note_jump(Context& c, bool global, uint64_t rip, const uint8_t* host) {
   if ((c.mode & (mode::kFlatCs | mode::kDebug)) != mode::kFlatCs) return;
@@ -172,7 +179,8 @@ const uint8_t* find_in_front(Context& c, uint64_t linear, uint32_t block_mode) {
 const uint8_t* find_quick(Context& c) {
   cpu::Core& core = c.core;
   constexpr uint32_t kLong = mode::kSingle | mode::kDebug, kFlat = mode::kFlatCs;
-  if (c.quick_on == 0 || core.pending.load(std::memory_order_acquire) != 0) return nullptr;
+  if (c.quick_on == 0 || allowance(c) < kPlenty || core.pending.load(std::memory_order_acquire) != 0)
+    return nullptr;
   if ((c.single_ran | c.debugger_step | c.ungrouped_once | core.s.interrupt_shadow | core.s.halted) != 0)
     return nullptr;
   if ((c.irq_deferred & core.s.interrupt_flag) != 0 || (core.s.system_flags & cpu::rflags::TF) != 0)
@@ -266,6 +274,7 @@ const uint8_t* dispatch(Context& c) {
   cpu::Core& core = c.core;
   for (;;) {
     if (c.single_ran != 0 && !finish_single(c)) return nullptr;
+    if (allowance(c) == 0) return leave(c, cpu::Exit::Kicked);
     bool shadow = core.s.interrupt_shadow != 0;
     if (!shadow && (core.pending.load(std::memory_order_acquire) != 0 || c.irq_deferred != 0) &&
         !serve_pending(c)) {
@@ -273,7 +282,8 @@ const uint8_t* dispatch(Context& c) {
     }
     if (core.s.halted != 0) return leave(c, cpu::Exit::Halted);
     bool trap = (core.s.system_flags & cpu::rflags::TF) != 0;
-    bool single = shadow || trap || c.debugger_step != 0 || c.always_single != 0;
+    bool single = shadow || trap || c.debugger_step != 0 || c.always_single != 0 || c.single_once != 0;
+    c.single_once = 0;
     refresh_mode(c, single);
     bool ok = true;
     if ((c.mode & mode::kFlatCs) == 0) {
@@ -300,7 +310,7 @@ const uint8_t* dispatch(Context& c) {
     bool global = !fault && f->global;
     if (!fault) {
       bool in_ram = f->page != kEmptyTag;
-      if (in_ram && !single && c.log_exec == 0) {
+      if (in_ram && !single && c.log_exec == 0 && allowance(c) >= kPlenty) {
         if (const uint8_t* host = find_in_front(c, linear, block_mode)) return host;
       }
       if (in_ram) b = find_block(c, *f, linear, block_mode, fault);
@@ -315,6 +325,10 @@ const uint8_t* dispatch(Context& c) {
     }
     if (fault) {
       if (!deliver_recorded_fault(c)) return nullptr;
+      continue;
+    }
+    if (!single && b->insns > allowance(c)) {
+      c.single_once = 1;
       continue;
     }
     ++c.counters.lookups;
@@ -369,7 +383,8 @@ extern "C" Answer runtime_help(Context* context, const Insn* insn) {
   Outcome outcome = run_helper(c, *insn);
   if (outcome == Outcome::Continue) {
     constexpr uint32_t kNow = pend::kTlbFlush | pend::kExit | pend::kEngine | pend::kSmi | pend::kInit;
-    if (epoch == c.cache->drop_epoch() && (c.core.pending.load(std::memory_order_relaxed) & kNow) == 0)
+    uint32_t now = c.core.counts_time ? ~0u : kNow;  // what an instruction brings about comes right behind it
+    if (epoch == c.cache->drop_epoch() && (c.core.pending.load(std::memory_order_relaxed) & now) == 0)
       return {0, 0};
     c.core.s.rip = mask_rip(c, c.rip_page + insn->page_offset + insn->length);
   }

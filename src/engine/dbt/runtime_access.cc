@@ -74,6 +74,7 @@ Answer ungroup(Context& c, const AccessSite* site) {
     run_cold(c.core, cold_concede, &request);
   }
   c.ungrouped_once = 1;
+  --c.core.retired;  // it begins again
   return {reinterpret_cast<uint64_t>(dispatch(c)), 2};
 }
 
@@ -98,7 +99,10 @@ Answer bounced(Context& c, uint64_t linear, const AccessSite& site, const Access
   uint8_t* at = c.bounce + (linear & kPageMask);
   auto privilege = cpu::current_privilege(core);
   bool locked = (site.flags & AccessSite::kLocked) != 0;
-  if (locked && !stop_others(c)) return {reinterpret_cast<uint64_t>(dispatch(c)), 2};
+  if (locked && !stop_others(c)) {
+    --core.retired;  // it begins again
+    return {reinterpret_cast<uint64_t>(dispatch(c)), 2};
+  }
   if ((write && !cpu::probe_write(core, linear, site.size(), privilege, stack)) ||
       ((site.flags & AccessSite::kRead) != 0 &&
        !cpu::read_linear(core, linear, at, site.size(), privilege, stack))) {
@@ -224,7 +228,8 @@ extern "C" Answer runtime_store_done(Context* context, const AccessSite* site, u
   }
   constexpr uint32_t kNow =
       cpu::pending::kTlbFlush | cpu::pending::kExit | cpu::pending::kEngine | cpu::pending::kSmi;
-  if (epoch == c.cache->drop_epoch() && (core.pending.load(std::memory_order_relaxed) & kNow) == 0)
+  uint32_t now = core.counts_time ? ~0u : kNow;
+  if (epoch == c.cache->drop_epoch() && (core.pending.load(std::memory_order_relaxed) & now) == 0)
     return {0, 0};
   auto ah = static_cast<unsigned>(eflags & 0xff);
   core.s.status_flags = static_cast<uint16_t>(ah << 8 | ((eflags & cpu::rflags::OF) != 0 ? 1u : 0));

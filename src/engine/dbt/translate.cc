@@ -26,6 +26,15 @@ constexpr Form raising(Helper helper) {
 const Form kRaiseUd = raising(helpers::raise_ud), kRaiseNm = raising(helpers::raise_nm),
            kRaiseGp = raising(helpers::raise_gp);
 
+constexpr Form seeded_random_form() {
+  Form f{};
+  f.action = Action::Help;
+  f.writes_flags = true;
+  f.helper = helpers::seeded_random;
+  return f;
+}
+const Form kSeededRandom = seeded_random_form();
+
 Form whole_extent_form() {
   Form f{};
   f.action = Action::Copy;
@@ -166,6 +175,9 @@ class Translator::Work final : Emitter::TargetFlags {
         i.form = raise;
       } else if (i.form->older_without_feature && !form_available(*i.form, *cpuid_)) {
         i.mandatory = 0;  // LZCNT, TZCNT → BSR, BSF
+      } else if (options_.deterministic &&
+                 (i.mnemonic == ZYDIS_MNEMONIC_RDRAND || i.mnemonic == ZYDIS_MNEMONIC_RDSEED)) {
+        i.form = &kSeededRandom;
       } else if (run_whole(i, in_.mode, options_)) {
         i.form = &kWholeExtent;
       }
@@ -210,7 +222,8 @@ class Translator::Work final : Emitter::TargetFlags {
       }
       live &= kStatusMask;
     }
-    live_in_ = live;
+    // Where a counted run stops in front of a block, its flags are to be exact.
+    live_in_ = options_.deterministic && !options_.flag_liveness ? kStatusMask : live;
   }
 
   uint16_t branch_live(const Insn& i) {
@@ -247,6 +260,7 @@ class Translator::Work final : Emitter::TargetFlags {
   void emit(Emitter& e) {
     for (size_t n = 0; n < insns_.size(); ++n) {
       const Insn& i = insns_[n];
+      if (options_.deterministic) e.count(&i);
       e.set_plan(plan_[n]);
       switch (i.form->action) {
         case Action::Nop: break;
@@ -258,6 +272,7 @@ class Translator::Work final : Emitter::TargetFlags {
       }
     }
     if (e.ended()) return;
+    if (options_.deterministic) e.count(nullptr);
     bool linkable = next_ < 4096 && !next_crosses_ && (in_.mode & mode::kSingle) == 0 && !in_.crossing &&
                     in_.ram != nullptr;
     if (linkable)

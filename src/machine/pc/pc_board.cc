@@ -36,7 +36,7 @@ PcBoard::PcBoard(const PcConfig& config, const Wiring& wiring, std::unique_ptr<P
       pic_({.intr = bus::IrqLine(apics_, 0)}),
       apics_({.cpus = cpus_,
               .clock = wiring.virtual_clock,
-              .tsc_hz = host_tsc_hz(),
+              .tsc_hz = config.tsc_hz != 0 ? config.tsc_hz : host_tsc_hz(),
               .lock = wiring.lock,
               .extint = pic_}),
       ioapic_({.apics = apics_}),

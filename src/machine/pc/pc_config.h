@@ -35,6 +35,7 @@ struct PcConfig {
   std::optional<uint32_t> boot_fail_wait_ms;
   bool hpet = true;
   bool smm = true;                                   // the engine can do it
+  uint64_t tsc_hz = 0;                               // of the guest; 0: the host's
   bool rtc_runs_with_vm = false;                     // -rtc clock=vm
   bool rtc_slew = false;                             // -rtc driftfix=slew
   int64_t rtc_base_seconds = 0;                      // what the clock shows at start

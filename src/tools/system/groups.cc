@@ -14,6 +14,7 @@ using config::text;
 namespace {
 constexpr uint64_t kLargestMemory = uint64_t{1} << 42;
 constexpr uint64_t kMostCpus = 255;
+constexpr uint64_t kMostInstructions = uint64_t{1} << 62;
 }  // namespace
 
 const Group<SmpOptions>& smp_group() {
@@ -79,6 +80,13 @@ const Group<AccelOptions>& accel_group() {
           boolean("inline-system", &A::inline_system, "CLI, SWAPGS, RDTSC and others without helpers"),
           boolean("single", &A::single, "one instruction a block"),
           integer("max-insns", &A::max_insns, 1, 512, "longest block in instructions"),
+          text("state-log", &A::state_log, "deterministic=on: a file for hashes of the guest's state"),
+          integer("state-log-from", &A::state_log_from, uint64_t{1}, kMostInstructions, "instructions before the first"),
+          integer("state-log-to", &A::state_log_to, uint64_t{1}, kMostInstructions, "… the last, which ends the run"),
+          integer("state-log-every", &A::state_log_every, uint64_t{1}, kMostInstructions,
+                  "… and between them (default 1000000)"),
+          boolean("state-log-flags", &A::state_log_flags, "status flags are part of the state"),
+          boolean("state-log-detail", &A::state_log_detail, "registers and pages too, not their hash alone"),
       }};
   return group;
 }

@@ -39,6 +39,10 @@ struct AccelOptions {
   std::optional<bool> lazy_flags;
   std::optional<bool> quick_dispatch, inline_system;
   std::optional<uint64_t> max_insns;
+  // Deterministic runs only.
+  std::string state_log;  // empty: none
+  std::optional<uint64_t> state_log_from, state_log_to, state_log_every;
+  bool state_log_flags = true, state_log_detail = false;
 };
 
 enum class RtcClock : uint8_t { Host, Vm };

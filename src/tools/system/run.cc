@@ -47,7 +47,30 @@ dbt::DbtOptions translator_options(const AccelOptions& a, const SystemOptions& o
   o.inline_system = a.inline_system.value_or(o.inline_system);
   o.single = a.single.value_or(o.single);
   if (a.max_insns) o.max_insns = static_cast<unsigned>(*a.max_insns);
+  o.deterministic = a.deterministic.value_or(false);
   o.perf_map = options.perfmap;
+  return o;
+}
+
+Result<> check_state_log(const AccelOptions& a) {
+  bool details = a.state_log_from || a.state_log_to || a.state_log_every || a.state_log_detail;
+  if (details && a.state_log.empty()) return fail(ErrorKind::Invalid, "state-log-… needs state-log=FILE");
+  if (!a.state_log.empty() && !a.deterministic.value_or(false))
+    return fail(ErrorKind::Invalid, "state-log needs deterministic=on");
+  if (a.deterministic.value_or(false) && a.thread == Threading::Multi)
+    return fail(ErrorKind::Invalid, "deterministic=on runs one vCPU at a time, which thread=multi denies");
+  return {};
+}
+
+std::optional<machine::StateLogOptions> state_log_options(const AccelOptions& a) {
+  if (a.state_log.empty()) return std::nullopt;
+  machine::StateLogOptions o;
+  o.path = a.state_log;
+  o.from = a.state_log_from.value_or(o.from);
+  o.to = a.state_log_to.value_or(o.to);
+  o.every = a.state_log_every.value_or(o.every);
+  o.flags = a.state_log_flags;
+  o.detail = a.state_log_detail;
   return o;
 }
 
@@ -56,16 +79,18 @@ Result<std::unique_ptr<engine::Accelerator>> open_accelerator(const AccelOptions
   if (a.kind == EngineKind::Kvm) {
     if (options.perfmap)
       return fail(ErrorKind::Unsupported, "-perfmap is the translator's: KVM translates nothing");
+    if (a.deterministic.value_or(false) || !a.state_log.empty())
+      return fail(ErrorKind::Unsupported, "KVM counts no instructions: deterministic=on is the translator's");
     return engine::open_kvm();
   }
-  if (a.deterministic.value_or(false))
-    return fail(ErrorKind::Unsupported, "deterministic=on is not supported");
+  TRY(check_state_log(a));
   return engine::open_dbt(translator_options(a, options));
 }
 
 struct Choice {
   std::unique_ptr<engine::Accelerator> accelerator;
-  bool one_at_a_time;
+  AccelOptions options;
+  bool deterministic() const { return options.deterministic.value_or(false); }
 };
 
 // The first that works; with one choice its error is the user's.
@@ -76,7 +101,7 @@ Result<Choice> choose_accelerator(const SystemOptions& options) {
     auto opened = open_accelerator(choices[i], options);
     if (opened) {
       if (i != 0) log_warn("falling back to {}", (*opened)->name());
-      return Choice{std::move(*opened), choices[i].thread == Threading::Single};
+      return Choice{std::move(*opened), choices[i]};
     }
     if (i + 1 == choices.size()) return std::unexpected(std::move(opened).error().in("-accel"));
     log_warn("{}", opened.error().message());
@@ -212,6 +237,15 @@ Result<machine::PcConfig> configure(const SystemOptions& options, const SmpChoic
   return config;
 }
 
+// Time comes from the vCPUs, and the date from the command line alone.
+Result<> make_deterministic(const SystemOptions& options, machine::PcConfig& config) {
+  constexpr int64_t kNewYear2000 = 946'684'800;
+  config.tsc_hz = 1'000'000'000;
+  config.rtc_runs_with_vm = true;
+  config.rtc_base_seconds = TRY_IN(resolve_rtc_base(options.rtc.base, kNewYear2000), "-rtc");
+  return {};
+}
+
 Result<> set_up_log(const SystemOptions& options) {
   if (!options.log_file.empty()) TRY_IN(set_log_file(options.log_file), "-D " + options.log_file);
   if (!options.log_items.empty()) TRY_IN(set_log_items(options.log_items), "-d " + options.log_items);
@@ -232,7 +266,9 @@ Result<int> run_machine(const SystemOptions& options) {
   machine::Vm vm({.reboot = !options.no_reboot,
                   .shutdown = !options.no_shutdown,
                   .start_paused = options.start_paused,
-                  .one_at_a_time = choice.one_at_a_time});
+                  .one_at_a_time = choice.options.thread == Threading::Single && !choice.deterministic(),
+                  .deterministic = choice.deterministic(),
+                  .state_log = state_log_options(choice.options)});
   Lines lines(vm);
   TRY(lines.open(options));
   TRY(vm.create_vcpus(smp.cpus, *accelerator));
@@ -242,6 +278,7 @@ Result<int> run_machine(const SystemOptions& options) {
     cores.push_back(&vm.core(i));
   }
   auto config = TRY(configure(options, smp, *model, *accelerator, lines));
+  if (choice.deterministic()) TRY(make_deterministic(options, config));
   auto board = TRY(machine::PcBoard::create(std::move(config), {.host = vm,
                                                                 .lock = vm.lock(),
                                                                 .virtual_clock = vm.loop().virtual_clock(),

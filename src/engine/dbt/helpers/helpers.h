@@ -29,5 +29,7 @@ RHEA_HELPERS(X)
 Outcome raise_ud(cpu::Core& c, const Insn& insn);
 Outcome raise_nm(cpu::Core& c, const Insn& insn);
 Outcome raise_gp(cpu::Core& c, const Insn& insn);
+// RDRAND and RDSEED of deterministic runs.
+Outcome seeded_random(cpu::Core& c, const Insn& insn);
 
 }  // namespace rhea::dbt::helpers

@@ -16,7 +16,12 @@ unsigned register_width(const Insn& insn) {
   return insn.code_bits == 64 ? 8 : 4;
 }
 
-void yield_host_cpu() {
+// Gives way to other vCPUs.
+void yield_host_cpu(Core& c) {
+  if (c.counts_time) {  // behind this instruction
+    c.pending.fetch_or(cpu::pending::kExit, std::memory_order_relaxed);
+    return;
+  }
   uint64_t result;
   // SAFETY: sched_yield() touches no memory; the kernel preserves everything but rax, rcx and r11.
   asm volatile("syscall" : "=a"(result) : "a"(uint64_t{__NR_sched_yield}) : "rcx", "r11", "memory");
@@ -220,7 +225,7 @@ Outcome xgetbv(Core& c, const Insn&) {
     // it.
     asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(1));
     uint64_t in_use = (uint64_t{high} << 32 | low) & ~uint64_t{0x200};
-    value &= in_use | (c.s.pkru != 0 ? 0x200u : 0u);
+    if (!c.counts_time) value &= in_use | (c.s.pkru != 0 ? 0x200u : 0u);
   } else if (index != 0) {
     return done(c.raise(vec::GP, 0));
   }
@@ -266,7 +271,8 @@ Outcome monitor(Core& c, const Insn& insn) {
 Outcome mwait(Core& c, const Insn&) {
   if (c.s.cpl != 0) return done(c.raise(vec::UD));
   if (static_cast<uint32_t>(c.s.gpr[cpu::RCX]) > 1) return done(c.raise(vec::GP, 0));
-  yield_host_cpu();
+  c.idles = true;
+  yield_host_cpu(c);
   return Outcome::Continue;
 }
 
@@ -278,10 +284,10 @@ Outcome hlt(Core& c, const Insn& insn) {
 }
 
 // A spinning vCPU may be waiting for one that has no host CPU.
-Outcome pause(Core&, const Insn&) {
+Outcome pause(Core& c, const Insn&) {
   constexpr unsigned kPausesPerYield = 256;
   static thread_local unsigned count = 0;
-  if (++count % kPausesPerYield == 0) yield_host_cpu();
+  if (c.counts_time || ++count % kPausesPerYield == 0) yield_host_cpu(c);
   return Outcome::Continue;
 }
 
