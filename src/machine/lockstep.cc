@@ -20,9 +20,21 @@ int64_t Lockstep::now_ns() const {
 }
 
 void Lockstep::wake() {
-  std::scoped_lock hold(mutex_);
-  ++wakes_;
-  changed_.notify_all();
+  ++changes_;
+  changes_.notify_all();
+}
+
+// Not a condition variable: glibc 2.36 loses wake-ups of those (its bug 25847) when turns are short.
+template <class Condition>
+void Lockstep::wait_until(Condition condition) {
+  for (;;) {
+    uint32_t seen = changes_.load();
+    {
+      std::scoped_lock hold(mutex_);
+      if (condition()) return;
+    }
+    changes_.wait(seen);
+  }
 }
 
 void Lockstep::asked() {
@@ -33,9 +45,11 @@ void Lockstep::asked() {
 }
 
 void Lockstep::served(uint64_t asks) {
-  std::scoped_lock hold(mutex_);
-  served_ = std::max(served_, asks);
-  changed_.notify_all();
+  {
+    std::scoped_lock hold(mutex_);
+    served_ = std::max(served_, asks);
+  }
+  wake();
 }
 
 void Lockstep::choose(const std::vector<bool>& only) {
@@ -58,26 +72,23 @@ bool Lockstep::my_turn(unsigned vcpu) const {
 }
 
 cpu::Exit Lockstep::run(cpu::Engine& engine, const std::atomic<bool>& stop) {
-  {
-    std::unique_lock hold(mutex_);
-    changed_.wait(hold, [&] { return stop || my_turn(engine.core().index); });
-    if (stop) return cpu::Exit::Kicked;
-  }
-  return take_turn(engine, stop);
+  wait_until([&] { return stop || my_turn(engine.core().index); });
+  return stop ? cpu::Exit::Kicked : take_turn(engine, stop);
 }
 
 cpu::Exit Lockstep::take_turn(cpu::Engine& engine, const std::atomic<bool>& stop) {
   cpu::Core& core = engine.core();
   cpu::Exit exit = cpu::Exit::Kicked;
   core.idles = false;
-  bool halted = core.s.halted != 0 && core.pending.load() == 0;
-  while (!halted && left_ != 0) {
+  while (left_ != 0 && !sleeps(core)) {
     bool over = run_slice(engine, exit);
     if (over) break;
     if (stop) return exit;  // the rest of the turn comes when it goes on
   }
-  end_turn(halted || core.s.halted != 0 || core.idles);
+  idle_turns_ = core.s.halted != 0 || core.idles ? idle_turns_ + 1 : 0;
+  run_timers();
   if (idle_turns_ > cores_.size()) let_time_pass(stop);
+  pass_on();
   return exit == cpu::Exit::Halted ? cpu::Exit::Kicked : exit;
 }
 
@@ -103,15 +114,23 @@ bool Lockstep::run_slice(cpu::Engine& engine, cpu::Exit& exit) {
   return exit != cpu::Exit::Kicked || gave_way || done != goal || left_ == 0;
 }
 
-void Lockstep::end_turn(bool idle) {
-  run_timers();
-  std::scoped_lock hold(mutex_);
-  left_ = kTurn;
-  idle_turns_ = idle ? idle_turns_ + 1 : 0;
-  do {
-    next_ = (next_ + 1) % static_cast<unsigned>(cores_.size());
-  } while (!absent_.empty() && absent_[next_] && std::ranges::count(absent_, false) != 0);
-  changed_.notify_all();
+bool Lockstep::sleeps(const cpu::Core& core) {
+  return core.s.halted != 0 && core.pending.load() == 0;
+}
+
+// To the next that has something to do, or to the next at all.
+void Lockstep::pass_on() {
+  {
+    std::scoped_lock hold(mutex_);
+    left_ = kTurn;
+    for (size_t n = 0; n < cores_.size(); ++n) {
+      next_ = (next_ + 1) % static_cast<unsigned>(cores_.size());
+      if (!absent_.empty() && absent_[next_]) continue;
+      if (!sleeps(*cores_[next_])) break;
+      ++idle_turns_;
+    }
+  }
+  wake();
 }
 
 // Nobody has anything to do: the next timer's time comes at once, or the host has to bring something.
@@ -122,14 +141,12 @@ void Lockstep::let_time_pass(const std::atomic<bool>& stop) {
     run_timers();
     return;
   }
-  std::unique_lock hold(mutex_);
-  uint64_t seen = wakes_;
-  bool pending = std::ranges::any_of(cores_, [](const cpu::Core* c) { return c->pending.load() != 0; });
-  if (!pending) changed_.wait(hold, [&] { return stop || wakes_ != seen; });
+  wait_until([&] { return stop || !std::ranges::all_of(cores_, [](auto* core) { return sleeps(*core); }); });
 }
 
 void Lockstep::run_timers() {
-  for (cpu::Core* core : cores_) core->time_base = time_.load() - core->retired;  // TSC deadlines are looked at
+  for (cpu::Core* core : cores_)
+    core->time_base = time_.load() - core->retired;  // TSC deadlines are looked at
   std::scoped_lock hold(machine_lock_);
   clock_.run_due();
 }

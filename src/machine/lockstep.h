@@ -1,6 +1,6 @@
 // -accel tcg,deterministic=on: the vCPUs take turns of a fixed number of instructions, and the instructions
-// are the guest's time. A turn ends early when its vCPU halts, pauses or asks something of the machine; timers
-// fire between turns only. While all are idle, time jumps to the next timer.
+// are the guest's time. A turn ends early when its vCPU halts, pauses or asks something of the machine;
+// timers fire between turns only. While all are idle, time jumps to the next timer.
 //
 // What remains outside: input from the host (serial lines, a debugger, signals) comes when it comes.
 //
@@ -9,7 +9,6 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -49,7 +48,10 @@ class Lockstep {
   bool my_turn(unsigned vcpu) const;
   cpu::Exit take_turn(cpu::Engine& engine, const std::atomic<bool>& stop);
   bool run_slice(cpu::Engine& engine, cpu::Exit& exit);
-  void end_turn(bool idle);
+  static bool sleeps(const cpu::Core& core);
+  void pass_on();
+  template <class Condition>
+  void wait_until(Condition condition);
   void let_time_pass(const std::atomic<bool>& stop);
   void run_timers();
 
@@ -58,10 +60,9 @@ class Lockstep {
   std::unique_ptr<StateLog> log_;
   std::vector<cpu::Core*> cores_;
 
-  std::mutex mutex_;  // the next four, and waiting
-  std::condition_variable changed_;
+  std::atomic<uint32_t> changes_{0};  // what waiting threads sleep on
+  std::mutex mutex_;                  // the next three
   unsigned next_ = 0;
-  uint64_t wakes_ = 0;
   std::vector<bool> absent_;
   uint64_t served_ = 0;
   std::atomic<uint64_t> asks_{0};
@@ -69,9 +70,9 @@ class Lockstep {
   // Of whoever has the turn.
   uint64_t left_ = kTurn;
   unsigned idle_turns_ = 0;
-  std::atomic<uint64_t> time_{0};              // between turns
+  std::atomic<uint64_t> time_{0};  // between turns
   std::atomic<cpu::Core*> running_{nullptr};
-  uint64_t total_ = 0;                         // instructions of all vCPUs
+  uint64_t total_ = 0;  // instructions of all vCPUs
 };
 
 }  // namespace rhea::machine

@@ -182,7 +182,8 @@ void StateLog::write(uint64_t moment, unsigned vcpu, const std::vector<cpu::Core
   std::string state;
   for (const cpu::Core* core : cores) state += registers(*core) + "\n";
   uint64_t memory = 0;
-  for (memory::RamBlock* block : blocks_of(*cores.front())) memory = memory * 31 + hash(block->host(), block->size());
+  for (memory::RamBlock* block : blocks_of(*cores.front()))
+    memory = memory * 31 + hash(block->host(), block->size());
   cpu::Core& core = *cores[vcpu];
   Text text;
   add(text, "at={} vcpu={} block={} rip={:x} state={:016x} memory={:016x}", moment, vcpu,

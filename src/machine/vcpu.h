@@ -28,8 +28,8 @@ class Vcpu {
     virtual void debug_stop(Vcpu& vcpu) = 0;
   };
 
-  // turns: null, or shared by vCPUs that do not run in parallel. lockstep: null, or what decides who runs in a
-  // deterministic machine.
+  // turns: null, or shared by vCPUs that do not run in parallel. lockstep: null, or what decides who runs in
+  // a deterministic machine.
   Vcpu(std::unique_ptr<cpu::Engine> engine, Listener& listener, Turns* turns, Lockstep* lockstep);
   ~Vcpu();
   Vcpu(const Vcpu&) = delete;

@@ -1,6 +1,6 @@
 // Deterministic runs: Core::retired counts instructions as they begin, whatever the blocks look like, and a
-// block is entered only when the whole of it fits in front of Core::retired_stop; the dispatcher goes the rest
-// of the way in single steps. Flags stay as they are: the count goes through LEA.
+// block is entered only when the whole of it fits in front of Core::retired_stop; the dispatcher goes the
+// rest of the way in single steps. Flags stay as they are: the count goes through LEA.
 #include <Zydis/Zydis.h>
 
 #include "engine/dbt/emitter.h"
@@ -33,7 +33,6 @@ void Emitter::leave_unless_it_fits(unsigned page_offset) {
   bool live = block_.flags_live_in != 0;
   if (live) save_flags();
   a_.load(kT0, ctx_mem(RHEA_CTX(core.retired)));
-  a_.store(ctx_mem(RHEA_CTX(core.last_block)), kT0);
   a_.lea(kT0, {.base = kT0, .disp = block_.insns});
   a_.cmp(kT0, ctx_mem(RHEA_CTX(core.retired_stop)));
   uint8_t* fits = a_.jcc_short_later(ccBE);
@@ -41,6 +40,8 @@ void Emitter::leave_unless_it_fits(unsigned page_offset) {
   if (code_bits_of(mode_) == 16) a_.movzx16(kT0, kT0);
   a_.jmp(thunks_.lookup);
   a_.bind_short(fits);
+  a_.lea(kT0, {.base = kT0, .disp = -static_cast<int32_t>(block_.insns)});
+  a_.store(ctx_mem(RHEA_CTX(core.last_block)), kT0);
   if (live) restore_flags();
 }
 
