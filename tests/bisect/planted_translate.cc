@@ -3,31 +3,28 @@
 // program is built from this.
 #include <Zydis/Mnemonic.h>
 
-#include <vector>
-
 #include "engine/dbt/groups.h"
 #include "engine/dbt/mode.h"
 
 namespace rhea::dbt {
 
-namespace {
-
-std::vector<AccessPlan> plan_accesses_wrongly(std::vector<Insn>& insns, uint32_t m, bool enabled,
-                                              unsigned& groups) {
-  for (size_t n = 1; n < insns.size(); ++n) {
-    Insn& i = insns[n];
-    if (code_bits_of(m) == 32 && i.mnemonic == ZYDIS_MNEMONIC_ADD && i.opcode == 0x83 && i.rm == cpu::RDX &&
-        !i.has_mem && i.raw[i.imm_offset] < 0x7f) {
-      ++i.raw[i.imm_offset];
-      ++i.imm;
+// Between decoding and emitting.
+class PlantingPlanner : public AccessPlanner {
+ public:
+  std::span<const AccessPlan> plan(std::span<const Insn> insns, uint32_t m, bool enabled, unsigned& groups) {
+    for (size_t n = 1; n < insns.size(); ++n) {
+      auto& i = const_cast<Insn&>(insns[n]);  // the translator's own buffer
+      if (code_bits_of(m) == 32 && i.mnemonic == ZYDIS_MNEMONIC_ADD && i.opcode == 0x83 &&
+          i.rm == cpu::RDX && !i.has_mem && i.raw[i.imm_offset] < 0x7f) {
+        ++i.raw[i.imm_offset];
+        ++i.imm;
+      }
     }
+    return AccessPlanner::plan(insns, m, enabled, groups);
   }
-  return plan_accesses(insns, m, enabled, groups);
-}
-
-}  // namespace
+};
 
 }  // namespace rhea::dbt
 
-#define plan_accesses plan_accesses_wrongly
+#define AccessPlanner PlantingPlanner
 #include "engine/dbt/translate.cc"
