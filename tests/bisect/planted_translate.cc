@@ -14,8 +14,8 @@ class PlantingPlanner : public AccessPlanner {
   std::span<const AccessPlan> plan(std::span<const Insn> insns, uint32_t m, bool enabled, unsigned& groups) {
     for (size_t n = 1; n < insns.size(); ++n) {
       auto& i = const_cast<Insn&>(insns[n]);  // the translator's own buffer
-      if (code_bits_of(m) == 32 && i.mnemonic == ZYDIS_MNEMONIC_ADD && i.opcode == 0x83 &&
-          i.rm == cpu::RDX && !i.has_mem && i.raw[i.imm_offset] < 0x7f) {
+      if (code_bits_of(m) == 32 && i.mnemonic == ZYDIS_MNEMONIC_ADD && i.opcode == 0x83 && i.rm == cpu::RDX &&
+          !i.has_mem && i.raw[i.imm_offset] < 0x7f) {
         ++i.raw[i.imm_offset];
         ++i.imm;
       }
