@@ -156,6 +156,15 @@ class Assembler {
   void add_rr(Host to, Host from) { op_rr(0x01, from, to); }
   void cmp_rr(Host a, Host b) { op_rr(0x39, b, a); }
   void neg(Host a) { op_rr(0xf7, 3, a); }
+  // to = the low half of `from`, rotated right; BMI2, keeps flags.
+  void rorx32(Host to, Host from, unsigned n) {
+    u8(0xc4);
+    u8(((to & 8) == 0 ? 0x80u : 0) | 0x40 | ((from & 8) == 0 ? 0x20u : 0) | 3);
+    u8(0x7b);
+    u8(0xf0);
+    u8(0xc0u | (to & 7u) << 3 | (from & 7u));
+    u8(n);
+  }
   void shr32(Host a, unsigned n) {
     op_rr(0xc1, 5, a, false);
     u8(n);

@@ -34,7 +34,29 @@ inline constexpr Slot kEmptySlot{kEmptyTag, 0 - kEmptyTag};
 inline constexpr unsigned kSlots = 2048;  // per bank and direction; bound to access sites at translation
 inline constexpr unsigned kSlotChunkBits = 6,
                           kSlotChunk = 1u << kSlotChunkBits;  // slots that share a dirty byte
-inline constexpr unsigned kTlbEntries = 2048;  // per bank and direction; indexed by page number
+inline constexpr unsigned kTlbEntries = 2048;                 // per bank; indexed by page number
+
+// One page in the TLB, for both directions. An address is inside when address - tag[write] < 4096; it is at
+// address + delta, or that far into host. Without the right the tag is one that no address with this index
+// meets.
+struct TlbEntry {
+  uint64_t tag[2];
+  uint64_t delta;
+  uint64_t host;
+};
+inline constexpr unsigned kTlbEntryBits = 5;
+extern const bool kHostBmi2;
+static_assert(sizeof(TlbEntry) == 1u << kTlbEntryBits);
+inline unsigned tlb_index(uint64_t linear) {
+  return static_cast<unsigned>(linear >> 12) & (kTlbEntries - 1);
+}
+inline uint64_t no_tag(unsigned index) {
+  return tlb_index(kEmptyTag) != index ? kEmptyTag : kEmptyTag ^ kPageSize;
+}
+inline TlbEntry no_entry(unsigned index) {
+  return {{no_tag(index), no_tag(index)}, 0, 0};
+}
+
 inline constexpr unsigned kJumpEntries = 16384;
 inline constexpr unsigned kFetchEntries = 256;
 
@@ -107,12 +129,10 @@ struct PageFilter {
 struct AccessBank {
   Slot read[kSlots];
   Slot write[kSlots];
-  Slot tlb_read[kTlbEntries];
-  Slot tlb_write[kTlbEntries];
+  TlbEntry tlb[kTlbEntries];
   uint8_t read_dirty[kSlots / kSlotChunk];  // a slot of the chunk may be filled
   uint8_t write_dirty[kSlots / kSlotChunk];
-  FillLog<2 * kTlbEntries>
-      tlb_filled;       // indexes, writes offset by kTlbEntries; bit 15: not from a global page
+  FillLog<2 * kTlbEntries> tlb_filled;  // indexes; bit 15: not from a global page
   bool used;            // since the last full flush
   bool has_non_global;  // something from a page that is not global is in here
   PageFilter pages;     // of the entries, since the last full flush

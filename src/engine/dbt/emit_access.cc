@@ -15,11 +15,12 @@ HostMem slot_field(Bank bank, bool write, unsigned slot, size_t field) {
                 (write ? offsetof(AccessBank, write) : offsetof(AccessBank, read));
   return ctx_mem(base + slot * sizeof(Slot) + field);
 }
-// The TLB entry that T1 is the offset of.
-HostMem tlb_field(Bank bank, bool write, size_t field) {
-  size_t tlb = RHEA_CTX(access) + bank * sizeof(AccessBank) +
-               (write ? offsetof(AccessBank, tlb_write) : offsetof(AccessBank, tlb_read));
-  return ctx_mem(tlb + field, kT1);
+// Of the TLB entry that T1 is the offset of.
+HostMem tlb_field(Bank bank, size_t field) {
+  return ctx_mem(RHEA_CTX(access) + bank * sizeof(AccessBank) + offsetof(AccessBank, tlb) + field, kT1);
+}
+size_t tlb_tag(bool write) {
+  return offsetof(TlbEntry, tag) + (write ? sizeof(uint64_t) : 0);
 }
 }  // namespace
 
@@ -120,18 +121,20 @@ bool Emitter::grouped_access(const Insn& i, const MemOperand& m, bool write, Mem
   return true;
 }
 
-// T0: linear address → the TLB entry's verdict: T1 is the delta to host memory; with base_form T0 is lost.
-// Returns the jump that is taken when the entry does not serve.
-uint8_t* Emitter::probe_tlb(bool write, unsigned size, bool base_form) {
-  HostMem tag = tlb_field(bank_, write, offsetof(Slot, tag));
-  a_.mov32(kT1, kT0);
-  a_.shr32(kT1, 8);  // 4 KiB pages to entries of 16 bytes
-  a_.and32_imm(kT1, (kTlbEntries - 1) * sizeof(Slot));
-  a_.sub(kT0, tag);
+// T0: linear address → T1: delta to host memory, or T0: host address, or both. Returns the jump that is taken
+// when the TLB does not serve.
+uint8_t* Emitter::probe_tlb(bool write, unsigned size, bool delta, bool address) {
+  constexpr unsigned kShift = 12 - kTlbEntryBits;
+  if (kHostBmi2)
+    a_.rorx32(kT1, kT0, kShift);
+  else
+    a_.mov32(kT1, kT0), a_.shr32(kT1, kShift);
+  a_.and32_imm(kT1, (kTlbEntries - 1) * sizeof(TlbEntry));
+  a_.sub(kT0, tlb_field(bank_, tlb_tag(write)));
   a_.cmp_imm(kT0, static_cast<int32_t>(kPageSize - size));
   uint8_t* miss = a_.jcc_later(ccA);
-  if (!base_form) a_.add(kT0, tag);
-  a_.load(kT1, tlb_field(bank_, write, offsetof(Slot, delta)));
+  if (address) a_.add(kT0, tlb_field(bank_, offsetof(TlbEntry, host)));
+  if (delta) a_.load(kT1, tlb_field(bank_, offsetof(TlbEntry, delta)));
   return miss;
 }
 
@@ -145,6 +148,8 @@ void Emitter::access(const Insn& i, const MemOperand& m, unsigned addr_bytes, un
   if (grouped_access(i, m, write, op, group, base_form)) return;
   bool slow = !options_.slots || (mode_ & (mode::kAlignCheck | mode::kWatch)) != 0;
   bool probe = probe_ && !slow;
+  // A long displacement costs more than the shorter way to the delta saves.
+  if (probe && group.group < 0 && m.disp != static_cast<int8_t>(m.disp)) base_form = false;
   unsigned slot = probe ? 0 : next_slot(), from_min = 0;
   if (group.group >= 0) {
     group_slots_[static_cast<size_t>(group.group)] = slot;
@@ -170,7 +175,7 @@ void Emitter::access(const Insn& i, const MemOperand& m, unsigned addr_bytes, un
     s.base_form = base_form = false;
     s.patch = a_.jmp_later();
   } else if (probe) {
-    s.patch = probe_tlb(write, size, base_form);
+    s.patch = probe_tlb(write, size, base_form || group.group >= 0, !base_form);
   } else if (base_form) {
     a_.sub(kT0, tag);
     a_.cmp_imm(kT0, static_cast<int32_t>(kPageSize - size));
@@ -186,11 +191,8 @@ void Emitter::access(const Insn& i, const MemOperand& m, unsigned addr_bytes, un
   s.mem = base_form ? HostMem{.base = base, .index = kT1, .disp = static_cast<int32_t>(m.disp)}
                     : HostMem{.base = kT0, .disp = static_cast<int32_t>(from_min)};
   s.resume = a_.here();
-  if (probe) {
-    if (group.group >= 0)
-      a_.store(ctx_mem(RHEA_CTX(group_delta) + 8u * static_cast<unsigned>(group.group)), kT1);
-    if (!base_form) a_.add_rr(kT0, kT1);
-  }
+  if (probe && group.group >= 0)
+    a_.store(ctx_mem(RHEA_CTX(group_delta) + 8u * static_cast<unsigned>(group.group)), kT1);
   // The empty slot's tag is a non-canonical page that a guest can name; its delta leads to a host fault,
   // here.
   if (op.kind != MemOp::Kind::Copy) fault_point(i, a_.here());
@@ -261,13 +263,12 @@ void Emitter::emit_access_stub(Stub& s) {
   uint8_t* site = a_.here();
   a_.bytes(&s.site, sizeof s.site);
   Assembler::bind(s.patch, a_.here());
-  auto form = static_cast<unsigned>(s.base_form || s.probe ? AccessForm::Delta : AccessForm::Address);
-  a_.call(s.probe ? thunks_.access_probed[bank_][write ? 1 : 0]
+  auto form = static_cast<unsigned>(s.base_form ? AccessForm::Delta : AccessForm::Address);
+  a_.call(s.probe ? thunks_.access_probed[form][bank_][write ? 1 : 0]
           : fills ? thunks_.access_fast[form][bank_][write ? 1 : 0]
                   : thunks_.access[form]);
   a_.jmp(s.resume);
   if (!alternative) return;
-  if (s.probe && !s.base_form) a_.add_rr(kT0, kT1);
   flags_.host = s.op.keep_flags == 0 || s.op.restore;
   apply(s.op, s.mem);
   if (s.op.keep_flags != 0 && !s.op.restore) restore_flags();  // store_done takes them from EFLAGS

@@ -115,7 +115,7 @@ class Emitter {
               MemOp op, const GroupRef& group);
   bool grouped_access(const Insn& i, const MemOperand& m, bool write, MemOp& op, const GroupRef& group,
                       bool base_form);
-  uint8_t* probe_tlb(bool write, unsigned size, bool base_form);
+  uint8_t* probe_tlb(bool write, unsigned size, bool delta, bool address);
   void effective_address(const Insn& i, const MemOperand& m, unsigned addr_bytes);
   void segment_check(const Insn& i, const MemOperand& m, unsigned size, bool write);
   void apply(const MemOp& op, const HostMem& mem);

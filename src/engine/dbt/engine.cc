@@ -24,6 +24,7 @@
 namespace rhea::dbt {
 
 const bool kHostCrc32 = __builtin_cpu_supports("sse4.2") != 0;
+const bool kHostBmi2 = __builtin_cpu_supports("bmi2") != 0;
 
 namespace {
 

@@ -26,11 +26,11 @@ void fill_slot(Context& c, const AccessSite& site, bool write, const Slot& entry
 // Entries that come from global pages outlive a CR3 load in the kernel's bank.
 void fill_tlb(Context& c, bool write, uint64_t linear, const Slot& entry, bool global) {
   AccessBank& bank = c.access[c.bank];
-  unsigned n = static_cast<unsigned>(linear >> 12) & (kTlbEntries - 1);
-  Slot& slot = (write ? bank.tlb_write : bank.tlb_read)[n];
-  unsigned id = n + (write ? kTlbEntries : 0);
-  if (slot.tag == kEmptyTag || !global) bank.tlb_filled.add(global ? id : id | 0x8000);
-  slot = entry;
+  unsigned n = tlb_index(linear);
+  TlbEntry& known = bank.tlb[n];
+  if (known.host == 0 || !global) bank.tlb_filled.add(global ? n : n | 0x8000);
+  // What may be written may be read.
+  known = {{entry.tag, write ? entry.tag : no_tag(n)}, entry.delta, entry.tag + entry.delta};
   bank.used = true;
   bank.pages.add(linear);
   if (!global) bank.has_non_global = true;
@@ -127,11 +127,10 @@ extern "C" Answer runtime_access(Context* context, uint64_t linear, const Access
   unsigned in_page = static_cast<unsigned>(linear & kPageMask);
   bool checked = (c.mode & (mode::kAlignCheck | mode::kWatch)) != 0;
   bool inside = in_page + site.size() <= kPageSize, grouped = (site.flags & AccessSite::kGroup) != 0;
-  const Slot& known = (write ? bank.tlb_write : bank.tlb_read)[(linear >> 12) & (kTlbEntries - 1)];
-  if (known.tag == page && inside && !checked) {
-    Slot entry = known;
-    fill_slot(c, site, write, entry);
-    return {entry.delta, 0};
+  const TlbEntry& known = bank.tlb[tlb_index(linear)];
+  if (known.tag[write ? 1 : 0] == page && inside && !checked) {
+    fill_slot(c, site, write, {page, known.delta});
+    return {known.delta, 0};
   }
   cpu::Core& core = c.core;
   core.s.rip = mask_rip(c, c.rip_page + site.page_offset());

@@ -39,12 +39,11 @@ void flush_access_all(AccessBank& b) {
   flush_chunks(b.read, b.read_dirty);
   flush_chunks(b.write, b.write_dirty);
   if (b.tlb_filled.overflowed()) {
-    fill(b.tlb_read, kTlbEntries);
-    fill(b.tlb_write, kTlbEntries);
+    for (unsigned n = 0; n < kTlbEntries; ++n) b.tlb[n] = no_entry(n);
   } else {
     for (unsigned n = 0; n < b.tlb_filled.count; ++n) {
       unsigned i = b.tlb_filled.index[n] & 0x7fffu;
-      (i >= kTlbEntries ? b.tlb_write[i - kTlbEntries] : b.tlb_read[i]) = kEmptySlot;
+      b.tlb[i] = no_entry(i);
     }
   }
   b.tlb_filled.count = 0;
@@ -73,9 +72,7 @@ void flush_access_non_global(AccessBank& b) {
   if (!b.has_non_global) return;
   flush_chunks(b.read, b.read_dirty);
   flush_chunks(b.write, b.write_dirty);
-  bool ok = drop_non_global(b.tlb_filled, [&](unsigned i) {
-    (i >= kTlbEntries ? b.tlb_write[i - kTlbEntries] : b.tlb_read[i]) = kEmptySlot;
-  });
+  bool ok = drop_non_global(b.tlb_filled, [&](unsigned i) { b.tlb[i] = no_entry(i); });
   if (!ok) flush_access_all(b);
   b.has_non_global = false;
 }
@@ -121,9 +118,8 @@ static void flush_non_global(Context& c) {
 
 // One 4 KiB page of one bank.
 static void flush_access_page(AccessBank& b, uint64_t page) {
-  unsigned n = static_cast<unsigned>(page >> 12) & (kTlbEntries - 1);
-  if (b.tlb_read[n].tag == page) b.tlb_read[n] = kEmptySlot;
-  if (b.tlb_write[n].tag == page) b.tlb_write[n] = kEmptySlot;
+  unsigned n = tlb_index(page);
+  if (b.tlb[n].tag[0] == page) b.tlb[n] = no_entry(n);
   auto match = [page](const Slot& slot) { return slot.tag == page; };
   drop_slots_if(b.read, b.read_dirty, match);
   drop_slots_if(b.write, b.write_dirty, match);
@@ -221,15 +217,14 @@ void drop_write_entries(Context& c, const uint8_t* host_page) {
   for (AccessBank& bank : c.access) {
     drop_slots_if(bank.write, bank.write_dirty, match);
     if (bank.tlb_filled.overflowed()) {
-      for (Slot& slot : bank.tlb_write) {
-        if (match(slot)) slot = kEmptySlot;
+      for (unsigned n = 0; n < kTlbEntries; ++n) {
+        if (bank.tlb[n].host == host) bank.tlb[n].tag[1] = no_tag(n);
       }
       continue;
     }
     for (unsigned n = 0; n < bank.tlb_filled.count; ++n) {
       unsigned i = bank.tlb_filled.index[n] & 0x7fffu;
-      if (i >= kTlbEntries && match(bank.tlb_write[i - kTlbEntries]))
-        bank.tlb_write[i - kTlbEntries] = kEmptySlot;
+      if (bank.tlb[i].host == host) bank.tlb[i].tag[1] = no_tag(i);
     }
   }
 }

@@ -29,13 +29,11 @@ class ThunkMaker {
       for (unsigned bank = 0; bank < kBanks; ++bank) {
         for (bool write : {false, true})
           t.access_fast[f][bank][write ? 1 : 0] = emit_access_fast(form, bank, write, t.access[f]);
-      }
-    }
-    for (unsigned bank = 0; bank < kBanks; ++bank) {
-      for (bool write : {false, true}) {
-        t.access_probed[bank][write ? 1 : 0] = start();
-        a_.add(kT0, ctx_mem(tlb_of(bank, write) + offsetof(Slot, tag), kT1));
-        a_.jmp(t.access[static_cast<unsigned>(AccessForm::Delta)]);
+        for (bool write : {false, true}) {
+          t.access_probed[f][bank][write ? 1 : 0] = start();
+          a_.add(kT0, ctx_mem(tlb_of(bank) + tag_of(write), kT1));
+          a_.jmp(t.access[f]);
+        }
       }
     }
     t.segment =
@@ -154,17 +152,17 @@ class ThunkMaker {
     return at;
   }
 
-  static size_t tlb_of(unsigned bank, bool write) {
-    return RHEA_CTX(access) + bank * sizeof(AccessBank) +
-           (write ? offsetof(AccessBank, tlb_write) : offsetof(AccessBank, tlb_read));
+  static size_t tlb_of(unsigned bank) {
+    return RHEA_CTX(access) + bank * sizeof(AccessBank) + offsetof(AccessBank, tlb);
   }
+  static size_t tag_of(bool write) { return offsetof(TlbEntry, tag) + (write ? sizeof(uint64_t) : 0); }
 
   // A slot miss that the TLB can serve: fills the slot. Otherwise everything is as it was and `slow` goes on.
   const uint8_t* emit_access_fast(AccessForm form, unsigned bank, bool write, const uint8_t* slow) {
     constexpr int kSite = -kCallBytes - static_cast<int>(sizeof(AccessSite));  // from the return address
     const uint8_t* at = start();
     size_t of_bank = RHEA_CTX(access) + bank * sizeof(AccessBank);
-    size_t tlb = tlb_of(bank, write);
+    size_t tlb = tlb_of(bank);
     size_t slots = of_bank + (write ? offsetof(AccessBank, write) : offsetof(AccessBank, read));
     size_t dirty = of_bank + (write ? offsetof(AccessBank, write_dirty) : offsetof(AccessBank, read_dirty));
     a_.store(ctx_mem(RHEA_CTX(scratch[0])), kT2);
@@ -176,15 +174,15 @@ class ThunkMaker {
     if (form == AccessForm::Delta) a_.add(kT0, ctx_mem(slots + offsetof(Slot, tag), hRAX));
     a_.load16z(hRCX, {.base = kT1, .disp = kSite + static_cast<int>(offsetof(AccessSite, limit))});
     a_.mov32(kT2, kT0);
-    a_.shr32(kT2, 8);
-    a_.and32_imm(kT2, (kTlbEntries - 1) * sizeof(Slot));
+    a_.shr32(kT2, 12 - kTlbEntryBits);
+    a_.and32_imm(kT2, (kTlbEntries - 1) * sizeof(TlbEntry));
     a_.mov(kT1, kT0);
-    a_.sub(kT1, ctx_mem(tlb + offsetof(Slot, tag), kT2));
+    a_.sub(kT1, ctx_mem(tlb + tag_of(write), kT2));
     a_.cmp_rr(kT1, hRCX);
     uint8_t* miss = a_.jcc_later(ccA);
     a_.neg(kT1);
     a_.lea(hRCX, {.base = kT1, .index = kT0});  // the tag
-    a_.load(kT1, ctx_mem(tlb + offsetof(Slot, delta), kT2));
+    a_.load(kT1, ctx_mem(tlb + offsetof(TlbEntry, delta), kT2));
     a_.store(ctx_mem(slots + offsetof(Slot, tag), hRAX), hRCX);
     a_.store(ctx_mem(slots + offsetof(Slot, delta), hRAX), kT1);
     a_.shr32(hRAX, 4 + kSlotChunkBits);
@@ -202,7 +200,8 @@ class ThunkMaker {
     return at;
   }
 
-  enum class Gives : uint8_t { Delta, Address, Offset };  // T1; T0 = T0 + delta; T0
+  // T1 and T0 as it was; T1 and T0 + T1; T0.
+  enum class Gives : uint8_t { Delta, Address, Offset };
 
   // T0 in; T2 kept. The C++ side answers rdx: 0 behind the site, 1 its alt, 2 rax.
   const uint8_t* access_like(const void* fn, size_t site_bytes, Gives gives) {
@@ -223,9 +222,12 @@ class ThunkMaker {
     uint8_t* jump = a_.jcc_later(ccA);
     uint8_t* alt = a_.jcc_later(ccE);
     uint8_t* back = a_.here();
-    a_.mov(gives == Gives::Delta ? kT1 : kT0, hRAX);
-    if (gives == Gives::Delta) a_.load(kT0, ctx_mem(RHEA_CTX(scratch[3])));
-    if (gives == Gives::Address) a_.add(kT0, ctx_mem(RHEA_CTX(scratch[3])));
+    a_.mov(kT1, hRAX);
+    if (gives == Gives::Offset)
+      a_.mov(kT0, hRAX);
+    else
+      a_.load(kT0, ctx_mem(RHEA_CTX(scratch[3])));
+    if (gives == Gives::Address) a_.add_rr(kT0, kT1);
     load_caller_saved();
     a_.load(kT2, ctx_mem(RHEA_CTX(scratch[0])));
     a_.ret();
