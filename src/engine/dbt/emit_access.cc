@@ -30,17 +30,6 @@ static bool waits_for_x87(const MemOp& op) {
   return (op.insn->form->unit == Unit::X87 || op.insn->form->unit == Unit::Mmx) && !non_waiting;
 }
 
-bool Emitter::flat(unsigned seg) const {
-  if (is64(mode_)) return seg != cpu::FS && seg != cpu::GS;
-  switch (seg) {
-    case cpu::ES: return (mode_ & mode::kFlatEs) != 0;
-    case cpu::CS: return (mode_ & mode::kFlatCs) != 0;
-    case cpu::SS: return (mode_ & mode::kFlatSs) != 0;
-    case cpu::DS: return (mode_ & mode::kFlatDs) != 0;
-    default: return false;
-  }
-}
-
 // T0 = offset in the segment, wrapped to the address size. May use T1.
 void Emitter::effective_address(const Insn& i, const MemOperand& m, unsigned addr_bytes) {
   HostMem ea;
@@ -101,19 +90,19 @@ void Emitter::segment_check(const Insn& i, const MemOperand& m, unsigned size, b
 }
 
 // A later member of a group: the slot has been checked for it. Touches no flags.
-bool Emitter::grouped_access(const Insn& i, const MemOperand& m, bool write, MemOp& op, const GroupRef& group,
-                             bool base_form) {
+bool Emitter::grouped_access(const Insn& i, const MemOperand& m, unsigned addr_bytes, MemOp& op,
+                             const GroupRef& group, bool base_form) {
   if (group.group < 0 || group.first) return false;
   op.keep_flags = 0;
   if (op.needs_flags) flags_to_host();
   auto g = static_cast<size_t>(group.group);
   HostMem delta = probe_ ? ctx_mem(RHEA_CTX(group_delta) + 8 * g)
-                         : slot_field(bank_, write, group_slots_[g], offsetof(Slot, delta));
+                         : slot_field(bank_, group.write, group_slots_[g], offsetof(Slot, delta));
   if (base_form) {
     a_.load(kT1, delta);
     apply(op, {.base = host_of(m.base), .index = kT1, .disp = static_cast<int32_t>(m.disp)});
   } else {
-    effective_address(i, m, 8);
+    effective_address(i, m, addr_bytes);
     a_.load(kT1, delta);
     a_.lea(kT0, {.base = kT0, .index = kT1});
     apply(op, {.base = kT0});
@@ -143,9 +132,10 @@ void Emitter::access(const Insn& i, const MemOperand& m, unsigned addr_bytes, un
   CHECK(size >= 1 && size <= 64);
   constexpr int64_t kMargin = 1024;  // what a group's first member may subtract
   uint8_t base = m.base == kNoReg || m.base == kRip ? kNone : host_of(m.base);
-  bool base_form = is64(mode_) && addr_bytes == 8 && flat(m.seg) && base != kNone && m.index == kNoReg &&
-                   m.disp == static_cast<int32_t>(m.disp) && m.disp >= INT32_MIN + kMargin;
-  if (grouped_access(i, m, write, op, group, base_form)) return;
+  bool base_form = is64(mode_) && addr_bytes == 8 && flat_in_mode(mode_, m.seg) && base != kNone &&
+                   m.index == kNoReg && m.disp == static_cast<int32_t>(m.disp) &&
+                   m.disp >= INT32_MIN + kMargin;
+  if (grouped_access(i, m, addr_bytes, op, group, base_form)) return;
   bool slow = !options_.slots || (mode_ & (mode::kAlignCheck | mode::kWatch)) != 0;
   bool probe = probe_ && !slow;
   // A long displacement costs more than the shorter way to the delta saves.
@@ -168,7 +158,7 @@ void Emitter::access(const Insn& i, const MemOperand& m, unsigned addr_bytes, un
   lowest.disp -= from_min;
   effective_address(i, lowest, addr_bytes);
   bool code_store = write && m.seg == cpu::CS && !is64(mode_);  // never flat for that
-  if (!flat(m.seg) || code_store) segment_check(i, m, size, write);
+  if (!flat_in_mode(mode_, m.seg) || code_store) segment_check(i, m, size, write);
   HostMem tag = slot_field(bank_, write, slot, offsetof(Slot, tag));
   HostMem delta = slot_field(bank_, write, slot, offsetof(Slot, delta));
   if (slow) {

@@ -113,15 +113,14 @@ class Emitter {
   // access.cc
   void access(const Insn& i, const MemOperand& m, unsigned addr_bytes, unsigned size, bool write, bool read,
               MemOp op, const GroupRef& group);
-  bool grouped_access(const Insn& i, const MemOperand& m, bool write, MemOp& op, const GroupRef& group,
-                      bool base_form);
+  bool grouped_access(const Insn& i, const MemOperand& m, unsigned addr_bytes, MemOp& op,
+                      const GroupRef& group, bool base_form);
   uint8_t* probe_tlb(bool write, unsigned size, bool delta, bool address);
   void effective_address(const Insn& i, const MemOperand& m, unsigned addr_bytes);
   void segment_check(const Insn& i, const MemOperand& m, unsigned size, bool write);
   void apply(const MemOp& op, const HostMem& mem);
   void store_sized(const HostMem& mem, uint8_t reg, unsigned bytes);
   void emit_access_stub(Stub& s);
-  bool flat(unsigned seg) const;
   unsigned next_slot() { return slot_counter_++ % kSlots; }
 
   // copy.cc

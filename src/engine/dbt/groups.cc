@@ -22,7 +22,9 @@ void AccessPlanner::join(size_t insn, bool stack, const Key& key, int64_t at, un
   auto end = at + static_cast<int64_t>(bytes);
   for (size_t n = groups_.size(); n-- > 0;) {
     Group& g = groups_[n];
-    if (g.epoch != epoch_ || g.key != key) continue;
+    Key wanted = key;
+    wanted.write = g.key.write;
+    if (g.epoch != epoch_ || g.key != wanted || (key.write && !g.key.write)) continue;
     if (std::max(g.end, end) - std::min(g.min, at) > kMaxSpan) continue;
     g.min = std::min(g.min, at);
     g.end = std::max(g.end, end);
@@ -36,14 +38,15 @@ void AccessPlanner::join(size_t insn, bool stack, const Key& key, int64_t at, un
 }
 
 void AccessPlanner::stack_access(size_t n, int64_t at, unsigned bytes, bool write) {
+  if (!is64(mode_) && (mode_ & (mode::kFlatSs | mode::kStack32)) != (mode::kFlatSs | mode::kStack32)) return;
   join(n, true, {regs_[cpu::RSP].root, -1, 0, write}, regs_[cpu::RSP].offset + at, bytes);
 }
 
 void AccessPlanner::explicit_access(size_t n, int64_t adjust) {
   const Insn& i = insns_[n];
   const MemOperand& m = i.mem;
-  if (!i.has_mem || m.bytes == 0 || m.bytes > 64 || m.vsib || i.addr_bytes != 8 || m.seg == cpu::FS ||
-      m.seg == cpu::GS)
+  if (!i.has_mem || m.bytes == 0 || m.bytes > 64 || m.vsib || i.addr_bytes != word_ ||
+      !flat_in_mode(mode_, m.seg) || (m.write && m.seg == cpu::CS && !is64(mode_)))
     return;
   if (m.disp != static_cast<int32_t>(m.disp)) return;
   Key key{-1, -1, 0, m.write};
@@ -66,7 +69,7 @@ void AccessPlanner::explicit_access(size_t n, int64_t adjust) {
 void AccessPlanner::visit_accesses(size_t n) {
   const Insn& i = insns_[n];
   bool near_flow = i.form->action == Action::Rewrite;
-  unsigned width = i.op_bytes == 2 ? 2 : 8;
+  unsigned width = stack_width(i);
   if (i.form->action == Action::Copy) {
     explicit_access(n, 0);
   } else if (near_flow && i.mnemonic == ZYDIS_MNEMONIC_PUSH) {
@@ -77,9 +80,10 @@ void AccessPlanner::visit_accesses(size_t n) {
     explicit_access(n, i.mem.base == cpu::RSP ? static_cast<int64_t>(width) : 0);
   } else if (near_flow && i.mnemonic == ZYDIS_MNEMONIC_CALL) {
     explicit_access(n, 0);
-    stack_access(n, -8, 8, true);
+    if (is64(mode_)) width = 8;
+    stack_access(n, -static_cast<int64_t>(width), width, true);
   } else if (near_flow && i.mnemonic == ZYDIS_MNEMONIC_RET) {
-    stack_access(n, 0, 8, false);
+    stack_access(n, 0, is64(mode_) ? 8 : width, false);
   } else if (near_flow && i.mnemonic == ZYDIS_MNEMONIC_JMP) {
     explicit_access(n, 0);
   }
@@ -97,13 +101,17 @@ void AccessPlanner::follow(const Insn& i) {
     return;
   }
   if (i.form->action == Action::Nop) return;
-  bool wide = i.op_bytes == 8 && i.encoding == Encoding::Legacy;
+  if (!is64(mode_) && (mode_ & mode::kStack32) == 0 && (i.regs_written & 1u << cpu::RSP) != 0) {
+    forget(i.regs_written);  // SP wraps at 64 KiB
+    return;
+  }
+  bool wide = i.op_bytes == word_ && i.encoding == Encoding::Legacy;
   bool rm_is_reg = (i.gpr_fields & gpr_field::kModrmRm) != 0,
        reg_is_reg = (i.gpr_fields & gpr_field::kModrmReg) != 0;
   switch (i.mnemonic) {
-    case ZYDIS_MNEMONIC_PUSH: regs_[cpu::RSP].offset -= i.op_bytes == 2 ? 2 : 8; return;
+    case ZYDIS_MNEMONIC_PUSH: regs_[cpu::RSP].offset -= stack_width(i); return;
     case ZYDIS_MNEMONIC_POP: {
-      regs_[cpu::RSP].offset += i.op_bytes == 2 ? 2 : 8;
+      regs_[cpu::RSP].offset += stack_width(i);
       forget(i.regs_written & ~(1u << cpu::RSP));
       if (!i.has_mem && i.rm == cpu::RSP) forget(1u << cpu::RSP);
       return;
@@ -116,7 +124,8 @@ void AccessPlanner::follow(const Insn& i) {
         regs_[i.reg] = regs_[i.rm];
       return;
     case ZYDIS_MNEMONIC_LEA:
-      if (!wide || i.addr_bytes != 8 || i.mem.base < 0 || i.mem.base == kRip || i.mem.index != kNoReg) break;
+      if (!wide || i.addr_bytes != word_ || i.mem.base < 0 || i.mem.base == kRip || i.mem.index != kNoReg)
+        break;
       regs_[i.reg] = {regs_[i.mem.base].root, regs_[i.mem.base].offset + i.mem.disp};
       return;
     case ZYDIS_MNEMONIC_ADD:
@@ -139,8 +148,10 @@ std::span<const AccessPlan> AccessPlanner::plan(std::span<const Insn> insns, uin
   groups = 0;
   plan_.assign(insns.size(), {});
   constexpr uint32_t kAlone = mode::kUngrouped | mode::kAlignCheck | mode::kWatch | mode::kSingle;
-  if (!enabled || !is64(m) || (m & kAlone) != 0) return plan_;
+  if (!enabled || code_bits_of(m) == 16 || (m & kAlone) != 0) return plan_;
   insns_ = insns;
+  mode_ = m;
+  word_ = is64(m) ? 8 : 4;
   groups_.clear();
   members_.clear();
   next_root_ = 0;
@@ -152,8 +163,8 @@ std::span<const AccessPlan> AccessPlanner::plan(std::span<const Insn> insns, uin
   for (const Member& member : members_) {
     Group& g = groups_[static_cast<size_t>(member.group)];
     if (g.members < 2) continue;
-    GroupRef ref{static_cast<int16_t>(member.group), !g.seen, static_cast<uint16_t>(member.at - g.min),
-                 static_cast<uint16_t>(g.end - g.min)};
+    GroupRef ref{static_cast<int16_t>(member.group), !g.seen, g.key.write,
+                 static_cast<uint16_t>(member.at - g.min), static_cast<uint16_t>(g.end - g.min)};
     g.seen = true;
     (member.stack ? plan_[member.insn].stack : plan_[member.insn].mem) = ref;
   }

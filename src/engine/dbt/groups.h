@@ -1,10 +1,12 @@
 // Access groups: accesses of one block whose addresses differ by constants share one check. The first member
 // checks the whole range that the group touches; the others use the delta that it left.
 //
-// Registers are followed as root + constant through MOV, LEA, ADD, SUB, INC, DEC, PUSH and POP. Reads and
-// writes are grouped apart, so that a read never asks for write rights. A helper ends all groups: it may
-// flush slots. When the range does not lie in one page of RAM the block's ungrouped variant
-// (mode::kUngrouped) takes over at that instruction.
+// Registers are followed as root + constant through MOV, LEA, ADD, SUB, INC, DEC, PUSH and POP. A read joins
+// a group that began with a write, since what may be written may be read; a write never joins a group that
+// began with a read, so that a read never asks for write rights. A helper ends all groups: it may flush
+// slots. In 32-bit code addresses wrap at 4 GiB, a page's end: inside a page that changes nothing. When the
+// range does not lie in one page of RAM the block's ungrouped variant (mode::kUngrouped) takes over at that
+// instruction.
 #pragma once
 
 #include <cstdint>
@@ -18,6 +20,7 @@ namespace rhea::dbt {
 struct GroupRef {
   int16_t group = -1;  // -1: checked on its own
   bool first = false;
+  bool write = false;     // its first member is a write
   uint16_t from_min = 0;  // this access' distance from the lowest byte of the group
   uint16_t span = 0;      // bytes from the lowest to behind the highest
 };
@@ -30,7 +33,7 @@ struct AccessPlan {
 
 class AccessPlanner {
  public:
-  // 64-bit code only; elsewhere every access stays alone. The result holds until the next call.
+  // 64-bit and flat 32-bit code; elsewhere every access stays alone. The result holds until the next call.
   std::span<const AccessPlan> plan(std::span<const Insn> insns, uint32_t mode, bool enabled,
                                    unsigned& groups);
 
@@ -65,7 +68,11 @@ class AccessPlanner {
   void forget(unsigned regs);
   void follow(const Insn& i);
 
+  unsigned stack_width(const Insn& i) const { return i.op_bytes == 2 ? 2 : word_; }
+
   std::span<const Insn> insns_;
+  uint32_t mode_ = 0;
+  unsigned word_ = 8;  // bytes of an address and of what PUSH pushes
   Value regs_[16];
   int next_root_ = 0;
   unsigned epoch_ = 0;

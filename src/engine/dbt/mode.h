@@ -41,6 +41,18 @@ inline bool is64(uint32_t m) {
   return (m & mode::kCodeMask) == mode::kCode64;
 }
 
+// Whether the mode vouches for accesses through this segment: base 0, nothing to check.
+inline bool flat_in_mode(uint32_t m, unsigned seg) {
+  if (is64(m)) return seg != cpu::FS && seg != cpu::GS;
+  switch (seg) {
+    case cpu::ES: return (m & mode::kFlatEs) != 0;
+    case cpu::CS: return (m & mode::kFlatCs) != 0;
+    case cpu::SS: return (m & mode::kFlatSs) != 0;
+    case cpu::DS: return (m & mode::kFlatDs) != 0;
+    default: return false;
+  }
+}
+
 // Flat as translated code relies on it: present writable (or for CS readable) segment, base 0, limit 4 GiB.
 inline bool flat_segment(const cpu::Segment& s, bool code) {
   using namespace cpu::attr;
