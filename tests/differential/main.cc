@@ -2,7 +2,7 @@
 //   differential [--mode 64|32|32seg|16seg|all] [--seed N] [--count N] [--insns N] [--filter mnemonic]
 //   [--native-only]
 //                [--max-failures N] [--list] [--show] [--single] [--no-superblocks] [--no-slots]
-//                [--no-lazy-flags]
+//                [--no-lazy-flags] [--no-returns]
 //                [--flags-exact]
 // A failing case is reported with its seed after having been cut down to the instructions that matter.
 #include <fmt/format.h>
@@ -48,6 +48,8 @@ bool parse(int argc, char** argv, Options& o) {
       o.native_only = true;
     else if (a == "--single")
       o.engine.single = true;
+    else if (a == "--no-returns")
+      o.engine.returns = false;
     else if (a == "--no-lazy-flags")
       o.engine.lazy_flags = false;
     else if (a == "--no-superblocks")

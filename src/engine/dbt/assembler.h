@@ -235,6 +235,11 @@ class Assembler {
     u32(0);
     return p_ - 4;
   }
+  uint8_t* call_later() {
+    u8(0xe8);
+    u32(0);
+    return p_ - 4;
+  }
   uint8_t* jcc_later(Cond c) {
     u8(0x0f);
     u8(0x80u | c);

@@ -62,6 +62,7 @@ inline constexpr unsigned kFetchEntries = 256;
 
 inline constexpr unsigned kMaxGroups = 64;  // in a block
 
+inline constexpr unsigned kReturnStackBytes = 128 * 1024;  // of the vCPU thread's stack
 struct JumpEntry {
   uint64_t rip;
   const uint8_t* host;
@@ -203,7 +204,8 @@ struct Context {
   uint32_t bank;
   uint64_t
       segment_end[2][6];  // [write][ES..GS]: first offset beyond the segment for simple segments, 0: ask C++
-  uint64_t saved_rsp;     // host stack on entry
+  uint64_t saved_rsp;     // host stack on entry: below it only expected returns, see emit_flow.cc
+  uint64_t return_limit;  // and how far they may reach
   uint64_t scratch[5];
   uint32_t signal_vector;
   uint32_t signal_page_offset;

@@ -224,6 +224,7 @@ void Emitter::apply(const MemOp& op, const HostMem& mem) {
       rip_to(value, op.imm);
       mask_rip(value, op.bytes);
       store_sized(mem, value, op.bytes);
+      if (value != kT0) a_.mov(kT0, value);
       break;
     }
     case MemOp::Kind::LoadReg:
@@ -265,6 +266,7 @@ void Emitter::emit_access_stub(Stub& s) {
   a_.u8(0x4c), a_.u8(0x8d), a_.u8(0x15), a_.u32(0);            // lea T1, [rip + to the site]
   Assembler::bind(a_.here() - 4, site);
   a_.call(thunks_.store_done);
+  if (s.op.kind == MemOp::Kind::StoreNext) rip_to(kT0, s.op.imm), mask_rip(kT0, s.op.bytes);
   a_.jmp(s.after);
 }
 

@@ -1,6 +1,13 @@
 // Near control flow. Jumps inside a page are patched to their targets; everything else goes through the jump
 // table or the dispatcher with the instruction pointer in T0. Flags reach an unknown target through the
 // state.
+//
+// Expected returns: a guest CALL pushes its return address on the host's stack and makes a host CALL; a guest
+// RET to the address on top makes a host RET, which the host predicts. The landing behind the host CALL goes
+// on at the return address. What is expected is 16 bytes deep for each call: host address, guest address. At
+// the bottom lies an address that no guest can return to. A RET to elsewhere forgets everything expected, and
+// so does the dispatcher: so nothing expected outlives a change of mode or mapping, or the code of the
+// landing. Matched RETs need no poll: a loop of calls has another edge that goes back.
 #include <Zydis/Zydis.h>
 
 #include "engine/dbt/emitter.h"
@@ -89,6 +96,77 @@ void Emitter::exit_to_rip_offset(int64_t offset_from_page) {
   lookup_exit();
 }
 
+bool Emitter::expects_returns(const Insn& i) const {
+  constexpr uint32_t kNot = mode::kSingle | mode::kDebug | mode::kWatch;
+  return options_.returns && options_.jump_cache && is64(mode_) && (mode_ & kNot) == 0 &&
+         block_.ram != nullptr && i.op_bytes != 2;
+}
+
+void Emitter::limit_returns() {
+  a_.cmp(hRSP, ctx_mem(RHEA_CTX(return_limit)));
+  uint8_t* full = a_.jcc_later(ccB);
+  stubs_.push_back(
+      {.kind = Stub::Kind::ReturnsFull, .patch = full, .resume = a_.here(), .op = {}, .mem = {}});
+}
+
+// Behind the guest's push. T0: return address; T2: target, unless relative. Flags are in their slot where
+// they live.
+void Emitter::expecting_call(const Insn& i, bool linked, int64_t target, uint16_t live) {
+  if (live != 0) flags_to_slot();
+  limit_returns();
+  flags_.host = false;
+  if (linked) {
+    if (live != 0) flags_to_host();
+    uint8_t* to_poll = target <= i.page_offset ? poll(live) : nullptr;
+    a_.push(kT0);
+    a_.keep_together(1, 4);
+    uint8_t* rel32 = a_.call_later();
+    link_stub(link_site(static_cast<unsigned>(target), rel32), to_poll);
+  } else {
+    bool relative = i.imm_bytes != 0;
+    size_t table = RHEA_CTX(jump) + bank_ * sizeof(JumpBank) + offsetof(JumpBank, entry);
+    auto miss = [&](uint8_t* patch) {
+      stubs_.push_back({.kind = Stub::Kind::CallMiss, .patch = patch, .op = {}, .mem = {}});
+    };
+    a_.push(kT0);
+    if (relative)
+      a_.lea(kT0, {.base = kT0, .disp = static_cast<int32_t>(i.imm)});
+    else
+      a_.mov(kT0, kT2);
+    if (!relative || i.imm < 0) {
+      a_.cmp32_mem_imm8(ctx_mem(RHEA_CTX(core.pending)), 0);
+      miss(a_.jcc_later(ccNE));
+    }
+    jump_offset(a_);
+    a_.cmp(kT0, ctx_mem(table, kT1));
+    miss(a_.jcc_later(ccNE));
+    a_.op_rm(0xff, 2, ctx_mem(table + offsetof(JumpEntry, host), kT1), false);
+  }
+  landing(i, linked);
+}
+
+// Where the host comes back to; T0: the return address, flags in their slot. A callee of the same page
+// usually leaves rip_page as it was: then the next use of it need not wait for the return address.
+void Emitter::landing(const Insn& i, bool same_page) {
+  unsigned next = i.page_offset + i.length;
+  a_.lea(hRSP, {.base = hRSP, .disp = 8});
+  flags_ = {.host = false, .slot = true};
+  if (next >= kPageSize) {
+    lookup_exit();
+    return;
+  }
+  a_.lea(kT1, {.base = kT0, .disp = -static_cast<int32_t>(next)});
+  if (same_page) {
+    a_.cmp(kT1, ctx_mem(RHEA_CTX(rip_page)));
+    uint8_t* moved = a_.jcc_later(ccNE);
+    stubs_.push_back(
+        {.kind = Stub::Kind::PageMoved, .patch = moved, .resume = a_.here(), .op = {}, .mem = {}});
+  } else {
+    a_.store(ctx_mem(RHEA_CTX(rip_page)), kT1);
+  }
+  jump_to(next, false, target_flags_->live_at(next));
+}
+
 bool Emitter::in_page(const Insn& i, int64_t& target) const {
   target = static_cast<int64_t>(i.page_offset) + i.length + i.imm;
   bool truncated = i.code_bits == 32 && i.op_bytes == 2;
@@ -111,25 +189,32 @@ LinkSite* Emitter::link_site(unsigned page_offset, uint8_t* rel32) {
   return &l;
 }
 
-// Unconditional, inside the page. poll: this edge may close a loop.
-void Emitter::jump_to(unsigned page_offset, bool poll, uint16_t live) {
-  uint8_t* to_poll = nullptr;
+// Unconditional, inside the page. backward: this edge may close a loop.
+void Emitter::jump_to(unsigned page_offset, bool backward, uint16_t live) {
   if (live != 0) flags_to_host();
-  if (poll && live == 0) {
-    a_.cmp32_mem_imm8(ctx_mem(RHEA_CTX(core.pending)), 0);
-    to_poll = a_.jcc_later(ccNE);
-  } else if (poll) {  // without touching flags
-    a_.mov(kT1, hRCX);
-    a_.load32(hRCX, ctx_mem(RHEA_CTX(core.pending)));
-    a_.u8(0xe3);  // jrcxz over: mov rcx, T1; jmp
-    a_.u8(8);
-    a_.mov(hRCX, kT1);
-    to_poll = a_.jmp_later();
-    a_.mov(hRCX, kT1);
-  }
+  uint8_t* to_poll = backward ? poll(live) : nullptr;
   uint8_t* rel32 = aligned_jmp();
-  LinkSite* l = link_site(page_offset, rel32);
-  stubs_.push_back({.kind = Stub::Kind::Link, .patch = rel32, .op = {}, .mem = {}, .link = l});
+  link_stub(link_site(page_offset, rel32), to_poll);
+}
+
+// The jump that is taken when something is pending; flags stay where any live.
+uint8_t* Emitter::poll(uint16_t live) {
+  if (live == 0) {
+    a_.cmp32_mem_imm8(ctx_mem(RHEA_CTX(core.pending)), 0);
+    return a_.jcc_later(ccNE);
+  }
+  a_.mov(kT1, hRCX);
+  a_.load32(hRCX, ctx_mem(RHEA_CTX(core.pending)));
+  a_.u8(0xe3);  // jrcxz over: mov rcx, T1; jmp
+  a_.u8(8);
+  a_.mov(hRCX, kT1);
+  uint8_t* to_poll = a_.jmp_later();
+  a_.mov(hRCX, kT1);
+  return to_poll;
+}
+
+void Emitter::link_stub(LinkSite* l, uint8_t* to_poll) {
+  stubs_.push_back({.kind = Stub::Kind::Link, .patch = l->rel32, .op = {}, .mem = {}, .link = l});
   if (to_poll != nullptr)
     stubs_.push_back({.kind = Stub::Kind::Poll, .patch = to_poll, .op = {}, .mem = {}, .link = l});
 }
@@ -247,7 +332,9 @@ void Emitter::near_call(const Insn& i, uint16_t) {
            .imm = i.page_offset + i.length,
            .keep_flags = keep};
   push_value(i, bytes, op);
-  if (linked) {
+  if (expects_returns(i)) {
+    expecting_call(i, linked, target, keep);
+  } else if (linked) {
     jump_to(static_cast<unsigned>(target), target <= i.page_offset, keep);
   } else {
     if (relative) {
@@ -267,7 +354,13 @@ void Emitter::near_return(const Insn& i, uint16_t) {
   MemOp load{.kind = MemOp::Kind::LoadReg, .reg = kT0, .bytes = static_cast<uint8_t>(bytes)};
   access(i, stack_operand(0), stack_bytes(), bytes, false, true, load, plan_.stack);
   move_sp(static_cast<int32_t>(bytes) + static_cast<int32_t>(i.imm_bytes != 0 ? i.imm & 0xffff : 0));
-  lookup_exit();
+  if (expects_returns(i)) {
+    a_.cmp(kT0, {.base = hRSP, .disp = 8});
+    a_.jcc(ccNE, thunks_.unexpected_return[bank_]);
+    a_.ret();
+  } else {
+    lookup_exit();
+  }
   ended_ = true;
 }
 

@@ -77,6 +77,21 @@ void Emitter::finish() {
         a_.call(thunks_.segment);
         a_.jmp(s.resume);
         break;
+      case Stub::Kind::ReturnsFull:
+        Assembler::bind(s.patch, a_.here());
+        a_.load(hRSP, ctx_mem(RHEA_CTX(saved_rsp)));
+        a_.jmp(s.resume);
+        break;
+      case Stub::Kind::CallMiss:
+        Assembler::bind(s.patch, a_.here());
+        a_.lea(hRSP, {.base = hRSP, .disp = 8});
+        a_.jmp(thunks_.lookup);
+        break;
+      case Stub::Kind::PageMoved:
+        Assembler::bind(s.patch, a_.here());
+        a_.store(ctx_mem(RHEA_CTX(rip_page)), kT1);
+        a_.jmp(s.resume);
+        break;
       case Stub::Kind::Link:
       case Stub::Kind::Poll:
         bool link = s.kind == Stub::Kind::Link;

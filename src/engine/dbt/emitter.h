@@ -47,7 +47,7 @@ struct MemOp {
   uint8_t reg = 0;             // host register to store or load
   uint8_t bytes = 8;
   int32_t imm = 0;         // StoreGuest: a guest register that lives in the state; StoreNext: distance of the
-                           // return address from the page's first byte
+                           // return address (to T0, too) from the page's first byte
   bool must_fill = false;  // the slow path may not stand in: the block's careful variant runs instead
   uint16_t keep_flags = 0;   // flags live around the access: in their slot before the check
   bool needs_flags = false;  // the operation reads flags, or leaves some of those that live as they are
@@ -83,8 +83,8 @@ class Emitter {
   void help_end(const Insn& i);
   // True: handled. Control flow that ends the block says so through ended().
   bool rewrite(const Insn& i, uint16_t live_after);
-  void jump_to(unsigned page_offset, bool poll, uint16_t live);  // in this page
-  void exit_to_rip_offset(int64_t offset_from_page);             // anywhere, through the lookup
+  void jump_to(unsigned page_offset, bool backward, uint16_t live);  // in this page
+  void exit_to_rip_offset(int64_t offset_from_page);                 // anywhere, through the lookup
   bool ended() const { return ended_; }
   void finish();
 
@@ -97,7 +97,7 @@ class Emitter {
 
  private:
   struct Stub {
-    enum class Kind : uint8_t { Access, Segment, Link, Poll } kind;
+    enum class Kind : uint8_t { Access, Segment, Link, Poll, ReturnsFull, CallMiss, PageMoved } kind;
     uint8_t* patch;  // rel32 to this stub
     uint8_t* resume = nullptr;
     uint8_t* after = nullptr;
@@ -139,9 +139,15 @@ class Emitter {
   void near_return(const Insn& i, uint16_t live_after);
   void load_target(const Insn& i, Host to);  // operand of an indirect JMP or CALL
   void lookup_exit();                        // T0: rip
+  bool expects_returns(const Insn& i) const;
+  void limit_returns();
+  void expecting_call(const Insn& i, bool linked, int64_t target, uint16_t live);
+  void landing(const Insn& i, bool same_page);
   void rip_to(Host to, int64_t offset_from_page);
   void mask_rip(Host r, unsigned op_bytes);
   void direct_exit(const Insn& i);
+  uint8_t* poll(uint16_t live);
+  void link_stub(LinkSite* l, uint8_t* to_poll);
   LinkSite* link_site(unsigned page_offset, uint8_t* rel32);
   bool in_page(const Insn& i, int64_t& page_offset) const;
   uint8_t* aligned_jmp();

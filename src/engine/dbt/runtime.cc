@@ -379,12 +379,14 @@ static Outcome run_helper(Context& c, const Insn& insn) {
 
 extern "C" Answer runtime_help(Context* context, const Insn* insn) {
   Context& c = *context;
-  uint64_t epoch = c.cache->drop_epoch();
+  uint64_t epoch = c.cache->drop_epoch(), flushes = c.counters.flushes;
   Outcome outcome = run_helper(c, *insn);
   if (outcome == Outcome::Continue) {
     constexpr uint32_t kNow = pend::kTlbFlush | pend::kExit | pend::kEngine | pend::kSmi | pend::kInit;
     uint32_t now = c.core.counts_time ? ~0u : kNow;  // what an instruction brings about comes right behind it
-    if (epoch == c.cache->drop_epoch() && (c.core.pending.load(std::memory_order_relaxed) & now) == 0)
+    // With the mappings go the expected returns, in the dispatcher.
+    if (epoch == c.cache->drop_epoch() && flushes == c.counters.flushes &&
+        (c.core.pending.load(std::memory_order_relaxed) & now) == 0)
       return {0, 0};
     c.core.s.rip = mask_rip(c, c.rip_page + insn->page_offset + insn->length);
   }

@@ -139,6 +139,7 @@ void hook_flush_tlb(cpu::Core& core, bool including_global) {
 
 void hook_flush_page(cpu::Core& core, uint64_t linear) {
   Context& c = context_of(core);
+  ++c.counters.flushes;
   cpu::paging_flush_page(core, linear);
   uint64_t page = linear & ~kPageMask;
   bool large_code = c.large_code.may_hold(linear);

@@ -44,6 +44,11 @@ class ThunkMaker {
     t.link = emit_exit(reinterpret_cast<const void*>(&runtime_link), true);
     t.poll = emit_exit(reinterpret_cast<const void*>(&runtime_poll), true);
     t.lookup = emit_lookup();
+    for (unsigned bank = 0; bank < kBanks; ++bank)
+      t.unexpected_return[bank] = emit_unexpected_return(bank, t.lookup);
+    no_return_ = start();  // a return to kEmptyRip with nothing expected
+    a_.load(hRSP, ctx_mem(RHEA_CTX(saved_rsp)));
+    a_.jmp(t.lookup);
     t.dropped = emit_dropped();
     t.fault = emit_fault();
     const uint8_t* enter = emit_enter();
@@ -107,6 +112,7 @@ class ThunkMaker {
   void emit_go() {
     a_.op_rr(0x85, hRAX, hRAX);
     a_.jcc(ccE, leave_);
+    a_.load(hRSP, ctx_mem(RHEA_CTX(saved_rsp)));  // whatever was expected of returns is void
     a_.store(ctx_mem(RHEA_CTX(scratch[3])), hRAX);
     load_gprs();
     a_.load(kT0, ctx_mem(RHEA_CTX(core.s.rip)));
@@ -117,7 +123,7 @@ class ThunkMaker {
     xsave();
     host_fpu_defaults();
     a_.load(hRSP, ctx_mem(RHEA_CTX(saved_rsp)));
-    a_.lea(hRSP, {.base = hRSP, .disp = 8});
+    a_.lea(hRSP, {.base = hRSP, .disp = 8 + 16});
     for (Host r : {hR15, hR14, hR13, hR12, hRBP, hRBX}) a_.pop(r);
     a_.ret();
   }
@@ -125,7 +131,13 @@ class ThunkMaker {
     const uint8_t* at = start();
     for (Host r : {hRBX, hRBP, hR12, hR13, hR14, hR15}) a_.push(r);
     a_.lea(hRSP, {.base = hRSP, .disp = -8});
+    a_.mov_imm64(hRAX, kEmptyRip);
+    a_.push(hRAX);
+    a_.mov_imm64(hRAX, reinterpret_cast<uint64_t>(cache_.executable(no_return_)));
+    a_.push(hRAX);
     a_.store(ctx_mem(RHEA_CTX(saved_rsp)), hRSP);
+    a_.lea(hRAX, {.base = hRSP, .disp = -static_cast<int32_t>(kReturnStackBytes)});
+    a_.store(ctx_mem(RHEA_CTX(return_limit)), hRAX);
     a_.store(ctx_mem(RHEA_CTX(scratch[3])), hRSI);
     component_mask();
     xrstor();
@@ -245,6 +257,7 @@ class ThunkMaker {
   const uint8_t* emit_store_done() {
     const uint8_t* at = start();
     a_.u8(0x9c);  // pushfq
+    a_.store(ctx_mem(RHEA_CTX(scratch[0])), kT2);
     save_gprs();
     self_to(hRDI);
     a_.mov(hRSI, kT1);
@@ -253,6 +266,7 @@ class ThunkMaker {
     a_.op_rr(0x85, hRDX, hRDX);
     uint8_t* jump = a_.jcc_later(ccNE);
     load_caller_saved();
+    a_.load(kT2, ctx_mem(RHEA_CTX(scratch[0])));
     a_.u8(0x9d);  // popfq
     a_.ret();
     Assembler::bind(jump, a_.here());
@@ -315,6 +329,18 @@ class ThunkMaker {
     a_.jmp(go_);
     return at;
   }
+  const uint8_t* emit_unexpected_return(unsigned bank, const uint8_t* lookup) {
+    const uint8_t* at = start();
+    size_t table = RHEA_CTX(jump) + bank * sizeof(JumpBank) + offsetof(JumpBank, entry);
+    a_.load(hRSP, ctx_mem(RHEA_CTX(saved_rsp)));
+    a_.cmp32_mem_imm8(ctx_mem(RHEA_CTX(core.pending)), 0);
+    a_.jcc(ccNE, lookup);
+    jump_offset(a_);
+    a_.cmp(kT0, ctx_mem(table, kT1));
+    a_.jcc(ccNE, lookup);
+    a_.jmp_mem(ctx_mem(table + offsetof(JumpEntry, host), kT1));
+    return at;
+  }
   const uint8_t* emit_dropped() {
     const uint8_t* at = start();
     save_flags();
@@ -339,6 +365,7 @@ class ThunkMaker {
   Assembler a_;
   const uint8_t* leave_ = nullptr;
   const uint8_t* go_ = nullptr;
+  const uint8_t* no_return_ = nullptr;
 };
 
 }  // namespace

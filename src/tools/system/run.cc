@@ -41,6 +41,7 @@ dbt::DbtOptions translator_options(const AccelOptions& a, const SystemOptions& o
   o.flag_liveness = a.flag_liveness.value_or(o.flag_liveness);
   o.groups = a.groups.value_or(o.groups);
   o.lazy_flags = a.lazy_flags.value_or(o.lazy_flags);
+  o.returns = a.returns.value_or(o.returns);
   o.superblocks = a.superblocks.value_or(o.superblocks);
   o.huge_code = a.huge_code.value_or(o.huge_code);
   o.quick_dispatch = a.quick_dispatch.value_or(o.quick_dispatch);
