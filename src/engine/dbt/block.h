@@ -17,16 +17,27 @@ namespace rhea::dbt {
 
 struct Block;
 
-// A patchable jump from one block to another in the same guest page.
+// A patchable jump from one block to another. Within a guest page that is all there is to it. A far link
+// leads to another page: it is linked to the place that was mapped there first, for good, and each vCPU keeps
+// in Context::far_page for which rip_page it has seen that mapping since its last flush.
 struct LinkSite {
   uint8_t* rel32;     // writable view
   uint8_t* unlinked;  // its own stub, where the jump goes while it is not linked
   Block* from;
   Block* to = nullptr;
-  uint16_t target_offset;  // in the page
+  // Null: ask the dispatcher. Far links: what the jump table says of the target when the mapping is that one.
+  const uint8_t* to_host = nullptr;
+  int32_t target_offset;  // from the first byte of the page
+  uint32_t far_slot = 0;  // 0: not a far link
+  const memory::RamBlock* place_ram = nullptr;
+  uint64_t place_offset = 0;
   LinkSite* next_incoming = nullptr;
   LinkSite* next_outgoing = nullptr;  // of the block it is from
 };
+
+// LinkSite::to_host where the jump table must be asked each time: the instruction there goes on in another
+// page.
+inline const uint8_t* const kByTable = reinterpret_cast<const uint8_t*>(1);
 
 // From this host offset on the code belongs to this guest instruction (ascending): maps a host fault (#DE,
 // #XM, #MF, alignment) back.

@@ -126,6 +126,7 @@ void CodeCache::drop(CacheLock&, Block& block) {
   for (LinkSite* l = block.incoming; l != nullptr; l = l->next_incoming) {
     if (l->to != &block) continue;
     l->to = nullptr;
+    l->to_host = nullptr;
     patch(l->rel32, static_cast<uint32_t>(l->unlinked - (l->rel32 + 4)));
   }
   block.incoming = nullptr;
@@ -138,6 +139,7 @@ void CodeCache::drop(CacheLock&, Block& block) {
       }
     }
     l->to = nullptr;
+    l->to_host = nullptr;
   }
   if (block.ram == nullptr) return;
   auto* at = &heads_[hash(block.ram->id(), block.offset, block.mode)];
@@ -196,10 +198,29 @@ void CodeCache::concede(CacheLock& lock, Block& block, Concession what) {
 
 void CodeCache::link(CacheLock&, LinkSite& site, Block& to) {
   if (site.to != nullptr || to.dropped || site.from->dropped) return;
+  bool far = site.far_slot != 0;
+  if (far && site.place_ram != nullptr && (site.place_ram != to.ram || site.place_offset != to.offset))
+    return;
   site.to = &to;
   site.next_incoming = to.incoming;
   to.incoming = &site;
-  patch(site.rel32, static_cast<uint32_t>(to.direct - (site.rel32 + 4)));
+  patch(site.rel32, static_cast<uint32_t>((far ? to.paged : to.direct) - (site.rel32 + 4)));
+  if (!far) return;
+  site.place_ram = to.ram;
+  site.place_offset = to.offset;
+  std::atomic_ref(site.to_host).store(executable(to.dispatched), std::memory_order_release);
+}
+
+uint32_t CodeCache::make_far_slot(CacheLock&, Bank bank) {
+  uint32_t& next = far_next_[bank];
+  if (next % kFarChunk == 0) {
+    if (far_chunks_ == kFarSlots / kFarChunk) return 0;
+    far_banks_[far_chunks_] = bank;
+    if (far_listener_) far_listener_(far_chunks_);
+    next = far_chunks_++ * kFarChunk;
+    if (next == 0) ++next;  // 0 says that there is none
+  }
+  return next++;
 }
 
 void CodeCache::reset(CacheLock&) {
@@ -215,6 +236,8 @@ void CodeCache::reset(CacheLock&) {
   by_address_.clear();
   crossing_.clear();
   concessions_.clear();
+  far_chunks_ = 0;
+  for (uint32_t& next : far_next_) next = 0;
   arena_.reset();
   cursor_ = thunks_end_;
   cold_cursor_ = cold_begin_;

@@ -14,6 +14,8 @@
 #include "engine/dbt/arena.h"
 #include "engine/dbt/block.h"
 #include "engine/dbt/code_memory.h"
+#include "engine/dbt/far_slots.h"
+#include "engine/dbt/mode.h"
 
 namespace rhea::dbt {
 
@@ -43,6 +45,10 @@ class CodeCache {
   uint8_t* cold_cursor() const { return cold_cursor_; }  // of stubs: elsewhere, so that hot code is dense
   Block& make_block(CacheLock&);
   LinkSite& make_link(CacheLock&);
+  // An index into Context::far_page that no other link uses until the next reset; 0: none left.
+  uint32_t make_far_slot(CacheLock&, Bank bank);
+  Bank far_chunk_bank(unsigned chunk) const { return far_banks_[chunk]; }
+  unsigned far_chunks() const { return far_chunks_; }
   const Insn* keep(CacheLock&, const Insn& insn);
   std::span<const FaultPoint> keep(CacheLock&, std::span<const FaultPoint> points);
   // The block's code is in place, its `end` and `cold_end` set; from now on it is found.
@@ -81,6 +87,8 @@ class CodeCache {
   uint64_t used() const { return static_cast<uint64_t>((cursor_ - rw_) + (cold_cursor_ - cold_begin_)); }
   uint64_t capacity() const { return size_; }
 
+  // Called under the lock when a chunk of far slots is put to use: it must read as empty everywhere.
+  void on_far_chunk(std::function<void(unsigned chunk)> listener) { far_listener_ = std::move(listener); }
   // Called under the lock for every block dropped.
   void on_drop(std::function<void(const Block&)> listener) { drop_listener_ = std::move(listener); }
 
@@ -103,6 +111,10 @@ class CodeCache {
 
   std::recursive_mutex mutex_;
   std::function<void(const Block&)> drop_listener_;
+  std::function<void(unsigned)> far_listener_;
+  unsigned far_chunks_ = 0;
+  uint32_t far_next_[kBanks] = {};  // a multiple of the chunk's size: a new one is due
+  Bank far_banks_[kFarSlots / kFarChunk] = {};
   std::atomic<uint64_t> drop_epoch_{0}, resets_{0};
   CodeMemory memory_;
   uint8_t* rw_ = nullptr;

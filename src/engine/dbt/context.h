@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "cpu/core.h"
+#include "engine/dbt/far_slots.h"
 #include "engine/dbt/mode.h"
 #include "memory/ram_block.h"
 
@@ -76,6 +77,7 @@ inline unsigned jump_index(uint64_t rip) {
   asm("crc32q %1, %0" : "+r"(sum) : "r"(rip));
   return static_cast<unsigned>(sum >> 4) & (kJumpEntries - 1);
 }
+inline constexpr uint64_t kNoPage = 1;
 inline constexpr uint64_t kEmptyRip = 0x8000000000000001;  // non-canonical
 
 // Which slots, TLB entries and jump entries have been filled since they were last empty, so that a flush
@@ -247,6 +249,10 @@ struct Context {
   Counters counters;
 
   LargePages large_code;  // behind jump and fetch entries, since the last full flush
+  // By LinkSite::far_slot: the rip_page for which the link's target is mapped where it leads, or kNoPage.
+  uint64_t far_page[kFarSlots];
+  uint8_t far_dirty[kFarSlots / kFarChunk];
+
   FetchEntry fetch[kBanks][kFetchEntries];
   FrontEntry front[kFrontEntries];
   HeatSample heat[kHeatSamples];

@@ -91,9 +91,43 @@ void Emitter::lookup_exit() {
 
 void Emitter::exit_to_rip_offset(int64_t offset_from_page) {
   flags_to_slot();
+  if (far_link(offset_from_page, false)) {
+    ended_ = true;
+    return;
+  }
   rip_to(kT0, offset_from_page);
   if (code_bits_of(mode_) == 16) a_.movzx16(kT0, kT0);
   lookup_exit();
+}
+
+// To another page, by a jump or call that is patched to the place mapped there when rip_page is what this
+// vCPU has seen that mapping for. Flags are in their slot, a call's return address in T0. False: nothing is
+// emitted, the jump table must do.
+bool Emitter::far_link(int64_t target, bool call) {
+  constexpr uint32_t kNot = mode::kSingle | mode::kDebug | mode::kWatch;
+  if (!options_.far_links || !options_.link || !options_.jump_cache || !is64(mode_) || (mode_ & kNot) != 0 ||
+      block_.ram == nullptr || target != static_cast<int32_t>(target))
+    return false;
+  uint32_t slot = cache_.make_far_slot(lock_, bank_);
+  if (slot == 0) return false;
+  uint8_t* to_poll = target < 0 ? poll(0) : nullptr;
+  a_.load(kT1, ctx_mem(RHEA_CTX(rip_page)));
+  a_.cmp(kT1, ctx_mem(RHEA_CTX(far_page) + 8 * size_t{slot}));
+  uint8_t* unseen = a_.jcc_later(ccNE);
+  if (call) a_.push(kT0);
+  a_.lea(kT0, {.base = kT1, .disp = static_cast<int32_t>(target & ~static_cast<int64_t>(kPageMask))});
+  a_.keep_together(1, 4);
+  uint8_t* rel32 = call ? a_.call_later() : a_.jmp_later();
+  LinkSite* l = link_site(static_cast<int32_t>(target), rel32);
+  l->far_slot = slot;
+  stubs_.push_back({.kind = Stub::Kind::LinkFar,
+                    .patch = unseen,
+                    .resume = to_poll,
+                    .after = call ? a_.here() : nullptr,
+                    .op = {},
+                    .mem = {},
+                    .link = l});
+  return true;
 }
 
 bool Emitter::expects_returns(const Insn& i) const {
@@ -121,13 +155,17 @@ void Emitter::expecting_call(const Insn& i, bool linked, int64_t target, uint16_
     a_.push(kT0);
     a_.keep_together(1, 4);
     uint8_t* rel32 = a_.call_later();
-    link_stub(link_site(static_cast<unsigned>(target), rel32), to_poll);
+    link_stub(link_site(static_cast<int32_t>(target), rel32), to_poll);
   } else {
     bool relative = i.imm_bytes != 0;
     size_t table = RHEA_CTX(jump) + bank_ * sizeof(JumpBank) + offsetof(JumpBank, entry);
     auto miss = [&](uint8_t* patch) {
       stubs_.push_back({.kind = Stub::Kind::CallMiss, .patch = patch, .op = {}, .mem = {}});
     };
+    if (relative && far_link(target, true)) {
+      landing(i, false);
+      return;
+    }
     a_.push(kT0);
     if (relative)
       a_.lea(kT0, {.base = kT0, .disp = static_cast<int32_t>(i.imm)});
@@ -179,11 +217,11 @@ uint8_t* Emitter::aligned_jmp() {
   return a_.jmp_later();
 }
 
-LinkSite* Emitter::link_site(unsigned page_offset, uint8_t* rel32) {
+LinkSite* Emitter::link_site(int32_t offset_from_page, uint8_t* rel32) {
   LinkSite& l = cache_.make_link(lock_);
   l.rel32 = rel32;
   l.from = &block_;
-  l.target_offset = static_cast<uint16_t>(page_offset);
+  l.target_offset = offset_from_page;
   l.next_outgoing = block_.links;
   block_.links = &l;
   return &l;
@@ -194,7 +232,7 @@ void Emitter::jump_to(unsigned page_offset, bool backward, uint16_t live) {
   if (live != 0) flags_to_host();
   uint8_t* to_poll = backward ? poll(live) : nullptr;
   uint8_t* rel32 = aligned_jmp();
-  link_stub(link_site(page_offset, rel32), to_poll);
+  link_stub(link_site(static_cast<int32_t>(page_offset), rel32), to_poll);
 }
 
 // The jump that is taken when something is pending; flags stay where any live.
@@ -228,6 +266,10 @@ void Emitter::direct_exit(const Insn& i) {
     return;
   }
   flags_to_slot();
+  if (i.op_bytes != 2 && far_link(target, false)) {
+    ended_ = true;
+    return;
+  }
   rip_to(kT0, target);
   if (i.op_bytes == 2 || i.code_bits == 16) mask_rip(kT0, i.op_bytes);
   lookup_exit();
@@ -251,7 +293,7 @@ void Emitter::conditional(const Insn& i, uint16_t) {
   if (in_page(i, target) && target > i.page_offset) {
     a_.keep_together(2, 4);
     uint8_t* rel32 = a_.jcc_later(cond);
-    LinkSite* l = link_site(static_cast<unsigned>(target), rel32);
+    LinkSite* l = link_site(static_cast<int32_t>(target), rel32);
     stubs_.push_back({.kind = Stub::Kind::Link, .patch = rel32, .op = {}, .mem = {}, .link = l});
     return;
   }
@@ -337,6 +379,10 @@ void Emitter::near_call(const Insn& i, uint16_t) {
   } else if (linked) {
     jump_to(static_cast<unsigned>(target), target <= i.page_offset, keep);
   } else {
+    if (relative && bytes == 8 && far_link(target, false)) {
+      ended_ = true;
+      return;
+    }
     if (relative) {
       rip_to(kT0, target);
       mask_rip(kT0, bytes);

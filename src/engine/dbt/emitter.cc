@@ -92,12 +92,26 @@ void Emitter::finish() {
         a_.store(ctx_mem(RHEA_CTX(rip_page)), kT1);
         a_.jmp(s.resume);
         break;
+      case Stub::Kind::LinkFar:
+        Assembler::bind(s.patch, a_.here());
+        if (s.resume != nullptr) Assembler::bind(s.resume, a_.here());
+        if (s.after != nullptr) {  // a call that has not been made yet
+          a_.push(kT0);
+          uint8_t* call = a_.call_later();
+          a_.jmp(s.after);
+          Assembler::bind(call, a_.here());
+        }
+        Assembler::bind(s.link->rel32, a_.here());
+        s.link->unlinked = a_.here();
+        a_.call(thunks_.link_far[bank_]);
+        a_.u64(reinterpret_cast<uint64_t>(s.link));
+        break;
       case Stub::Kind::Link:
       case Stub::Kind::Poll:
         bool link = s.kind == Stub::Kind::Link;
         Assembler::bind(s.patch, a_.here());
         if (link) s.link->unlinked = a_.here();
-        a_.call(link ? thunks_.link : thunks_.poll);
+        a_.call(link ? thunks_.link[bank_] : thunks_.poll);
         a_.u64(reinterpret_cast<uint64_t>(s.link));
         break;
     }

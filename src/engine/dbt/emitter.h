@@ -97,7 +97,7 @@ class Emitter {
 
  private:
   struct Stub {
-    enum class Kind : uint8_t { Access, Segment, Link, Poll, ReturnsFull, CallMiss, PageMoved } kind;
+    enum class Kind : uint8_t { Access, Segment, Link, Poll, LinkFar, ReturnsFull, CallMiss, PageMoved } kind;
     uint8_t* patch;  // rel32 to this stub
     uint8_t* resume = nullptr;
     uint8_t* after = nullptr;
@@ -139,6 +139,7 @@ class Emitter {
   void near_return(const Insn& i, uint16_t live_after);
   void load_target(const Insn& i, Host to);  // operand of an indirect JMP or CALL
   void lookup_exit();                        // T0: rip
+  bool far_link(int64_t target, bool call);
   bool expects_returns(const Insn& i) const;
   void limit_returns();
   void expecting_call(const Insn& i, bool linked, int64_t target, uint16_t live);
@@ -148,7 +149,7 @@ class Emitter {
   void direct_exit(const Insn& i);
   uint8_t* poll(uint16_t live);
   void link_stub(LinkSite* l, uint8_t* to_poll);
-  LinkSite* link_site(unsigned page_offset, uint8_t* rel32);
+  LinkSite* link_site(int32_t offset_from_page, uint8_t* rel32);
   bool in_page(const Insn& i, int64_t& page_offset) const;
   uint8_t* aligned_jmp();
 

@@ -108,6 +108,9 @@ DbtShared::DbtShared(const DbtOptions& options_in, std::unique_ptr<CodeCache> ca
       thunks(make_thunks(*cache)),
       translator(*cache, thunks, options) {
   memory::RamBlock::set_code_listener(this);
+  cache->on_far_chunk([this](unsigned chunk) {
+    for (Context* c : exclusive.all()) empty_far_chunk(*c, chunk);
+  });
   cache->on_drop([this](const Block& b) {
     if (b.ram == nullptr) return;
     uint64_t place = place_key(*b.ram, b.offset);
@@ -164,6 +167,7 @@ Result<std::unique_ptr<cpu::Engine>> make_dbt_engine(std::shared_ptr<DbtShared> 
     std::memset(a.read_dirty, 1, sizeof a.read_dirty);
     std::memset(a.write_dirty, 1, sizeof a.write_dirty);
   }
+  for (unsigned n = 0; n < c->cache->far_chunks(); ++n) empty_far_chunk(*c, n);
   flush_everything(*c);
   c->core.index = index;
   c->core.hooks = &kHooks;

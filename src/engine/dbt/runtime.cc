@@ -416,15 +416,25 @@ extern "C" const uint8_t* runtime_help_end(Context* context, const Insn* insn) {
 
 extern "C" const uint8_t* runtime_poll(Context* context, LinkSite* site) {
   Context& c = *context;
-  c.core.s.rip = mask_rip(c, c.rip_page + site->target_offset);
+  c.core.s.rip = mask_rip(c, c.rip_page + static_cast<uint32_t>(site->target_offset));
   return dispatch(c);
+}
+
+static void link_to(Context& c, LinkSite* site, Block* to) {
+  if (to->crossing) {
+    site->to_host = kByTable;
+    return;
+  }
+  LinkRequest request{&c, site, to};
+  run_cold(c.core, cold_link, &request);
 }
 
 extern "C" const uint8_t* runtime_link(Context* context, LinkSite* site) {
   Context& c = *context;
-  c.core.s.rip = mask_rip(c, c.rip_page + site->target_offset);
+  c.core.s.rip = mask_rip(c, c.rip_page + static_cast<uint32_t>(site->target_offset));
   const memory::RamBlock* ram = site->from->ram;
-  uint64_t offset = (site->from->offset & ~kPageMask) + site->target_offset, resets = c.cache->resets();
+  uint64_t offset = (site->from->offset & ~kPageMask) + static_cast<uint32_t>(site->target_offset),
+           resets = c.cache->resets();
   uint32_t mode = site->from->mode & ~mode::kUngrouped;
   const uint8_t* host = dispatch(c);
   if (ram == nullptr || resets != c.cache->resets() || (mode & (mode::kSingle | mode::kDebug)) != 0 ||
@@ -433,9 +443,27 @@ extern "C" const uint8_t* runtime_link(Context* context, LinkSite* site) {
   }
   Block* to = c.cache->find(*ram, offset, mode);
   // Only when the dispatcher went there: an interrupt or a fault may have come first.
-  if (to == nullptr || to->crossing || c.cache->executable(to->dispatched) != host) return host;
-  LinkRequest request{&c, site, to};
-  run_cold(c.core, cold_link, &request);
+  if (to == nullptr || c.cache->executable(to->dispatched) != host) return host;
+  link_to(c, site, to);
+  return host;
+}
+
+// The target's place, once the dispatcher has been there; it is in the jump table then, from where the thunk
+// fills the link's slot the next time.
+extern "C" const uint8_t* runtime_link_far(Context* context, LinkSite* site) {
+  Context& c = *context;
+  uint64_t rip = c.core.s.rip = mask_rip(c, c.rip_page + static_cast<uint64_t>(int64_t{site->target_offset}));
+  uint64_t resets = c.cache->resets();
+  uint32_t mode = site->from->mode & ~mode::kUngrouped;
+  const uint8_t* host = dispatch(c);
+  if (host == nullptr || resets != c.cache->resets() || c.link_on == 0 || c.mode != mode ||
+      c.core.s.rip != rip || site->to != nullptr)
+    return host;
+  const FetchEntry& f = c.fetch[c.bank][(rip >> 12) & (kFetchEntries - 1)];
+  if (f.page != (rip & ~kPageMask) || f.ram == nullptr || f.stamp != c.fetch_stamp[f.global]) return host;
+  Block* to = c.cache->find(*f.ram, f.offset + (rip & kPageMask), mode);
+  if (to == nullptr || c.cache->executable(to->dispatched) != host) return host;
+  link_to(c, site, to);
   return host;
 }
 

@@ -26,6 +26,7 @@ Answer runtime_store_done(Context* c, const AccessSite* site, uint64_t eflags);
 Answer runtime_help(Context* c, const Insn* insn);
 const uint8_t* runtime_help_end(Context* c, const Insn* insn);
 const uint8_t* runtime_link(Context* c, LinkSite* site);
+const uint8_t* runtime_link_far(Context* c, LinkSite* site);
 const uint8_t* runtime_poll(Context* c, LinkSite* site);
 const uint8_t* runtime_lookup(Context* c);
 const uint8_t* runtime_quick(Context* c);  // null: runtime_lookup
@@ -43,6 +44,7 @@ bool serve_pending(Context& c);
 
 // tlb.cc: the engine's side of EngineHooks.
 void flush_everything(Context& c);
+void empty_far_chunk(Context& c, unsigned chunk);
 void hook_flush_tlb(cpu::Core& core, bool including_global);
 void hook_flush_page(cpu::Core& core, uint64_t linear);
 void hook_mode_changed(cpu::Core& core);

@@ -1,6 +1,7 @@
 // Dropping what was derived from the page tables: access slots, TLB, jump table, fetch entries. General
 // registers only.
 #include "cpu/paging.h"
+#include "engine/dbt/code_cache.h"
 #include "engine/dbt/runtime.h"
 #include "engine/dbt/runtime_debug.h"
 
@@ -77,7 +78,18 @@ void flush_access_non_global(AccessBank& b) {
   b.has_non_global = false;
 }
 
-void flush_jump(JumpBank& b) {
+void flush_far(Context& c, Bank bank) {
+  unsigned chunks = c.cache->far_chunks();
+  for (unsigned n = 0; n < chunks; ++n) {
+    if (c.far_dirty[n] == 0 || c.cache->far_chunk_bank(n) != bank) continue;
+    c.far_dirty[n] = 0;
+    empty_far_chunk(c, n);
+  }
+}
+
+void flush_jump(Context& c, unsigned bank) {
+  flush_far(c, static_cast<Bank>(bank));
+  JumpBank& b = c.jump[bank];
   if (b.filled.overflowed()) {
     for (unsigned n = 0; n < kJumpEntries; ++n) {
       b.entry[n].rip = kEmptyRip;
@@ -93,11 +105,18 @@ void flush_jump(JumpBank& b) {
 
 }  // namespace
 
+void empty_far_chunk(Context& c, unsigned chunk) {
+  for (unsigned n = chunk * kFarChunk; n < (chunk + 1) * kFarChunk; ++n) {
+    c.far_page[n] = kNoPage;
+    asm volatile("" ::: "memory");
+  }
+}
+
 void flush_everything(Context& c) {
   ++c.counters.flushes;
   for (unsigned b = 0; b < kBanks; ++b) {
     flush_access_all(c.access[b]);
-    flush_jump(c.jump[b]);
+    flush_jump(c, b);
   }
   ++c.fetch_stamp[0];
   ++c.fetch_stamp[1];
@@ -110,8 +129,8 @@ static void flush_non_global(Context& c) {
   flush_access_all(c.access[kBankUser]);
   flush_access_all(c.access[kBankKernelAc]);
   flush_access_non_global(c.access[kBankKernel]);
-  for (JumpBank& j : c.jump) {
-    if (j.has_non_global) flush_jump(j);
+  for (unsigned b = 0; b < kBanks; ++b) {
+    if (c.jump[b].has_non_global) flush_jump(c, b);
   }
   ++c.fetch_stamp[0];
 }
@@ -151,7 +170,7 @@ void hook_flush_page(cpu::Core& core, uint64_t linear) {
     else if (access.pages.may_hold(linear))
       flush_access_page(access, page);
     JumpBank& j = c.jump[b];
-    if (large_code || j.pages.may_hold(linear)) flush_jump(j);
+    if (large_code || j.pages.may_hold(linear)) flush_jump(c, b);
     FetchEntry& f = c.fetch[b][(linear >> 12) & (kFetchEntries - 1)];
     if (f.page == page) f.page = kEmptyTag;
   }
@@ -194,7 +213,7 @@ void refresh_mode(Context& c, bool single) {
   c.bank = bank_of(m);
   JumpBank& jump = c.jump[c.bank];
   if (jump.mode != m && !single) {
-    flush_jump(jump);
+    flush_jump(c, c.bank);
     jump.mode = m;
   }
 }

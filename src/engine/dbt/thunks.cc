@@ -41,9 +41,12 @@ class ThunkMaker {
     t.store_done = emit_store_done();
     t.help = emit_help();
     t.help_end = emit_exit(reinterpret_cast<const void*>(&runtime_help_end), false);
-    t.link = emit_exit(reinterpret_cast<const void*>(&runtime_link), true);
     t.poll = emit_exit(reinterpret_cast<const void*>(&runtime_poll), true);
     t.lookup = emit_lookup();
+    for (unsigned bank = 0; bank < kBanks; ++bank) {
+      t.link[bank] = emit_link(bank, reinterpret_cast<const void*>(&runtime_link), true);
+      t.link_far[bank] = emit_link(bank, reinterpret_cast<const void*>(&runtime_link_far), false);
+    }
     for (unsigned bank = 0; bank < kBanks; ++bank)
       t.unexpected_return[bank] = emit_unexpected_return(bank, t.lookup);
     no_return_ = start();  // a return to kEmptyRip with nothing expected
@@ -326,6 +329,45 @@ class ThunkMaker {
     save_others();
     self_to(hRDI);
     call(reinterpret_cast<const void*>(&runtime_lookup));
+    a_.jmp(go_);
+    return at;
+  }
+  // By the jump table alone if that is known to have the target; a far link that leads to the same place may
+  // take the short way from now on.
+  const uint8_t* emit_link(unsigned bank, const void* fn, bool flags) {
+    const uint8_t* at = start();
+    if (flags) save_flags();
+    size_t table = RHEA_CTX(jump) + bank * sizeof(JumpBank) + offsetof(JumpBank, entry);
+    auto site = [](size_t field) { return HostMem{.base = kT2, .disp = static_cast<int32_t>(field)}; };
+    a_.pop(kT2);
+    a_.load(kT2, {.base = kT2});
+    a_.op_rm(0x63, kT0, site(offsetof(LinkSite, target_offset)));  // movsxd
+    a_.add(kT0, ctx_mem(RHEA_CTX(rip_page)));
+    a_.cmp32_mem_imm8(ctx_mem(RHEA_CTX(core.pending)), 0);
+    uint8_t* slow[3];
+    slow[0] = a_.jcc_later(ccNE);
+    a_.op_rm(0x83, 7, site(offsetof(LinkSite, to_host))), a_.u8(0);  // cmp qword, 0
+    slow[1] = a_.jcc_later(ccE);
+    jump_offset(a_);
+    a_.cmp(kT0, ctx_mem(table, kT1));
+    slow[2] = a_.jcc_later(ccNE);
+    a_.load(kT1, ctx_mem(table + offsetof(JumpEntry, host), kT1));
+    a_.cmp(kT1, site(offsetof(LinkSite, to_host)));
+    uint8_t* elsewhere = a_.jcc_later(ccNE);
+    a_.store(ctx_mem(RHEA_CTX(scratch[3])), hRAX);
+    a_.load32(hRAX, site(offsetof(LinkSite, far_slot)));
+    a_.load(kT2, ctx_mem(RHEA_CTX(rip_page)));
+    a_.store({.index = hRAX, .scale = 3, .disp = RHEA_CTX(far_page), .ctx = true}, kT2);
+    a_.shr32(hRAX, kFarChunkBits);
+    a_.op_rm(0xc6, 0, ctx_mem(RHEA_CTX(far_dirty), hRAX), false), a_.u8(1);
+    a_.load(hRAX, ctx_mem(RHEA_CTX(scratch[3])));
+    Assembler::bind(elsewhere, a_.here());
+    a_.jmp_reg(kT1);
+    for (uint8_t* s : slow) Assembler::bind(s, a_.here());
+    save_gprs();
+    self_to(hRDI);
+    a_.mov(hRSI, kT2);
+    call(fn);
     a_.jmp(go_);
     return at;
   }

@@ -73,6 +73,7 @@ const Group<AccelOptions>& accel_group() {
           boolean("slots", &A::slots, "translations kept at each access"),
           boolean("flag-liveness", &A::flag_liveness, "unread flags are not saved"),
           boolean("groups", &A::groups, "one check for accesses at constant distances"),
+          boolean("far-links", &A::far_links, "direct jumps to other pages are patched, too"),
           boolean("returns", &A::returns, "the host's CALL and RET for the guest's"),
           boolean("lazy-flags", &A::lazy_flags, "move flags only when something needs them"),
           boolean("superblocks", &A::superblocks, "blocks go on behind conditional branches"),

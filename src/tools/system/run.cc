@@ -42,6 +42,7 @@ dbt::DbtOptions translator_options(const AccelOptions& a, const SystemOptions& o
   o.groups = a.groups.value_or(o.groups);
   o.lazy_flags = a.lazy_flags.value_or(o.lazy_flags);
   o.returns = a.returns.value_or(o.returns);
+  o.far_links = a.far_links.value_or(o.far_links);
   o.superblocks = a.superblocks.value_or(o.superblocks);
   o.huge_code = a.huge_code.value_or(o.huge_code);
   o.quick_dispatch = a.quick_dispatch.value_or(o.quick_dispatch);
