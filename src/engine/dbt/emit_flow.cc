@@ -159,26 +159,22 @@ void Emitter::expecting_call(const Insn& i, bool linked, int64_t target, uint16_
   } else {
     bool relative = i.imm_bytes != 0;
     size_t table = RHEA_CTX(jump) + bank_ * sizeof(JumpBank) + offsetof(JumpBank, entry);
-    auto miss = [&](uint8_t* patch) {
-      stubs_.push_back({.kind = Stub::Kind::CallMiss, .patch = patch, .op = {}, .mem = {}});
-    };
-    if (relative && far_link(target, true)) {
-      landing(i, false);
-      return;
-    }
     a_.push(kT0);
     if (relative)
       a_.lea(kT0, {.base = kT0, .disp = static_cast<int32_t>(i.imm)});
     else
       a_.mov(kT0, kT2);
-    if (!relative || i.imm < 0) {
-      a_.cmp32_mem_imm8(ctx_mem(RHEA_CTX(core.pending)), 0);
-      miss(a_.jcc_later(ccNE));
-    }
+    uint8_t* to_poll = poll(0);
     jump_offset(a_);
     a_.cmp(kT0, ctx_mem(table, kT1));
-    miss(a_.jcc_later(ccNE));
+    uint8_t* miss = a_.jcc_later(ccNE);
     a_.op_rm(0xff, 2, ctx_mem(table + offsetof(JumpEntry, host), kT1), false);
+    stubs_.push_back({.kind = Stub::Kind::CallMiss,
+                      .patch = miss,
+                      .resume = to_poll,
+                      .after = a_.here(),
+                      .op = {},
+                      .mem = {}});
   }
   landing(i, linked);
 }

@@ -84,7 +84,9 @@ void Emitter::finish() {
         break;
       case Stub::Kind::CallMiss:
         Assembler::bind(s.patch, a_.here());
-        a_.lea(hRSP, {.base = hRSP, .disp = 8});
+        Assembler::bind(s.resume, a_.here());
+        a_.call(a_.here() + 2 * kCallBytes);
+        a_.jmp(s.after);
         a_.jmp(thunks_.lookup);
         break;
       case Stub::Kind::PageMoved:

@@ -77,8 +77,9 @@ Result<> take_accel(SystemOptions& o, std::string_view text) {
   if (accel.kind == EngineKind::Kvm) {
     bool translator = accel.thread || accel.tb_size || accel.deterministic || accel.link ||
                       accel.jump_cache || accel.probe || accel.hot || accel.slots || accel.flag_liveness ||
-                      accel.groups || accel.superblocks || accel.lazy_flags || accel.far_links || accel.returns || accel.huge_code ||
-                      accel.quick_dispatch || accel.inline_system || accel.single || accel.max_insns;
+                      accel.groups || accel.superblocks || accel.lazy_flags || accel.far_links ||
+                      accel.returns || accel.huge_code || accel.quick_dispatch || accel.inline_system ||
+                      accel.single || accel.max_insns;
     if (translator)
       return fail(ErrorKind::Invalid, "thread, tb-size and the switches are the translator's, not kvm's");
   }

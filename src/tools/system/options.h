@@ -36,7 +36,7 @@ struct AccelOptions {
   std::optional<bool> deterministic;
   std::optional<bool> link, jump_cache, probe, hot, slots, flag_liveness, groups, superblocks, single,
       huge_code;
-  std::optional<bool> returns, lazy_flags;
+  std::optional<bool> far_links, returns, lazy_flags;
   std::optional<bool> quick_dispatch, inline_system;
   std::optional<uint64_t> max_insns;
   // Deterministic runs only.
