@@ -136,10 +136,10 @@ struct AccessBank {
   uint8_t read_dirty[kSlots / kSlotChunk];  // a slot of the chunk may be filled
   uint8_t write_dirty[kSlots / kSlotChunk];
   FillLog<2 * kTlbEntries> tlb_filled;  // indexes; bit 15: not from a global page
-  bool used;            // since the last full flush
-  bool has_non_global;  // something from a page that is not global is in here
-  PageFilter pages;     // of the entries, since the last full flush
-  LargePages large;     // likewise
+  bool used;                            // since the last full flush
+  bool has_non_global;                  // something from a page that is not global is in here
+  PageFilter pages;                     // of the entries, since the last full flush
+  LargePages large;                     // likewise
 };
 
 struct JumpBank {

@@ -89,6 +89,16 @@ void Emitter::segment_check(const Insn& i, const MemOperand& m, unsigned size, b
   stubs_.push_back(s);
 }
 
+// Whether the operation needs no scratch register but T2.
+static bool one_scratch_serves(const MemOp& op) {
+  if (op.kind == MemOp::Kind::StoreNext) return false;
+  if (op.kind != MemOp::Kind::Copy) return true;
+  const Insn& i = *op.insn;
+  bool reg = (i.gpr_fields & gpr_field::kModrmReg) != 0 && host_of(i.reg) == kNone;
+  bool vvvv = (i.gpr_fields & gpr_field::kVvvv) != 0 && host_of(i.vvvv) == kNone;
+  return !(reg && vvvv) && !i.high_byte;
+}
+
 // A later member of a group: the slot has been checked for it. Touches no flags.
 bool Emitter::grouped_access(const Insn& i, const MemOperand& m, unsigned addr_bytes, MemOp& op,
                              const GroupRef& group, bool base_form) {
@@ -104,8 +114,12 @@ bool Emitter::grouped_access(const Insn& i, const MemOperand& m, unsigned addr_b
   } else {
     effective_address(i, m, addr_bytes);
     a_.load(kT1, delta);
-    a_.lea(kT0, {.base = kT0, .index = kT1});
-    apply(op, {.base = kT0});
+    HostMem sum{.base = kT0, .index = kT1};
+    if (!one_scratch_serves(op)) {
+      a_.lea(kT0, sum);
+      sum = {.base = kT0};
+    }
+    apply(op, sum);
   }
   return true;
 }
