@@ -37,7 +37,6 @@ void Emitter::leave_unless_it_fits(unsigned page_offset) {
   a_.cmp(kT0, ctx_mem(RHEA_CTX(core.retired_stop)));
   uint8_t* fits = a_.jcc_short_later(ccBE);
   rip_to(kT0, page_offset);
-  if (code_bits_of(mode_) == 16) a_.movzx16(kT0, kT0);
   a_.jmp(thunks_.lookup);
   a_.bind_short(fits);
   a_.lea(kT0, {.base = kT0, .disp = -static_cast<int32_t>(block_.insns)});

@@ -11,6 +11,8 @@
 #include <Zydis/Zydis.h>
 
 #include "engine/dbt/emitter.h"
+#include "engine/dbt/forms.h"
+#include "engine/dbt/helpers/helpers.h"
 #include "engine/dbt/options.h"
 
 namespace rhea::dbt {
@@ -43,7 +45,34 @@ Cond inverse(int c) {
   return static_cast<Cond>(c ^ 1);
 }
 
+Form beyond_limit_form() {
+  Form f{};
+  f.action = Action::HelpEnd;
+  f.helper = helpers::raise_gp;
+  return f;
+}
+const Form kBeyondLimit = beyond_limit_form();
+
 }  // namespace
+
+// A near jump beyond CS's limit is a fault of the jump, which has changed nothing yet. Jumps inside a page
+// need no check: pages that are not wholly within the limit run in single steps. Flags are in their slot.
+void Emitter::check_code_limit(const Insn& i, Host target) {
+  if ((mode_ & mode::kFlatCs) != 0) return;
+  size_t limit = RHEA_CTX(core.s.seg) + cpu::CS * sizeof(cpu::Segment) + offsetof(cpu::Segment, limit);
+  a_.op_rm(0x3b, target, ctx_mem(limit), false);
+  uint8_t* inside = a_.jcc_short_later(ccBE);
+  if (i.mnemonic == ZYDIS_MNEMONIC_LOOP || i.mnemonic == ZYDIS_MNEMONIC_LOOPE ||
+      i.mnemonic == ZYDIS_MNEMONIC_LOOPNE) {  // has counted already
+    a_.lea32(kT0, {.base = hRCX, .disp = 1});
+    write_gpr(cpu::RCX, kT0, i.addr_bytes);
+  }
+  Insn raise = i;
+  raise.form = &kBeyondLimit;
+  a_.mov_imm64(kT1, reinterpret_cast<uint64_t>(cache_.keep(lock_, raise)));
+  a_.jmp(thunks_.help_end);
+  a_.bind_short(inside);
+}
 
 // to = instruction pointer at a distance from the page's start, as wide as the code size allows.
 void Emitter::rip_to(Host to, int64_t offset_from_page) {
@@ -96,7 +125,6 @@ void Emitter::exit_to_rip_offset(int64_t offset_from_page) {
     return;
   }
   rip_to(kT0, offset_from_page);
-  if (code_bits_of(mode_) == 16) a_.movzx16(kT0, kT0);
   lookup_exit();
 }
 
@@ -268,6 +296,7 @@ void Emitter::direct_exit(const Insn& i) {
   }
   rip_to(kT0, target);
   if (i.op_bytes == 2 || i.code_bits == 16) mask_rip(kT0, i.op_bytes);
+  check_code_limit(i, kT0);
   lookup_exit();
 }
 
@@ -277,6 +306,7 @@ void Emitter::near_jump(const Insn& i) {
   } else {
     flags_to_slot();
     load_target(i, kT0);
+    check_code_limit(i, kT0);
     lookup_exit();
   }
   ended_ = true;
@@ -364,7 +394,14 @@ void Emitter::near_call(const Insn& i, uint16_t) {
   bool linked = relative && in_page(i, target);
   uint16_t keep = linked ? target_flags_->live_at(static_cast<unsigned>(target)) : 0;
   if (!linked) flags_to_slot();
-  if (!relative) load_target(i, kT2);
+  if (!relative) {
+    load_target(i, kT2);
+    check_code_limit(i, kT2);
+  } else if (!linked && (mode_ & mode::kFlatCs) == 0) {
+    rip_to(kT0, target);
+    mask_rip(kT0, bytes);
+    check_code_limit(i, kT0);
+  }
   MemOp op{.kind = MemOp::Kind::StoreNext,
            .bytes = static_cast<uint8_t>(bytes),
            .imm = i.page_offset + i.length,
@@ -395,6 +432,7 @@ void Emitter::near_return(const Insn& i, uint16_t) {
   flags_to_slot();
   MemOp load{.kind = MemOp::Kind::LoadReg, .reg = kT0, .bytes = static_cast<uint8_t>(bytes)};
   access(i, stack_operand(0), stack_bytes(), bytes, false, true, load, plan_.stack);
+  check_code_limit(i, kT0);
   move_sp(static_cast<int32_t>(bytes) + static_cast<int32_t>(i.imm_bytes != 0 ? i.imm & 0xffff : 0));
   if (expects_returns(i)) {
     a_.cmp(kT0, {.base = hRSP, .disp = 8});

@@ -146,6 +146,7 @@ class Emitter {
   void landing(const Insn& i, bool same_page);
   void rip_to(Host to, int64_t offset_from_page);
   void mask_rip(Host r, unsigned op_bytes);
+  void check_code_limit(const Insn& i, Host target);
   void direct_exit(const Insn& i);
   uint8_t* poll(uint16_t live);
   void link_stub(LinkSite* l, uint8_t* to_poll);

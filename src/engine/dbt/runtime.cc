@@ -323,6 +323,9 @@ const uint8_t* dispatch(Context& c) {
         if (b == nullptr && !fault) continue;
       }
     }
+    // An instruction that goes on beyond CS's limit does not begin; it is alone in its block.
+    if (!fault && (c.mode & mode::kFlatCs) == 0 && rip + b->guest_bytes - 1 > core.s.seg[cpu::CS].limit)
+      fault = !core.raise(cpu::vec::GP, 0);
     if (fault) {
       if (!deliver_recorded_fault(c)) return nullptr;
       continue;
@@ -416,7 +419,7 @@ extern "C" const uint8_t* runtime_help_end(Context* context, const Insn* insn) {
 
 extern "C" const uint8_t* runtime_poll(Context* context, LinkSite* site) {
   Context& c = *context;
-  c.core.s.rip = mask_rip(c, c.rip_page + static_cast<uint32_t>(site->target_offset));
+  c.core.s.rip = mask_target(c, c.rip_page + static_cast<uint32_t>(site->target_offset));
   return dispatch(c);
 }
 
@@ -431,7 +434,7 @@ static void link_to(Context& c, LinkSite* site, Block* to) {
 
 extern "C" const uint8_t* runtime_link(Context* context, LinkSite* site) {
   Context& c = *context;
-  c.core.s.rip = mask_rip(c, c.rip_page + static_cast<uint32_t>(site->target_offset));
+  c.core.s.rip = mask_target(c, c.rip_page + static_cast<uint32_t>(site->target_offset));
   const memory::RamBlock* ram = site->from->ram;
   uint64_t offset = (site->from->offset & ~kPageMask) + static_cast<uint32_t>(site->target_offset),
            resets = c.cache->resets();

@@ -56,12 +56,13 @@ void jump_page(Context& c, uint64_t rip);  // an entry depends on this page
 // Runs ordinary C++; safe whether or not the guest's vector state is in registers.
 void run_cold(const cpu::Core& core, void (*fn)(void*), void* arg);
 
+// Where code comes to without a jump: 16-bit code runs on beyond FFFF, and there into the segment's limit.
 inline uint64_t mask_rip(const Context& c, uint64_t rip) {
-  switch (c.mode & mode::kCodeMask) {
-    case mode::kCode64: return rip;
-    case mode::kCode32: return rip & 0xffffffff;
-    default: return rip & 0xffff;
-  }
+  return is64(c.mode) ? rip : rip & 0xffffffff;
+}
+// Of a jump inside a page, which in 16-bit code wraps.
+inline uint64_t mask_target(const Context& c, uint64_t rip) {
+  return (c.mode & mode::kCodeMask) == mode::kCode16 ? rip & 0xffff : mask_rip(c, rip);
 }
 
 // Implemented in ordinary C++ (engine.cc, translate.cc), called through run_cold.

@@ -41,6 +41,7 @@ bool arm_debug(Context& c, uint64_t linear) {
     single |= p.type == 0 && same_page(p.linear, linear);
     watch |= (p.type & 1) != 0;
   }
+  single |= io_points_armed(c);
   for (unsigned n = 0; c.debug != nullptr && n < c.debug->count; ++n) {
     const auto& p = c.debug->points[n];
     single |= p.kind == Kind::Execute && same_page(p.linear, linear);
@@ -87,6 +88,23 @@ void watch_access(Context& c, uint64_t linear, unsigned size, bool read, bool wr
     if (!kind || !overlap(p.linear, p.length, linear, size)) continue;
     c.debugger_hit = 1;
     c.debugger_hit_linear = p.linear;
+  }
+}
+
+bool io_points_armed(const Context& c) {
+  if ((c.core.s.cr4 & cpu::cr4::DE) == 0 || (c.core.s.dr[7] & 0xff) == 0) return false;
+  for (unsigned n = 0; n < 4; ++n) {
+    GuestPoint p = guest_point(c, n);
+    if (p.on && p.type == 2) return true;
+  }
+  return false;
+}
+
+void watch_port(Context& c, uint16_t port, unsigned size) {
+  for (unsigned n = 0; n < 4; ++n) {
+    GuestPoint p = guest_point(c, n);
+    if (p.on && p.type == 2 && overlap(p.linear, p.length, port, size))
+      c.guest_hits = static_cast<uint8_t>(c.guest_hits | 1u << n);
   }
 }
 

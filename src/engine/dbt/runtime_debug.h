@@ -3,8 +3,8 @@
 //
 // While any data point is armed, and in pages that hold an instruction breakpoint, code runs one instruction
 // a block; while any point is armed blocks are neither linked nor found by the jump table, so that every
-// block comes through the dispatcher. Missing: I/O breakpoints (CR4.DE), data accesses that C++ helpers make
-// for an instruction (descriptor tables, far transfers).
+// block comes through the dispatcher. With an I/O breakpoint armed all code does. Missing: data accesses that
+// far transfers, interrupt delivery and task switches make to stacks and descriptor tables.
 #pragma once
 
 #include "engine/dbt/context.h"
@@ -23,6 +23,9 @@ enum class CodePoint : uint8_t { None, Guest, Debugger };
 CodePoint hit_code_point(Context& c, uint64_t linear);
 // A data access is about to be made: remembers the points that it touches.
 void watch_access(Context& c, uint64_t linear, unsigned size, bool read, bool write);
+// I/O breakpoints: DR7 with CR4.DE (SDM vol. 3B 17.2.4).
+bool io_points_armed(const Context& c);
+void watch_port(Context& c, uint16_t port, unsigned size);
 // The instruction did not complete: nothing was hit.
 inline void forget_watch(Context& c) {
   c.guest_hits = c.debugger_hit = 0;

@@ -3,6 +3,7 @@
 #include "cpu/control_transfer.h"
 #include "cpu/paging_cold.h"
 #include "engine/dbt/helpers/operands.h"
+#include "engine/dbt/runtime_debug.h"
 
 namespace rhea::dbt::helpers {
 
@@ -10,13 +11,23 @@ namespace {
 
 namespace cold = cpu::paging_cold;
 
+// I/O breakpoints: the instruction, or its element, traps when it is done.
+bool port_watched(const Core& c) {
+  return io_points_armed(context_of(const_cast<Core&>(c)));
+}
+void note_port(Core& c, uint16_t port, unsigned size) {
+  if (port_watched(c)) watch_port(context_of(c), port, size);
+}
+
 uint64_t load_port(Core& c, uint16_t port, unsigned size) {
+  note_port(c, port, size);
   cold::IoArg arg{c.ports, port, 0, size};
   c.cold(cold::load, &arg);
   return arg.value & size_mask(size);
 }
 
 void store_port(Core& c, uint16_t port, unsigned size, uint64_t value) {
+  note_port(c, port, size);
   cold::IoArg arg{c.ports, port, value & size_mask(size), size};
   c.cold(cold::store, &arg);
 }
@@ -43,7 +54,8 @@ Outcome repeat(Core& c, const Insn& insn, int pointer, unsigned size, One one) {
     write_gpr(c, pointer, insn.addr_bytes, c.s.gpr[pointer] + step);
     --count;
     if (rep) write_gpr(c, cpu::RCX, insn.addr_bytes, count);
-    if (count != 0 && c.pending.load(std::memory_order_relaxed) != 0) return Outcome::Jump;
+    if (count != 0 && (c.pending.load(std::memory_order_relaxed) != 0 || data_watched(c) || port_watched(c)))
+      return Outcome::Jump;
   }
   return Outcome::Continue;
 }

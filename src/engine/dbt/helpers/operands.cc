@@ -1,5 +1,8 @@
 #include "engine/dbt/helpers/operands.h"
 
+#include "engine/dbt/context.h"
+#include "engine/dbt/runtime_debug.h"
+
 namespace rhea::dbt {
 
 uint64_t effective_offset(const cpu::Core& c, const Insn& insn) {
@@ -91,13 +94,23 @@ bool alignment_fault(Core& c, uint64_t linear, unsigned size) {
   return true;
 }
 
+// Points that a faulting access touched are forgotten with the fault.
+void note_watched(Core& c, uint64_t linear, unsigned size, bool read, bool write) {
+  if (data_watched(c)) watch_access(context_of(c), linear, size, read, write);
+}
+
 }  // namespace
+
+bool data_watched(const Core& c) {
+  return (context_of(const_cast<Core&>(c)).mode & mode::kWatch) != 0;
+}
 
 bool read_at(Core& c, SegIndex segment, uint64_t offset, void* to, unsigned size) {
   uint64_t linear;
   if (!cpu::to_linear(c, segment, offset, size, false, linear)) return false;
   bool stack = segment == cpu::SS;
   if (alignment_fault(c, linear, size)) return false;
+  note_watched(c, linear, size, true, false);
   return cpu::read_linear(c, linear, to, size, current_privilege(c), stack);
 }
 
@@ -106,6 +119,7 @@ bool write_at(Core& c, SegIndex segment, uint64_t offset, const void* from, unsi
   if (!cpu::to_linear(c, segment, offset, size, true, linear)) return false;
   bool stack = segment == cpu::SS;
   if (alignment_fault(c, linear, size)) return false;
+  note_watched(c, linear, size, false, true);
   return cpu::write_linear(c, linear, from, size, current_privilege(c), stack);
 }
 

@@ -88,6 +88,10 @@ cpu::SegIndex prefixed_segment(const Insn& insn, cpu::SegIndex default_segment =
 // The last of F2 and F3 among the prefixes, or 0.
 uint8_t repeat_prefix(const Insn& insn);
 
+// Data breakpoints are armed: accesses are made one by one, and a repeated instruction stops after each
+// element.
+bool data_watched(const Core& c);
+
 // The checks and the access, up to 64 bytes, on behalf of the current privilege level. size > 8 is not
 // subject to #AC.
 bool read_at(Core& c, cpu::SegIndex segment, uint64_t offset, void* to, unsigned size);

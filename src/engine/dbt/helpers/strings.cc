@@ -20,7 +20,7 @@ struct StringOp {
   SegIndex source;
   bool rep;
   bool down;
-  bool step;      // TF: a trap after each element
+  bool step;      // TF or data breakpoints: perhaps a trap after each element
   uint64_t mask;  // of pointers and counter
 };
 
@@ -30,7 +30,7 @@ StringOp decode(const Core& c, const Insn& insn) {
           .source = prefixed_segment(insn),
           .rep = repeat_prefix(insn) != 0,
           .down = c.s.direction_flag != 0,
-          .step = (c.s.system_flags & cpu::rflags::TF) != 0,
+          .step = (c.s.system_flags & cpu::rflags::TF) != 0 || data_watched(c),
           .mask = size_mask(insn.addr_bytes)};
 }
 
