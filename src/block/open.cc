@@ -225,6 +225,11 @@ Result<std::unique_ptr<BlockNode>> create_file(const std::string& filename, cons
   return std::unexpected(std::move(file).error().in(fmt::format("Could not create '{}'", local)));
 }
 
+void remove_created_file(const std::string& filename) {
+  const auto local = local_name(filename);
+  if (local) ::unlink(local->c_str());
+}
+
 Result<std::unique_ptr<BlockNode>> open_file(const std::string& filename, const OpenFlags& flags) {
   const std::string local = TRY(local_name(filename));
   auto file = TRY(FileNode::open(local, flags));

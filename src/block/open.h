@@ -28,6 +28,8 @@ std::string backing_path(const std::string& image, const std::string& reference)
 
 // The protocol for files as `filename` names one: creates or empties it, opened for writing and locked.
 Result<std::unique_ptr<BlockNode>> create_file(const std::string& filename, const CreateValues& values);
+// After a failure: takes the file away again that create_file() made.
+void remove_created_file(const std::string& filename);
 // An existing file, for extents and data files. No probing.
 Result<std::unique_ptr<BlockNode>> open_file(const std::string& filename, const OpenFlags& flags);
 // The options that the protocol of `filename` adds to those of a format.

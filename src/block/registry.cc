@@ -3,6 +3,7 @@
 
 #include "base/failf.h"
 #include "block/driver.h"
+#include "block/formats/qcow2/qcow2.h"
 #include "block/formats/raw.h"
 #include "block/formats/vdi.h"
 #include "block/formats/vpc.h"
@@ -11,6 +12,7 @@ namespace rhea::block {
 
 std::span<const FormatDriver* const> formats() {
   static const std::array kFormats = {
+      &qcow2_driver(),
       &raw_driver(),
       &vdi_driver(),
       &vpc_driver(),

@@ -1,0 +1,156 @@
+#include "block/formats/qcow2/create.h"
+
+#include <bit>
+
+#include "base/checked.h"
+#include "base/failf.h"
+#include "block/formats/qcow2/image.h"
+#include "block/open.h"
+
+namespace rhea::block::qcow2 {
+namespace {
+
+std::unexpected<Error> invalid(std::string text) {
+  return fail(ErrorKind::Invalid, std::move(text));
+}
+
+std::unexpected<Error> needs_v3(std::string_view what) {
+  return failf(ErrorKind::Invalid,
+               "{} only supported with compatibility level 1.1 and above (use version=v3 or greater)", what);
+}
+
+Result<Preallocation> preallocation_of(const CreateValues& values) {
+  const std::string word = values.text("preallocation", "off");
+  if (word == "off") return Preallocation::Off;
+  if (word == "metadata") return Preallocation::Metadata;
+  if (word == "falloc") return Preallocation::Falloc;
+  if (word == "full") return Preallocation::Full;
+  return failf(ErrorKind::Invalid, "Parameter 'preallocation' does not accept value '{}'", word);
+}
+
+Result<uint32_t> version_of(const CreateValues& values) {
+  const std::string word = values.text("compat", "1.1");
+  if (word == "0.10" || word == "v2") return 2;
+  if (word == "1.1" || word == "v3") return 3;
+  return failf(ErrorKind::Invalid, "Parameter 'version' does not accept value '{}'", word);
+}
+
+Result<> set_cluster_size(const CreateValues& values, Header& header) {
+  const uint64_t cluster_size = values.number("cluster_size", uint64_t{1} << 16);
+  if (!std::has_single_bit(cluster_size) || cluster_size < (1u << kMinClusterBits) ||
+      cluster_size > (1u << kMaxClusterBits))
+    return invalid("Cluster size must be a power of two between 512 and 2048k");
+  header.cluster_bits = static_cast<unsigned>(std::countr_zero(cluster_size));
+  if (!values.flag("extended_l2", false)) return {};
+  if (header.version < 3) return needs_v3("Extended L2 entries are");
+  if (header.cluster_bits < kMinExtendedClusterBits)
+    return invalid("Extended L2 entries are only supported with cluster sizes of at least 16384 bytes");
+  header.incompatible |= kExtendedL2;
+  return {};
+}
+
+Result<> set_refcounts(const CreateValues& values, Header& header) {
+  if (values.flag("lazy_refcounts", false)) {
+    if (header.version < 3) return needs_v3("Lazy refcounts");
+    header.compatible |= kLazyRefcounts;
+  }
+  const uint64_t bits = values.number("refcount_bits", 16);
+  if (!std::has_single_bit(bits) || bits > 64)
+    return invalid("Refcount width must be a power of two and may not exceed 64 bits");
+  if (header.version < 3 && bits != 16)
+    return invalid(
+        "Different refcount widths than 16 bits require compatibility level 1.1 or above (use version=v3 or "
+        "greater)");
+  header.refcount_order = static_cast<unsigned>(std::countr_zero(bits));
+  return {};
+}
+
+Result<> set_compression(const CreateValues& values, Header& header) {
+  const std::string word = values.text("compression_type", "zlib");
+  if (word == "zlib") return {};
+  if (word != "zstd")
+    return failf(ErrorKind::Invalid, "Parameter 'compression-type' does not accept value '{}'", word);
+  if (header.version < 3) return needs_v3("Non-zlib compression type is");
+  header.compression = kCompressionZstd;
+  header.incompatible |= kCompressionType;
+  return {};
+}
+
+Result<> set_files(const CreateValues& values, Preallocation preallocation, Header& header) {
+  header.backing_file = values.text("backing_file");
+  header.backing_format = values.text("backing_fmt");
+  header.data_file = values.text("data_file");
+  const bool raw_data = values.flag("data_file_raw", false);
+  if (header.backing_file.empty() && !header.backing_format.empty())
+    return invalid("Backing format cannot be used without backing file");
+  if (header.backing_file.size() > kMaxBackingName) return invalid("Backing file name too long");
+  if (!header.backing_file.empty() && preallocation != Preallocation::Off && !header.extended_l2())
+    return invalid("Backing file and preallocation can only be used at the same time if extended_l2 is on");
+  if (raw_data && header.data_file.empty()) return invalid("data-file-raw requires data-file");
+  if (raw_data && !header.backing_file.empty())
+    return invalid("Backing file and data-file-raw cannot be used at the same time");
+  if (header.data_file.empty()) return {};
+  if (header.version < 3) return needs_v3("External data files are");
+  header.incompatible |= kExternalData;
+  if (raw_data) header.autoclear |= kRawExternalData;
+  return {};
+}
+
+// Header, one cluster of refcount table, one refcount block: an image of size 0.
+Result<> write_empty_image(BlockNode& file, Header& header) {
+  const uint64_t cluster = header.cluster_size();
+  header.refcount_table_offset = cluster;
+  header.refcount_table_clusters = 1;
+  std::vector<uint8_t> bytes(3 * cluster);
+  const std::vector<uint8_t> start = TRY(serialize_header(header));
+  std::copy(start.begin(), start.end(), bytes.begin());
+  store_be(&bytes[cluster], 2 * cluster);
+  for (uint64_t i = 0; i < 3; ++i) store_refcount(&bytes[2 * cluster], i, header.refcount_order, 1);
+  return file.write(0, bytes);
+}
+
+Result<> build(const FormatDriver& driver, const CreateRequest& request, Header header,
+               Preallocation preallocation, std::unique_ptr<BlockNode> file,
+               std::unique_ptr<BlockNode> data_file) {
+  const uint64_t size = (request.size + 511) & ~uint64_t{511};
+  if (size > static_cast<uint64_t>(INT64_MAX) || header.l1_entries_for(size) > kMaxL1Bytes / 8)
+    return failf(ErrorKind::OutOfRange,
+                 "The image size is too large for file format 'qcow2' (try using a larger cluster size)");
+  TRY(write_empty_image(*file, header));
+  OpenFlags flags;
+  flags.writable = true;
+  flags.cache = CacheMode::Unsafe;
+  const bool raw_data = (header.autoclear & kRawExternalData) != 0;
+  Qcow2Image image(driver, std::move(file), std::move(header), flags);
+  if (data_file) image.set_data_file(std::move(data_file));
+  TRY(image.load());
+  TRY(image.resize(
+      size, raw_data && preallocation == Preallocation::Off ? Preallocation::Metadata : preallocation));
+  return image.close();
+}
+
+}  // namespace
+
+Result<> create_image(const FormatDriver& driver, const CreateRequest& request) {
+  Header header;
+  header.version = TRY(version_of(request.values));
+  TRY(set_compression(request.values, header));
+  const Preallocation preallocation = TRY(preallocation_of(request.values));
+  TRY(set_cluster_size(request.values, header));
+  TRY(set_files(request.values, preallocation, header));
+  TRY(set_refcounts(request.values, header));
+  CreateValues below;
+  for (const char* name : {"nocow", "extent_size_hint"}) {
+    if (request.values.has(name)) below.put(name, request.values.text(name));
+  }
+  std::unique_ptr<BlockNode> data_file;
+  if (!header.data_file.empty())
+    data_file = TRY(create_file(backing_path(request.filename, header.data_file), below));
+  auto file = TRY(create_file(request.filename, below));
+  const auto made =
+      build(driver, request, std::move(header), preallocation, std::move(file), std::move(data_file));
+  if (!made) remove_created_file(request.filename);
+  return made;
+}
+
+}  // namespace rhea::block::qcow2

@@ -1,0 +1,194 @@
+// A qcow2 image as a node. Files: image.cc opening, header, flush; mapping.cc L1/L2 tables; read.cc;
+// write.cc; zero.cc zeroing and discarding; resize.cc; snapshot.cc; check.cc.
+//
+// Locking: mutex_ guards all metadata, in memory and on the disk. Data moves without it. A write into
+// clusters that must be allocated registers its guest range in busy_, so that two writers of one cluster do
+// not both allocate it; its L2 entries change after the data is written.
+//
+// Order on the disk, see flush_metadata(): refcounts that rise, then L2 tables, then L1 entries (written
+// through), then refcounts that fall.
+#pragma once
+
+#include <condition_variable>
+#include <mutex>
+#include <vector>
+
+#include "block/driver.h"
+#include "block/facets.h"
+#include "block/formats/qcow2/header.h"
+#include "block/formats/qcow2/refcount.h"
+#include "block/formats/qcow2/table_cache.h"
+#include "block/image.h"
+
+namespace rhea::block::qcow2 {
+
+// One L2 entry in both of its forms. A unit is a subcluster, without extended L2 entries the whole cluster.
+struct L2Entry {
+  uint64_t word = 0;
+  uint64_t bitmap = 0;  // extended only
+
+  bool operator==(const L2Entry&) const = default;
+};
+
+enum class Unit { Unallocated, Zero, Data, Compressed };
+
+struct Snapshot {
+  SnapshotInfo info;
+  uint64_t l1_table_offset = 0;
+  uint32_t l1_size = 0;
+  uint64_t disk_size = 0;
+  std::vector<uint8_t> unknown_extra;  // behind what we know, kept as it is
+};
+
+class Qcow2Image final : public ImageNode,
+                         public CompressedWriter,
+                         public ReservingWriter,
+                         public Checker,
+                         public SnapshotStore,
+                         public BackingChanger,
+                         public Emptier {
+ public:
+  Qcow2Image(const FormatDriver& driver, std::unique_ptr<BlockNode> file, Header header,
+             const OpenFlags& flags);
+
+  // Reads the tables; call once.
+  Result<> load();
+  void set_data_file(std::unique_ptr<BlockNode> data_file) { data_file_ = std::move(data_file); }
+
+  uint64_t size() const override { return size_; }
+  Result<> read(uint64_t offset, std::span<uint8_t> into) override;
+  Result<> write(uint64_t offset, std::span<const uint8_t> from) override;
+  Result<> write_zeroes(uint64_t offset, uint64_t length, ZeroMode mode) override;
+  Result<> discard(uint64_t offset, uint64_t length) override;
+  Result<> flush() override;
+  Result<Extent> extent(uint64_t offset, uint64_t length) override;
+  Result<> resize(uint64_t size, Preallocation preallocation) override;
+  Result<> close() override;
+
+  ImageInfo info() const override;
+  BackingReference backing_reference() const override {
+    return {header_.backing_file, header_.backing_format};
+  }
+
+  size_t compression_unit() const override { return static_cast<size_t>(cluster_size_); }
+  Result<std::vector<uint8_t>> compress(std::span<const uint8_t> plain) override;
+  Result<> write_compressed(uint64_t offset, std::span<const uint8_t> packed,
+                            std::span<const uint8_t> plain) override;
+  Result<> reserve(uint64_t offset, uint64_t length) override;
+  Result<CheckReport> check(Repair repair) override;
+  std::vector<SnapshotInfo> list_snapshots() const override;
+  Result<> create_snapshot(SnapshotInfo info) override;
+  Result<> apply_snapshot(const std::string& id_or_name) override;
+  Result<> delete_snapshot(const std::string& id_or_name) override;
+  Result<> read_from_snapshot(const std::string& id_or_name) override;
+  Result<> change_backing(const BackingReference& reference) override;
+  Result<> make_empty() override;
+
+  // Allocates all clusters of the range with their tables, unwritten.
+  Result<> preallocate(uint64_t offset, uint64_t length, Preallocation mode);
+  const Header& header() const { return header_; }
+
+ private:
+  friend class CheckRun;
+
+  // A stretch of units of one kind; for Data (and Zero with an offset) in a row in the file.
+  struct Mapping {
+    Unit kind = Unit::Unallocated;
+    uint64_t length = 0;  // bytes from the offset asked for
+    uint64_t host = 0;    // where the first byte lies; for Compressed: the entry's word
+    bool has_host = false;
+  };
+
+  // mapping.cc; all with the lock held.
+  uint64_t l1_index(uint64_t offset) const { return offset >> (header_.cluster_bits + l2_bits_); }
+  uint64_t l2_index(uint64_t offset) const { return offset >> header_.cluster_bits & (l2_entries_ - 1); }
+  uint64_t table_end(uint64_t offset) const {
+    return (l1_index(offset) + 1) << (header_.cluster_bits + l2_bits_);
+  }
+  Result<uint64_t> l2_table_offset(uint64_t l1_index) const;
+  L2Entry load_entry(const uint8_t* table, uint64_t index) const;
+  void store_entry(uint8_t* table, uint64_t index, const L2Entry& entry) const;
+  Unit unit_kind(const L2Entry& entry, unsigned unit) const;
+  Result<> check_entry(const L2Entry& entry, uint64_t offset) const;
+  Result<L2Entry> entry_at(uint64_t offset);
+  Result<> set_entry(uint64_t offset, const L2Entry& entry);  // the table must be writable
+  Result<Mapping> map(uint64_t offset, uint64_t length);
+  Result<uint64_t> writable_table(
+      uint64_t offset);  // the L2 table of this guest offset, made or copied if need be
+  Result<> write_l1_entry(uint64_t index);
+  Result<> write_l1(uint64_t first, uint64_t count);
+  void free_entry(const L2Entry& entry);  // gives up its cluster
+  struct Packed {
+    uint64_t offset = 0;
+    uint64_t sectors_bytes = 0;  // up to the end of its last 512-byte sector
+  };
+  Packed packed_place(uint64_t word) const;
+  BlockNode& data_node() { return data_file_ ? *data_file_ : file(); }
+  bool encrypted() const { return header_.crypt_method != 0; }
+
+  // read.cc
+  Result<> read_compressed(uint64_t word, uint64_t offset, std::span<uint8_t> into);
+
+  // write.cc
+  struct BusyRange {
+    uint64_t begin;
+    uint64_t end;
+  };
+  Result<uint64_t> write_some(uint64_t offset, std::span<const uint8_t> from);
+  Result<uint64_t> in_place_length(uint64_t offset, uint64_t length, uint64_t& host);
+  Result<uint64_t> to_allocate_length(uint64_t offset, uint64_t length);
+  Result<> write_new(std::unique_lock<std::mutex>& lock, uint64_t offset, std::span<const uint8_t> from);
+  Result<> fill_and_write(uint64_t offset, std::span<const uint8_t> from, uint64_t host,
+                          const L2Entry& old_first, const L2Entry& old_last);
+  Result<uint64_t> allocate_data(uint64_t offset, uint64_t clusters, uint64_t& got);
+  Result<> link(uint64_t offset, uint64_t length, uint64_t host, uint64_t clusters);
+  bool is_busy(uint64_t begin, uint64_t end) const;
+  void finish_busy(uint64_t begin);
+  Result<> before_change();
+
+  // zero.cc
+  Result<> drop_clusters(uint64_t offset, uint64_t end, bool as_zero, bool keep);
+
+  // image.cc
+  Result<> flush_metadata();
+  Result<> write_header();
+  Result<> check_l1(const std::vector<uint64_t>& l1, bool repairable) const;
+  Result<std::vector<uint64_t>> read_l1(uint64_t offset, uint32_t entries);
+
+  // resize.cc
+  Result<> grow_l1(uint64_t entries);
+  Result<> shrink(uint64_t size);
+
+  // snapshot.cc
+  Result<> load_snapshots();
+  Result<> store_snapshots(const std::vector<Snapshot>& snapshots);
+  Result<size_t> find_snapshot(const std::string& id_or_name) const;
+  Result<> change_l1_refcounts(const std::vector<uint64_t>& l1, int64_t difference);
+  Result<> refresh_copied();
+
+  Header header_;
+  OpenFlags flags_;
+  const uint64_t cluster_size_;
+  const uint64_t unit_size_;
+  const unsigned units_;  // in a cluster
+  const uint64_t l2_entries_;
+  const unsigned l2_bits_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable not_busy_;
+  std::vector<BusyRange> busy_;
+  uint64_t size_;  // of the disk; another one while reading from a snapshot
+  std::vector<uint64_t> l1_;
+  uint64_t l1_offset_ = 0;
+  Refcounts refcounts_;
+  TableCache tables_;
+  std::vector<Snapshot> snapshots_;
+  uint64_t snapshot_table_bytes_ = 0;
+  std::unique_ptr<BlockNode> data_file_;
+  uint64_t next_wanted_ = 0;  // where the data allocated last ends
+  uint64_t packed_next_ = 0;  // where the next compressed cluster may go on, 0: in a new one
+  bool reading_snapshot_ = false;
+  bool changed_ = false;
+};
+
+}  // namespace rhea::block::qcow2

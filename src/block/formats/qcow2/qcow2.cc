@@ -1,0 +1,86 @@
+#include "block/formats/qcow2/qcow2.h"
+
+#include <algorithm>
+#include <array>
+
+#include "base/checked.h"
+#include "base/failf.h"
+#include "base/sizes.h"
+#include "block/formats/qcow2/create.h"
+#include "block/formats/qcow2/image.h"
+#include "block/open.h"
+
+namespace rhea::block {
+namespace {
+
+using Type = CreateOption::Type;
+
+// Encryption's options are left out: encrypted images can be looked at but not made yet.
+constexpr std::array kOptions = {
+    CreateOption{"cluster_size", Type::Size, "qcow2 cluster size", "65536"},
+    CreateOption{"extended_l2", Type::Bool, "Extended L2 tables", "off"},
+    CreateOption{"preallocation", Type::Text,
+                 "Preallocation mode (allowed values: off, metadata, falloc, full)"},
+    CreateOption{"compression_type", Type::Text, "Compression method used for image cluster compression",
+                 "zlib"},
+    CreateOption{"size", Type::Size, "Virtual disk size"},
+    CreateOption{"compat", Type::Text, "Compatibility level (v2 [0.10] or v3 [1.1])"},
+    CreateOption{"backing_file", Type::Text, "File name of a base image"},
+    CreateOption{"backing_fmt", Type::Text, "Image format of the base image"},
+    CreateOption{"data_file", Type::Text, "File name of an external data file"},
+    CreateOption{"data_file_raw", Type::Bool, "The external data file must stay valid as a raw image"},
+    CreateOption{"lazy_refcounts", Type::Bool, "Postpone refcount updates", "off"},
+    CreateOption{"refcount_bits", Type::Number, "Width of a reference count entry in bits", "16"},
+};
+
+class Qcow2Driver final : public FormatDriver {
+ public:
+  std::string_view name() const override { return "qcow2"; }
+  bool can_create() const override { return true; }
+  bool can_back() const override { return true; }
+  std::span<const CreateOption> create_options() const override { return kOptions; }
+
+  int probe(std::span<const uint8_t> head, std::string_view) const override {
+    if (head.size() < qcow2::kHeaderV2Length || load_be<uint32_t>(head.data()) != qcow2::kMagic) return 0;
+    return load_be<uint32_t>(head.data() + 4) >= 2 ? 100 : 0;
+  }
+
+  Result<std::unique_ptr<ImageNode>> open(OpenRequest& request) const override {
+    const uint64_t bytes = request.file->size();
+    std::vector<uint8_t> start(static_cast<size_t>(std::min<uint64_t>(bytes, uint64_t{64} << 10)));
+    TRY_IN(request.file->read(0, start), "Could not read qcow2 header");
+    // Larger headers only where the clusters are larger.
+    if (start.size() >= 24 && bytes > start.size()) {
+      const uint32_t bits = load_be<uint32_t>(start.data() + 20);
+      if (bits > 16 && bits <= qcow2::kMaxClusterBits) {
+        start.resize(static_cast<size_t>(std::min<uint64_t>(bytes, uint64_t{1} << bits)));
+        TRY_IN(request.file->read(0, start), "Could not read qcow2 header");
+      }
+    }
+    qcow2::Header header =
+        TRY(qcow2::parse_header(start, bytes, request.flags.for_check || !request.flags.writable));
+    const std::string wanted = config::take(request.options, "data-file.filename").value_or(header.data_file);
+    const bool external = (header.incompatible & qcow2::kExternalData) != 0;
+    if (external && wanted.empty()) return fail(ErrorKind::Invalid, "'data-file' is required for this image");
+    auto image =
+        std::make_unique<qcow2::Qcow2Image>(*this, std::move(request.file), std::move(header), request.flags);
+    if (external && !request.flags.no_backing)
+      image->set_data_file(TRY(open_file(backing_path(request.filename, wanted), request.flags)));
+    TRY(image->load());
+    return image;
+  }
+
+  Result<> create(const CreateRequest& request) const override { return qcow2::create_image(*this, request); }
+  Result<Measurement> measure(const MeasureRequest& request) const override {
+    return qcow2::measure_image(request);
+  }
+};
+
+}  // namespace
+
+const FormatDriver& qcow2_driver() {
+  static const Qcow2Driver driver;
+  return driver;
+}
+
+}  // namespace rhea::block

@@ -1,0 +1,91 @@
+// Reading guest data and telling where it lies.
+#include <algorithm>
+#include <cstring>
+
+#include "base/checked.h"
+#include "base/failf.h"
+#include "block/formats/qcow2/compression.h"
+#include "block/formats/qcow2/image.h"
+
+namespace rhea::block::qcow2 {
+
+Result<> Qcow2Image::read(uint64_t offset, std::span<uint8_t> into) {
+  TRY(check_range(offset, into.size(), size_));
+  if (encrypted()) return fail(ErrorKind::Unsupported, "reading encrypted qcow2 images is not supported");
+  while (!into.empty()) {
+    Mapping mapping;
+    {
+      const std::lock_guard lock(mutex_);
+      mapping = TRY(map(offset, into.size()));
+    }
+    const auto part = into.first(static_cast<size_t>(mapping.length));
+    switch (mapping.kind) {
+      case Unit::Unallocated: TRY(read_backing(offset, part)); break;
+      case Unit::Zero: std::memset(part.data(), 0, part.size()); break;
+      case Unit::Data: TRY(data_node().read(mapping.host, part)); break;
+      case Unit::Compressed: TRY(read_compressed(mapping.host, offset, part)); break;
+    }
+    into = into.subspan(part.size());
+    offset += part.size();
+  }
+  return {};
+}
+
+// `into` is a part of one cluster. Whole clusters are unpacked in place; of parts, the last cluster is kept.
+Result<> Qcow2Image::read_compressed(uint64_t word, uint64_t offset, std::span<uint8_t> into) {
+  const Packed place = packed_place(word);
+  if (place.sectors_bytes > 2 * cluster_size_ + 512) return fail(ErrorKind::Io, "Input/output error");
+  std::vector<uint8_t> packed(place.sectors_bytes);
+  TRY(file().read(place.offset, packed));
+  if (into.size() == cluster_size_) return decompress_cluster(header_.compression, packed, into);
+  struct Kept {
+    const Qcow2Image* image = nullptr;
+    uint64_t word = 0;
+    std::vector<uint8_t> packed;
+    std::vector<uint8_t> plain;
+  };
+  thread_local Kept kept;
+  if (kept.image != this || kept.word != word || kept.packed != packed) {
+    kept.image = nullptr;
+    kept.plain.resize(cluster_size_);
+    TRY(decompress_cluster(header_.compression, packed, kept.plain));
+    kept.packed = std::move(packed);
+    kept.word = word;
+    kept.image = this;
+  }
+  std::memcpy(into.data(), kept.plain.data() + (offset & (cluster_size_ - 1)), into.size());
+  return {};
+}
+
+Result<Extent> Qcow2Image::extent(uint64_t offset, uint64_t length) {
+  TRY(check_range(offset, length, size_));
+  const std::lock_guard lock(mutex_);
+  Extent out;
+  // Tables of a large image are small steps; what continues is joined.
+  while (length != 0) {
+    const Mapping mapping = TRY(map(offset, length));
+    Extent part{.length = mapping.length};
+    switch (mapping.kind) {
+      case Unit::Unallocated: break;
+      case Unit::Zero: part.allocated = part.zero = true; break;
+      case Unit::Data: part.allocated = part.data = true; break;
+      case Unit::Compressed: part.allocated = part.data = part.compressed = true; break;
+    }
+    if (mapping.has_host && mapping.kind != Unit::Compressed && !encrypted()) {
+      part.file = data_file_ ? data_file_.get() : &file();
+      part.file_offset = mapping.host;
+    }
+    if (out.length == 0) {
+      out = part;
+    } else if (out.continues_into(part)) {
+      out.length += part.length;
+    } else {
+      break;
+    }
+    offset += part.length;
+    length -= part.length;
+  }
+  return out;
+}
+
+}  // namespace rhea::block::qcow2

@@ -1,0 +1,83 @@
+// Refcounts of clusters and the allocation of clusters.
+//
+// Terms: the refcount table lists refcount blocks, each a cluster of counts. A cluster whose block does not
+// exist has count 0. Invariant on the disk: a count is never lower than the number of references, so that a
+// process that dies leaves leaks at most. Hence counts that rise may be written at any time and are written
+// before what refers to the cluster; counts that fall wait (free()) until apply_frees(), which the image
+// calls after the tables without the reference are written. A freed cluster is not used again before that.
+//
+// Caller holds the image's lock.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <unordered_set>
+#include <vector>
+
+#include "block/formats/qcow2/header.h"
+#include "block/formats/qcow2/table_cache.h"
+#include "block/node.h"
+
+namespace rhea::block::qcow2 {
+
+// One count in a refcount block of 2^order bits each.
+uint64_t load_refcount(const uint8_t* block, uint64_t index, unsigned order);
+void store_refcount(uint8_t* block, uint64_t index, unsigned order, uint64_t value);
+
+class Refcounts {
+ public:
+  // `write_header` is called after the header's refcount fields changed.
+  Refcounts(BlockNode& file, Header& header, std::function<Result<>()> write_header);
+
+  Result<> load();
+  // The table's entries: offsets of the blocks, 0 where there is none.
+  const std::vector<uint64_t>& table() const { return table_; }
+  uint64_t max_refcount() const;
+
+  Result<uint64_t> get(uint64_t cluster);
+  // Adds `difference` to each of the clusters' counts at once.
+  Result<> add(uint64_t first_cluster, uint64_t count, int64_t difference);
+  Result<> set(uint64_t cluster, uint64_t value);
+
+  // Clusters in a row, all of them; the offset of the first.
+  Result<uint64_t> allocate(uint64_t count);
+  // At least one cluster and at most `count` in a row. Prefers to go on at `wanted` (an offset; 0: anywhere).
+  struct Run {
+    uint64_t offset = 0;
+    uint64_t count = 0;
+  };
+  Result<Run> allocate_up_to(uint64_t count, uint64_t wanted = 0);
+  // Takes one reference away later, when apply_frees() is called.
+  void free(uint64_t offset, uint64_t count);
+  Result<> apply_frees();
+  bool frees_pending() const { return !pending_.empty(); }
+
+  Result<> write_back() { return cache_.write_all(); }
+  bool any_dirty() const { return cache_.any_dirty(); }
+
+  // Clusters that are never given out whatever their count says: damaged images may count metadata as free.
+  void protect(uint64_t offset, uint64_t bytes);
+  bool is_protected(uint64_t offset) const { return protected_.contains(offset >> header_.cluster_bits); }
+  void unprotect(uint64_t offset, uint64_t bytes);
+  // Repairs: another table, written here, whose blocks are on the disk already. An empty one only forgets.
+  Result<> replace_table(const std::vector<uint64_t>& table, uint64_t offset, uint64_t clusters);
+  // One past the highest cluster in use, as far as counts say.
+  Result<uint64_t> end_of_used();
+
+ private:
+  Result<uint8_t*> block_for(uint64_t cluster, bool create, uint64_t& offset);
+  Result<> create_block(uint64_t index);
+  Result<> grow_table(uint64_t index);
+  Result<bool> is_free(uint64_t cluster);
+
+  BlockNode& file_;
+  Header& header_;
+  std::function<Result<>()> write_header_;
+  TableCache cache_;
+  std::vector<uint64_t> table_;
+  std::vector<Run> pending_;
+  std::unordered_set<uint64_t> protected_;
+  uint64_t hint_ = 0;  // no cluster below this one is free
+};
+
+}  // namespace rhea::block::qcow2

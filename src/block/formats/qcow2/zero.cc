@@ -1,0 +1,98 @@
+// Zeroing and discarding.
+#include <algorithm>
+
+#include "base/checked.h"
+#include "base/failf.h"
+#include "block/formats/qcow2/image.h"
+
+namespace rhea::block::qcow2 {
+namespace {
+
+constexpr size_t kZeroPiece = 256 << 10;
+
+}  // namespace
+
+// Whole clusters of [offset, end) lose their data. as_zero: they read as zeros whatever backs the image;
+// keep: their place stays theirs. Caller holds the lock.
+Result<> Qcow2Image::drop_clusters(uint64_t offset, uint64_t end, bool as_zero, bool keep) {
+  const bool flag = as_zero && header_.version >= 3;
+  for (uint64_t at = offset; at < end; at += cluster_size_) {
+    const uint64_t table = TRY(l2_table_offset(l1_index(at)));
+    if (table == 0 && !(flag && backing() != nullptr)) {
+      at = std::min(end, table_end(at)) - cluster_size_;
+      continue;
+    }
+    const L2Entry old = TRY(entry_at(at));
+    const bool has_place =
+        (old.word & kCompressed) == 0 && ((old.word & kOffsetMask) != 0 || (old.word & kCopied) != 0);
+    L2Entry entry;
+    // Without a backing image nothing is as good as zeros, unless a place is kept.
+    const bool keeps = keep && has_place;
+    if (keeps) entry.word = old.word & (kOffsetMask | kCopied);
+    if (flag && (keeps || backing() != nullptr || data_file_)) {
+      if (header_.extended_l2()) {
+        entry.bitmap = uint64_t{UINT32_MAX} << 32;
+      } else {
+        entry.word |= kZero;
+      }
+    }
+    if (entry == old) continue;
+    TRY(set_entry(at, entry));
+    if (!keeps) free_entry(old);
+  }
+  return {};
+}
+
+Result<> Qcow2Image::write_zeroes(uint64_t offset, uint64_t length, ZeroMode mode) {
+  TRY(check_range(offset, length, size_));
+  if (length == 0) return {};
+  const uint64_t end = offset + length;
+  uint64_t begin_whole = std::min(end, align_down(offset + cluster_size_ - 1, cluster_size_));
+  uint64_t end_whole =
+      end == size_ ? align_down(end + cluster_size_ - 1, cluster_size_) : align_down(end, cluster_size_);
+  // Version 2 cannot hide a backing image.
+  if (header_.version < 3 && (backing() != nullptr || mode == ZeroMode::KeepAllocated))
+    begin_whole = end_whole = end;
+  if (begin_whole < end_whole) {
+    std::unique_lock lock(mutex_);
+    TRY(before_change());
+    not_busy_.wait(lock, [&] { return !is_busy(begin_whole, end_whole); });
+    TRY(drop_clusters(begin_whole, end_whole, true, mode == ZeroMode::KeepAllocated));
+  } else {
+    begin_whole = end_whole = end;
+  }
+  const std::vector<uint8_t> zeros(static_cast<size_t>(std::min<uint64_t>(length, kZeroPiece)));
+  for (auto [at, stop] : {std::pair(offset, begin_whole), std::pair(std::max(offset, end_whole), end)}) {
+    while (at < stop) {
+      // What reads as zeros already needs no cluster.
+      const Extent there = TRY(extent(at, stop - at));
+      const uint64_t piece = std::min<uint64_t>(there.length, zeros.size());
+      const bool is_zero_already = there.zero || (!there.allocated && backing() == nullptr);
+      if (!is_zero_already) TRY(write(at, std::span(zeros).first(static_cast<size_t>(piece))));
+      at += is_zero_already ? there.length : piece;
+    }
+  }
+  return {};
+}
+
+Result<> Qcow2Image::discard(uint64_t offset, uint64_t length) {
+  TRY(check_range(offset, length, size_));
+  const uint64_t end = offset + length;
+  const uint64_t begin_whole = align_down(offset + cluster_size_ - 1, cluster_size_);
+  const uint64_t end_whole =
+      end == size_ ? align_down(end + cluster_size_ - 1, cluster_size_) : align_down(end, cluster_size_);
+  if (begin_whole >= end_whole || (header_.version < 3 && backing() != nullptr)) return {};
+  std::unique_lock lock(mutex_);
+  TRY(before_change());
+  not_busy_.wait(lock, [&] { return !is_busy(begin_whole, end_whole); });
+  return drop_clusters(begin_whole, end_whole, true, false);
+}
+
+// All clusters go, and the image shows its backing image everywhere.
+Result<> Qcow2Image::make_empty() {
+  const std::lock_guard lock(mutex_);
+  TRY(before_change());
+  return drop_clusters(0, *checked_align_up(size_, cluster_size_), false, false);
+}
+
+}  // namespace rhea::block::qcow2
