@@ -38,6 +38,8 @@ class ReservingWriter {
  public:
   virtual ~ReservingWriter() = default;
   virtual Result<> reserve(uint64_t offset, uint64_t length) = 0;
+  // Parts that begin and end at multiples of this need not be whole clusters; 0: they must.
+  virtual uint64_t reserve_unit() const { return 0; }
 };
 
 // -- check

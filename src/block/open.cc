@@ -68,13 +68,14 @@ const FormatDriver& probe_format(BlockNode& file, const std::string& filename) {
   return *best;
 }
 
-// A raw image shares with everybody; a format's metadata bears no second writer.
+// Who reads wants nothing changed meanwhile, and a format's metadata bears no second writer; a raw image that is
+// written shares with everybody.
 LockSet locks_for(bool is_raw, const OpenFlags& flags) {
   LockSet out;
   out.used = LockSet::kConsistentRead;
   if (flags.writable) out.used |= LockSet::kWrite;
   if (flags.writable && (!is_raw || flags.exclusive_resize)) out.used |= LockSet::kResize;
-  if (!is_raw && !flags.force_share) out.unshared = LockSet::kWrite | LockSet::kResize;
+  if ((!is_raw || !flags.writable) && !flags.force_share) out.unshared = LockSet::kWrite | LockSet::kResize;
   return out;
 }
 

@@ -24,8 +24,9 @@ class RawImage final : public ImageNode {
 
   uint64_t size() const override {
     if (window_) return *window_;
+    // Disks are whole sectors; what the file lacks reads as zeros.
     const uint64_t bytes = file().size();
-    return bytes > offset_ ? bytes - offset_ : 0;
+    return bytes > offset_ ? align_down(bytes - offset_ + 511, 512) : 0;
   }
   Result<> read(uint64_t offset, std::span<uint8_t> into) override {
     TRY(check_range(offset, into.size(), size()));
@@ -54,7 +55,7 @@ class RawImage final : public ImageNode {
     const auto end = checked_add(size, offset_);
     if (!end) return fail(ErrorKind::OutOfRange, "Disk size too large for the chosen offset");
     if (preallocation == Preallocation::Metadata)
-      return fail(ErrorKind::Unsupported, "Unsupported preallocation mode 'metadata'");
+      return fail(ErrorKind::Unsupported, "Unsupported preallocation mode: metadata");
     return file().resize(*end, preallocation);
   }
 

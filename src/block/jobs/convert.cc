@@ -68,7 +68,9 @@ class Conversion {
     total_ = std::min(total_, target_.size());
     compressor_ = options_.compress ? facet<CompressedWriter>(target_) : nullptr;
     reserver_ = facet<ReservingWriter>(target_);
-    unit_ = std::max<uint64_t>({kSectorSize, options_.sparse_size, target_.info().cluster_size.value_or(0)});
+    const uint64_t whole = target_.info().cluster_size.value_or(0);
+    const uint64_t least = reserver_ != nullptr && reserver_->reserve_unit() != 0 ? reserver_->reserve_unit() : whole;
+    unit_ = std::max<uint64_t>({kSectorSize, options_.sparse_size, least});
     if (compressor_ != nullptr) unit_ = compressor_->compression_unit();
     piece_ = std::max(kPiece / unit_ * unit_, unit_);
   }
@@ -142,7 +144,8 @@ class Conversion {
     ImageNode* base = options_.target_has_backing ? source.backing() : nullptr;
     auto there = chain_extent(source, inside, length, base);
     if (!there && !options_.salvage) return std::unexpected(there.error());
-    if (!there) there = ChainExtent{.extent = {.length = length, .allocated = true, .data = true}, .depth = 0};
+    if (!there)
+      there = ChainExtent{.extent = {.length = length, .allocated = true, .data = true}, .depth = 0};
     const Extent& extent = there->extent;
     known_end_ = offset + extent.length;
     known_kind_ = Piece::Kind::Data;
@@ -163,8 +166,7 @@ class Conversion {
       const uint64_t inside = offset - starts_[index];
       const uint64_t end = index + 1 < starts_.size() ? starts_[index + 1] : UINT64_MAX;
       const auto now = static_cast<size_t>(std::min<uint64_t>(into.size(), end - offset));
-      const uint64_t present =
-          inside < source.size() ? std::min<uint64_t>(now, source.size() - inside) : 0;
+      const uint64_t present = inside < source.size() ? std::min<uint64_t>(now, source.size() - inside) : 0;
       if (present != 0) TRY(read_source(source, inside, into.first(present)));
       std::memset(into.data() + present, 0, now - present);
       into = into.subspan(now);
@@ -176,7 +178,9 @@ class Conversion {
   Result<> read_source(ImageNode& source, uint64_t offset, std::span<uint8_t> into) {
     auto done = source.read(offset, into);
     if (done || !options_.salvage)
-      return done ? Result<>() : failf(done.error().kind(), "error while reading at byte {}: {}", offset, done.error().message());
+      return done ? Result<>()
+                  : failf(done.error().kind(), "error while reading at byte {}: {}", offset,
+                          done.error().message());
     if (into.size() > kSectorSize) {
       const size_t half = into.size() / 2 / kSectorSize * kSectorSize;
       const size_t first = half == 0 ? kSectorSize : half;
@@ -267,7 +271,9 @@ class Conversion {
     for (const Run& run : runs) {
       if (run.zero) continue;
       const auto done = target_.write(run.offset, data.subspan(run.offset - piece.offset, run.length));
-      if (!done) return failf(done.error().kind(), "error while writing at byte {}: {}", run.offset, done.error().message());
+      if (!done)
+        return failf(done.error().kind(), "error while writing at byte {}: {}", run.offset,
+                     done.error().message());
     }
     return {};
   }
@@ -290,7 +296,8 @@ class Conversion {
       }
       const auto done = compressor_->write_compressed(piece.offset + at, packed[i], data.subspan(at, length));
       if (!done)
-        return failf(done.error().kind(), "error while writing at byte {}: {}", piece.offset + at, done.error().message());
+        return failf(done.error().kind(), "error while writing at byte {}: {}", piece.offset + at,
+                     done.error().message());
     }
     return {};
   }

@@ -11,6 +11,23 @@ namespace rhea::img {
 namespace {
 
 constexpr std::array kCommands = {
+    Command{"check",
+            "[--object objectdef] [--image-opts] [-q] [-f fmt] [--output=ofmt] [-r [leaks | all]] [-T "
+            "src_cache] [-U] "
+            "filename",
+            run_check},
+    Command{
+        "compare",
+        "[--object objectdef] [--image-opts] [-f fmt] [-F fmt] [-T src_cache] [-p] [-q] [-s] [-U] filename1 "
+        "filename2",
+        run_compare, 2},
+    Command{"convert",
+            "[--object objectdef] [--image-opts] [--target-image-opts] [--target-is-zero] [-U] [-C] [-c] "
+            "[-p] [-q] [-n] [-f fmt] [-t cache] [-T src_cache] [-O output_fmt] [-B backing_file [-F "
+            "backing_fmt]] [-o "
+            "options] [-l snapshot_param] [-S sparse_size] [-r rate_limit] [-m num_threads] [-W] [--salvage] "
+            "filename [filename2 [...]] output_filename",
+            run_convert},
     Command{"create",
             "[--object objectdef] [-q] [-f fmt] [-b backing_file [-F backing_fmt]] [-u] [-o options] "
             "filename [size]",
@@ -18,6 +35,25 @@ constexpr std::array kCommands = {
     Command{"info",
             "[--object objectdef] [--image-opts] [-f fmt] [--output=ofmt] [--backing-chain] [-U] filename",
             run_info},
+    Command{"map",
+            "[--object objectdef] [--image-opts] [-f fmt] [--start-offset=offset] [--max-length=len] "
+            "[--output=ofmt] "
+            "[-U] filename",
+            run_map},
+    Command{"measure",
+            "[--output=ofmt] [-O output_fmt] [-o options] [--size N | [--object objectdef] [--image-opts] "
+            "[-f fmt] [-l "
+            "snapshot_param] filename]",
+            run_measure},
+    Command{"resize",
+            "[--object objectdef] [--image-opts] [-f fmt] [--preallocation=prealloc] [-q] [--shrink] "
+            "filename [+ | "
+            "-]size",
+            run_resize},
+    Command{"snapshot",
+            "[--object objectdef] [--image-opts] [-U] [-q] [-l | -a snapshot | -c snapshot | -d snapshot] "
+            "filename",
+            run_snapshot},
 };
 
 }  // namespace

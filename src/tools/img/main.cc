@@ -54,7 +54,9 @@ int run(Words words) {
   for (const Command& command : commands()) {
     if (name != command.name) continue;
     const auto status = command.run(words.subspan(used));
-    return status ? *status : complain(status.error(), command.failure);
+    if (status) return *status;
+    const bool is_usage = status.error().text().ends_with("for more information");
+    return complain(status.error(), is_usage ? 1 : command.failure);
   }
   return complain(usage(fmt::format("Command not found: {}", name)).error(), 1);
 }

@@ -13,18 +13,6 @@
 namespace rhea::img {
 namespace {
 
-std::vector<block::CreateOption> option_table(const block::FormatDriver& driver,
-                                              const std::string& filename) {
-  std::vector<block::CreateOption> table(driver.create_options().begin(), driver.create_options().end());
-  // Where both have one of that name, the format's counts.
-  for (const block::CreateOption& option : block::protocol_create_options(filename)) {
-    const bool known = std::ranges::any_of(
-        table, [&](const auto& other) { return std::string_view(other.name) == option.name; });
-    if (!known) table.push_back(option);
-  }
-  return table;
-}
-
 // The size of the backing image, which is opened to see that it can be.
 Result<uint64_t> backing_size(const NewImage& image, const std::string& file, const std::string& format) {
   block::ImageName name;
@@ -65,6 +53,18 @@ Result<> add_backing(const NewImage& image, const block::FormatDriver& driver, b
 
 }  // namespace
 
+std::vector<block::CreateOption> option_table(const block::FormatDriver& driver,
+                                              const std::string& filename) {
+  std::vector<block::CreateOption> table(driver.create_options().begin(), driver.create_options().end());
+  // Where both have one of that name, the format's counts.
+  for (const block::CreateOption& option : block::protocol_create_options(filename)) {
+    const bool known = std::ranges::any_of(
+        table, [&](const auto& other) { return std::string_view(other.name) == option.name; });
+    if (!known) table.push_back(option);
+  }
+  return table;
+}
+
 Result<> create_image(const NewImage& image, bool quiet) {
   const block::FormatDriver* driver = block::find_format(image.format);
   if (driver == nullptr) return failf(ErrorKind::Unsupported, "Unknown file format '{}'", image.format);
@@ -73,11 +73,13 @@ Result<> create_image(const NewImage& image, bool quiet) {
   const std::vector<block::CreateOption> table = option_table(*driver, image.filename);
   block::CreateValues values;
   TRY(values.parse(image.options, table));
-  if (image.size && values.has("size"))
+  if (image.size && values.has("size") && !image.for_convert)
     return fail(ErrorKind::Invalid, "The image size must be specified only once");
-  if (image.size) values.put("size", std::to_string(*image.size));
+  if (image.size && !values.has("size")) values.put("size", std::to_string(*image.size));
   TRY(add_backing(image, *driver, values, table));
   const std::string backing = values.text("backing_file");
+  if (image.for_convert && !backing.empty() && values.text("backing_fmt").empty())
+    return fail(ErrorKind::Invalid, "Use of backing file requires explicit backing format");
   if (!backing.empty() && !image.backing_unchecked) {
     const uint64_t size = TRY(backing_size(image, backing, values.text("backing_fmt")));
     if (!values.has("size")) values.put("size", std::to_string(size));
@@ -89,7 +91,11 @@ Result<> create_image(const NewImage& image, bool quiet) {
   }
   block::CreateRequest request{
       .filename = image.filename, .size = values.number("size", 0), .values = values};
-  return driver->create(request);
+  if (!image.for_convert) return driver->create(request);
+  auto made = driver->create(request);
+  if (made) return made;
+  const std::string context = fmt::format("{}: error while converting {}", image.filename, image.format);
+  return std::unexpected(std::move(made).error().in(context));
 }
 
 Result<> add_options(std::string& all, const std::string& more) {

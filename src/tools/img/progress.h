@@ -1,5 +1,5 @@
-// How far a long command is: qemu-img's line on stdout with -p; without being asked a bar on stderr if that is a
-// terminal. Ctrl-C ends the work in an orderly way.
+// How far a long command is: qemu-img's line on stdout with -p; without being asked a bar on stderr if that
+// is a terminal. Ctrl-C ends the work in an orderly way.
 #pragma once
 
 #include <atomic>

@@ -64,6 +64,10 @@ Result<CheckReport> CheckRun::run() {
     }
     first_walk_ = false;
   }
+  for (const std::string& text : copied_messages_) {
+    ++report_.corruptions;
+    if (report_.messages.size() < kMaxMessages) report_.messages.push_back("ERROR " + text);
+  }
   if (repair_ != Repair::None) {
     TRY(image_.refcounts_.write_back());
     if (repairs_errors()) TRY(fix_copied());
@@ -124,14 +128,14 @@ Result<> CheckRun::walk_l2(uint64_t table_offset, bool active, std::vector<uint8
   bool changed = false;
   for (uint64_t i = 0; i < image_.l2_entries_; ++i) {
     const L2Entry entry = image_.load_entry(buffer.data(), i);
-    if (entry.word != 0 || entry.bitmap != 0) walk_entry(entry, active, i, buffer, changed);
+    if (entry.word != 0 || entry.bitmap != 0) TRY(walk_entry(entry, active, i, buffer, changed));
   }
   if (!changed) return {};
   image_.tables_.forget(table_offset);
   return image_.file().write(table_offset, buffer);
 }
 
-void CheckRun::walk_entry(const L2Entry& entry, bool active, uint64_t index, std::vector<uint8_t>& table,
+Result<> CheckRun::walk_entry(const L2Entry& entry, bool active, uint64_t index, std::vector<uint8_t>& table,
                           bool& table_changed) {
   if ((entry.word & kCompressed) != 0) {
     if ((entry.word & kCopied) != 0)
@@ -139,14 +143,14 @@ void CheckRun::walk_entry(const L2Entry& entry, bool active, uint64_t index, std
                              entry.word & ~(kCopied | kCompressed)));
     const Qcow2Image::Packed place = image_.packed_place(entry.word);
     refer(place.offset, place.sectors_bytes);
-    if (!active || !first_walk_) return;
+    if (!active || !first_walk_) return {};
     ++report_.allocated_clusters;
     ++report_.compressed_clusters;
     ++report_.fragmented_clusters;  // compressed clusters are never in a row
-    return;
+    return {};
   }
   const uint64_t host = entry.word & kOffsetMask;
-  if (host == 0 && !(image_.data_file_ && (entry.word & kCopied) != 0)) return;
+  if (host == 0 && !(image_.data_file_ && (entry.word & kCopied) != 0)) return {};
   if (!is_aligned(host, image_.cluster_size_)) {
     const bool is_zero = image_.unit_kind(entry, 0) == Unit::Zero;
     corruption(fmt::format("{} offset={:x}: {} is not properly aligned; L2 entry corrupted.",
@@ -158,13 +162,26 @@ void CheckRun::walk_entry(const L2Entry& entry, bool active, uint64_t index, std
       ++report_.corruptions_fixed;
       --report_.corruptions;
     }
-    return;
+    return {};
   }
   if (!image_.data_file_) refer(host, image_.cluster_size_);
-  if (!active || !first_walk_) return;
+  if (active && first_walk_ && repair_ == Repair::None) TRY(check_copied(entry));
+  if (!active || !first_walk_) return {};
   ++report_.allocated_clusters;
   if (next_data_ != 0 && host != next_data_) ++report_.fragmented_clusters;
   next_data_ = host + image_.cluster_size_;
+  return {};
+}
+
+// "The count is 1" in active tables must be true, or shared clusters would be written in place.
+Result<> CheckRun::check_copied(const L2Entry& entry) {
+  if (image_.data_file_) return {};
+  const uint64_t host = entry.word & kOffsetMask;
+  const auto count = image_.refcounts_.get(host >> image_.header_.cluster_bits);
+  if (!count || (*count == 1) == ((entry.word & kCopied) != 0)) return {};
+  copied_messages_.push_back(
+      fmt::format("OFLAG_COPIED data cluster: l2_entry={:x} refcount={}", entry.word, *count));
+  return {};
 }
 
 Result<> CheckRun::walk_refcount_table() {

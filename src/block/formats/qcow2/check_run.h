@@ -20,7 +20,8 @@ class CheckRun {
   Result<> walk();
   Result<> walk_l1(const std::vector<uint64_t>& l1, uint64_t l1_offset, bool active);
   Result<> walk_l2(uint64_t table_offset, bool active, std::vector<uint8_t>& buffer);
-  void walk_entry(const L2Entry& entry, bool active, uint64_t index, std::vector<uint8_t>& table,
+  Result<> check_copied(const L2Entry& entry);
+  Result<> walk_entry(const L2Entry& entry, bool active, uint64_t index, std::vector<uint8_t>& table,
                   bool& table_changed);
   Result<> walk_refcount_table();
   Result<> walk_bitmaps();
@@ -42,6 +43,7 @@ class CheckRun {
   uint64_t window_begin_ = 0;
   std::vector<uint16_t> counts_;
   std::unordered_map<uint64_t, uint64_t> large_;  // what does not fit counts_
+  std::vector<std::string> copied_messages_;
   bool first_walk_ = true;
   bool rebuild_ = false;
   uint64_t highest_ = 0;

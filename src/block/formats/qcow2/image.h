@@ -75,6 +75,7 @@ class Qcow2Image final : public ImageNode,
   Result<> write_compressed(uint64_t offset, std::span<const uint8_t> packed,
                             std::span<const uint8_t> plain) override;
   Result<> reserve(uint64_t offset, uint64_t length) override;
+  uint64_t reserve_unit() const override { return unit_size_; }
   Result<CheckReport> check(Repair repair) override;
   std::vector<SnapshotInfo> list_snapshots() const override;
   Result<> create_snapshot(SnapshotInfo info) override;

@@ -7,6 +7,7 @@
 #include "base/failf.h"
 #include "block/formats/qcow2/create.h"
 #include "block/formats/qcow2/header.h"
+#include "block/formats/qcow2/image.h"
 
 namespace rhea::block::qcow2 {
 namespace {
@@ -76,15 +77,20 @@ Result<Measurement> measure_image(const MeasureRequest& request) {
   const uint64_t size = request.source != nullptr ? request.source->size() : request.size;
   const uint64_t rounded = checked_align_up(size, 512).value_or(size);
   if (rounded > static_cast<uint64_t>(INT64_MAX) || header.l1_entries_for(rounded) > kMaxL1Bytes / 8)
-    return fail(ErrorKind::OutOfRange,
-                "The image size is too large for file format 'qcow2' (try using a larger cluster size)");
+    return fail(ErrorKind::OutOfRange, "The image size is too large (try using a larger cluster size)");
   const uint64_t aligned = *checked_align_up(rounded, cluster_size);
   const std::string mode = values.text("preallocation", "off");
   uint64_t data = mode == "full" || mode == "falloc" ? aligned : 0;
   if (data == 0 && request.source != nullptr) data = TRY(data_bytes(*request.source, cluster_size));
-  return Measurement{.required = total_bytes(rounded, header, data),
-                     .fully_allocated = total_bytes(rounded, header, aligned),
-                     .bitmaps = std::nullopt};
+  Measurement out{.required = total_bytes(rounded, header, data),
+                  .fully_allocated = total_bytes(rounded, header, aligned),
+                  .bitmaps = std::nullopt};
+  // Said whenever there could be bitmaps to copy.
+  const auto* source = dynamic_cast<const Qcow2Image*>(request.source);
+  if (source != nullptr && source->header().version >= 3 && values.text("compat", "1.1") != "0.10" &&
+      source->header().extension(kExtensionBitmaps) == nullptr)
+    out.bitmaps = 0;
+  return out;
 }
 
 }  // namespace rhea::block::qcow2

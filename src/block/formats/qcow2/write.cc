@@ -235,21 +235,27 @@ Result<> Qcow2Image::reserve(uint64_t offset, uint64_t length) {
   const std::lock_guard lock(mutex_);
   TRY(before_change());
   const uint64_t end = offset + length;
-  uint64_t at = align_down(offset, cluster_size_);
-  while (at < end) {
-    const uint64_t stop = std::min(end, table_end(at));
-    const uint64_t clusters = (stop - at + cluster_size_ - 1) >> header_.cluster_bits;
+  for (uint64_t at = offset; at < end;) {
     uint64_t host = 0;
-    if (TRY(in_place_length(at, 1, host)) != 0) {
-      at += cluster_size_;
+    const uint64_t there = TRY(in_place_length(at, end - at, host));
+    if (there != 0) {
+      at += there;
       continue;
     }
-    uint64_t wanted = 1;
-    while (wanted < clusters && TRY(entry_at(at + (wanted << header_.cluster_bits))) == L2Entry{}) ++wanted;
-    uint64_t got = 0;
-    host = TRY(allocate_data(at, wanted, got));
-    TRY(link(at, got << header_.cluster_bits, host, got));
-    at += got << header_.cluster_bits;
+    const uint64_t begin = align_down(at, cluster_size_);
+    const uint64_t limit = std::min(end, table_end(at));
+    const L2Entry first = TRY(entry_at(at));
+    uint64_t clusters = 1;
+    if ((first.word & kCopied) != 0 && (first.word & kCompressed) == 0) {
+      host = first.word & kOffsetMask;  // a place whose subclusters are not all in use
+    } else {
+      const uint64_t most = (limit - begin + cluster_size_ - 1) >> header_.cluster_bits;
+      while (clusters < most && TRY(entry_at(begin + (clusters << header_.cluster_bits))) == L2Entry{}) ++clusters;
+      host = TRY(allocate_data(begin, clusters, clusters));
+    }
+    const uint64_t stop = std::min(limit, begin + (clusters << header_.cluster_bits));
+    TRY(link(at, stop - at, host, clusters));
+    at = stop;
   }
   return {};
 }
