@@ -68,8 +68,8 @@ const FormatDriver& probe_format(BlockNode& file, const std::string& filename) {
   return *best;
 }
 
-// Who reads wants nothing changed meanwhile, and a format's metadata bears no second writer; a raw image that is
-// written shares with everybody.
+// Who reads wants nothing changed meanwhile, and a format's metadata bears no second writer; a raw image that
+// is written shares with everybody.
 LockSet locks_for(bool is_raw, const OpenFlags& flags) {
   LockSet out;
   out.used = LockSet::kConsistentRead;

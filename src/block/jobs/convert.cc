@@ -69,7 +69,8 @@ class Conversion {
     compressor_ = options_.compress ? facet<CompressedWriter>(target_) : nullptr;
     reserver_ = facet<ReservingWriter>(target_);
     const uint64_t whole = target_.info().cluster_size.value_or(0);
-    const uint64_t least = reserver_ != nullptr && reserver_->reserve_unit() != 0 ? reserver_->reserve_unit() : whole;
+    const uint64_t least =
+        reserver_ != nullptr && reserver_->reserve_unit() != 0 ? reserver_->reserve_unit() : whole;
     unit_ = std::max<uint64_t>({kSectorSize, options_.sparse_size, least});
     if (compressor_ != nullptr) unit_ = compressor_->compression_unit();
     piece_ = std::max(kPiece / unit_ * unit_, unit_);

@@ -21,12 +21,15 @@ std::span<const Command> commands();
 std::string help_text();
 
 Result<int> run_check(Words words);
+Result<int> run_commit(Words words);
 Result<int> run_compare(Words words);
 Result<int> run_convert(Words words);
 Result<int> run_create(Words words);
+Result<int> run_dd(Words words);
 Result<int> run_info(Words words);
 Result<int> run_map(Words words);
 Result<int> run_measure(Words words);
+Result<int> run_rebase(Words words);
 Result<int> run_resize(Words words);
 Result<int> run_snapshot(Words words);
 

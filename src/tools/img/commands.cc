@@ -11,6 +11,10 @@ namespace rhea::img {
 namespace {
 
 constexpr std::array kCommands = {
+    Command{"commit",
+            "[--object objectdef] [--image-opts] [-q] [-f fmt] [-t cache] [-b base] [-r rate_limit] [-d] "
+            "[-p] filename",
+            run_commit},
     Command{"check",
             "[--object objectdef] [--image-opts] [-q] [-f fmt] [--output=ofmt] [-r [leaks | all]] [-T "
             "src_cache] [-U] "
@@ -32,6 +36,11 @@ constexpr std::array kCommands = {
             "[--object objectdef] [-q] [-f fmt] [-b backing_file [-F backing_fmt]] [-u] [-o options] "
             "filename [size]",
             run_create},
+    Command{
+        "dd",
+        "[--image-opts] [-U] [-f fmt] [-O output_fmt] [bs=block_size] [count=blocks] [skip=blocks] if=input "
+        "of=output",
+        run_dd},
     Command{"info",
             "[--object objectdef] [--image-opts] [-f fmt] [--output=ofmt] [--backing-chain] [-U] filename",
             run_info},
@@ -45,6 +54,10 @@ constexpr std::array kCommands = {
             "[-f fmt] [-l "
             "snapshot_param] filename]",
             run_measure},
+    Command{"rebase",
+            "[--object objectdef] [--image-opts] [-U] [-q] [-f fmt] [-t cache] [-T src_cache] [-p] [-u] -b "
+            "backing_file [-F backing_fmt] filename",
+            run_rebase},
     Command{"resize",
             "[--object objectdef] [--image-opts] [-f fmt] [--preallocation=prealloc] [-q] [--shrink] "
             "filename [+ | "

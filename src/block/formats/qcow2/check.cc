@@ -65,9 +65,9 @@ Result<CheckReport> CheckRun::run() {
     first_walk_ = false;
   }
   for (const std::string& text : copied_messages_) {
-    ++report_.corruptions;
     if (report_.messages.size() < kMaxMessages) report_.messages.push_back("ERROR " + text);
   }
+  report_.corruptions += copied_errors_;
   if (repair_ != Repair::None) {
     TRY(image_.refcounts_.write_back());
     if (repairs_errors()) TRY(fix_copied());
@@ -136,7 +136,7 @@ Result<> CheckRun::walk_l2(uint64_t table_offset, bool active, std::vector<uint8
 }
 
 Result<> CheckRun::walk_entry(const L2Entry& entry, bool active, uint64_t index, std::vector<uint8_t>& table,
-                          bool& table_changed) {
+                              bool& table_changed) {
   if ((entry.word & kCompressed) != 0) {
     if ((entry.word & kCopied) != 0)
       corruption(fmt::format("ERROR: coffset={:#x}: copied flag must never be set for compressed clusters",
@@ -179,6 +179,8 @@ Result<> CheckRun::check_copied(const L2Entry& entry) {
   const uint64_t host = entry.word & kOffsetMask;
   const auto count = image_.refcounts_.get(host >> image_.header_.cluster_bits);
   if (!count || (*count == 1) == ((entry.word & kCopied) != 0)) return {};
+  ++copied_errors_;
+  if (copied_messages_.size() >= kMaxMessages) return {};
   copied_messages_.push_back(
       fmt::format("OFLAG_COPIED data cluster: l2_entry={:x} refcount={}", entry.word, *count));
   return {};

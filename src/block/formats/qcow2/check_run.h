@@ -22,7 +22,7 @@ class CheckRun {
   Result<> walk_l2(uint64_t table_offset, bool active, std::vector<uint8_t>& buffer);
   Result<> check_copied(const L2Entry& entry);
   Result<> walk_entry(const L2Entry& entry, bool active, uint64_t index, std::vector<uint8_t>& table,
-                  bool& table_changed);
+                      bool& table_changed);
   Result<> walk_refcount_table();
   Result<> walk_bitmaps();
   void refer(uint64_t offset, uint64_t bytes);
@@ -44,6 +44,7 @@ class CheckRun {
   std::vector<uint16_t> counts_;
   std::unordered_map<uint64_t, uint64_t> large_;  // what does not fit counts_
   std::vector<std::string> copied_messages_;
+  uint64_t copied_errors_ = 0;
   bool first_walk_ = true;
   bool rebuild_ = false;
   uint64_t highest_ = 0;

@@ -203,7 +203,9 @@ Result<Header> parse_header(std::span<const uint8_t> start, uint64_t file_size, 
   return header;
 }
 
-Result<std::vector<uint8_t>> serialize_header(const Header& header) {
+namespace {
+
+std::vector<uint8_t> serialize(const Header& header, bool with_names) {
   RawHeader raw;
   raw.magic = kMagic;
   raw.version = header.version;
@@ -238,7 +240,7 @@ Result<std::vector<uint8_t>> serialize_header(const Header& header) {
   if (!header.backing_format.empty()) add(kExtensionBackingFormat, bytes_of(header.backing_format));
   if (!header.data_file.empty()) add(kExtensionDataFile, bytes_of(header.data_file));
   if (const Extension* crypto = header.extension(kExtensionCrypto)) add(crypto->type, crypto->data);
-  if (header.version >= 3) add(kExtensionFeatureNames, feature_names());
+  if (header.version >= 3 && with_names) add(kExtensionFeatureNames, feature_names());
   for (const Extension& extension : header.extensions) {
     if (extension.type != kExtensionCrypto) add(extension.type, extension.data);
   }
@@ -249,9 +251,19 @@ Result<std::vector<uint8_t>> serialize_header(const Header& header) {
     const auto name = bytes_of(header.backing_file);
     out.insert(out.end(), name.begin(), name.end());
   }
-  if (out.size() > header.cluster_size()) return fail(ErrorKind::NoSpace, "No space left on device");
   std::memcpy(out.data(), &raw, fixed);
   return out;
+}
+
+}  // namespace
+
+Result<std::vector<uint8_t>> serialize_header(const Header& header) {
+  // The names of features are a courtesy: small clusters do without.
+  for (const bool with_names : {true, false}) {
+    std::vector<uint8_t> out = serialize(header, with_names);
+    if (out.size() <= header.cluster_size()) return out;
+  }
+  return fail(ErrorKind::NoSpace, "No space left on device");
 }
 
 }  // namespace rhea::block::qcow2

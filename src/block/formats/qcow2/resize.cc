@@ -98,6 +98,9 @@ Result<> Qcow2Image::resize(uint64_t size, Preallocation preallocation) {
   }
   if (data_file_ && (header_.autoclear & kRawExternalData) != 0)
     TRY(data_file_->resize(size, Preallocation::Off));
+  // What an earlier, larger size left in the last cluster is gone.
+  const uint64_t cluster_end = std::min(size, align_down(old_size + cluster_size_ - 1, cluster_size_));
+  if (cluster_end > old_size) TRY(write_zeroes(old_size, cluster_end - old_size, ZeroMode::MayUnmap));
   // A longer backing image must not show through behind the old end.
   if (backing() != nullptr && backing()->size() > old_size)
     TRY(write_zeroes(old_size, std::min(size, backing()->size()) - old_size, ZeroMode::MayUnmap));

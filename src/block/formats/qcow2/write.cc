@@ -250,7 +250,8 @@ Result<> Qcow2Image::reserve(uint64_t offset, uint64_t length) {
       host = first.word & kOffsetMask;  // a place whose subclusters are not all in use
     } else {
       const uint64_t most = (limit - begin + cluster_size_ - 1) >> header_.cluster_bits;
-      while (clusters < most && TRY(entry_at(begin + (clusters << header_.cluster_bits))) == L2Entry{}) ++clusters;
+      while (clusters < most && TRY(entry_at(begin + (clusters << header_.cluster_bits))) == L2Entry{})
+        ++clusters;
       host = TRY(allocate_data(begin, clusters, clusters));
     }
     const uint64_t stop = std::min(limit, begin + (clusters << header_.cluster_bits));

@@ -47,7 +47,7 @@ Result<> Qcow2Image::write_zeroes(uint64_t offset, uint64_t length, ZeroMode mod
   TRY(check_range(offset, length, size_));
   if (length == 0) return {};
   const uint64_t end = offset + length;
-  uint64_t begin_whole = std::min(end, align_down(offset + cluster_size_ - 1, cluster_size_));
+  uint64_t begin_whole = align_down(offset + cluster_size_ - 1, cluster_size_);
   uint64_t end_whole =
       end == size_ ? align_down(end + cluster_size_ - 1, cluster_size_) : align_down(end, cluster_size_);
   // Version 2 cannot hide a backing image.
