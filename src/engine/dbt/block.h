@@ -45,6 +45,7 @@ struct FaultPoint {
   uint32_t host_begin;  // from the block's start; cold code is above all hot code
   uint16_t page_offset;
   bool flags_in_slot;  // not in EFLAGS
+  bool rsi_in_t2 = false;
 };
 
 struct Block {

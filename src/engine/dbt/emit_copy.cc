@@ -87,6 +87,8 @@ void Emitter::operation(const Insn& i, const HostMem* mem) {
     a_.mov(kT2, hRSI);
     a_.mov(hRSI, kT0);
     HostMem plain{.base = hRSI};
+    fault_point(i, a_.here());
+    faults_.back().rsi_in_t2 = true;
     splice(i, reg, rm, vvvv, &plain);
     a_.mov(hRSI, kT2);
   } else if (i.high_byte && (i.gpr_fields & gpr_field::kModrmReg) != 0 && reg >= 8 && i.gpr_bytes_reg > 1) {

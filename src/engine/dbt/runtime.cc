@@ -181,7 +181,8 @@ const uint8_t* find_quick(Context& c) {
   constexpr uint32_t kLong = mode::kSingle | mode::kDebug, kFlat = mode::kFlatCs;
   if (c.quick_on == 0 || allowance(c) < kPlenty || core.pending.load(std::memory_order_acquire) != 0)
     return nullptr;
-  if ((c.single_ran | c.debugger_step | c.ungrouped_once | core.s.interrupt_shadow | core.s.halted) != 0)
+  if ((c.single_ran | c.debugger_step | c.ungrouped_once | c.single_once | core.s.interrupt_shadow |
+       core.s.halted) != 0)
     return nullptr;
   if ((c.irq_deferred & core.s.interrupt_flag) != 0 || (core.s.system_flags & cpu::rflags::TF) != 0)
     return nullptr;

@@ -180,6 +180,13 @@ extern "C" Answer runtime_access(Context* context, uint64_t linear, const Access
           (~uint64_t{0} << (in_page / 64)) & (~uint64_t{0} >> (63 - (in_page + site.size() - 1) / 64));
       if ((lines & touched) == 0) return {delta, 0};
       if (site.alt == 0) return ungroup(c, site_pointer);
+      // PUSH and CALL go on behind their store, so they cannot leave a block that they overwrite: alone in
+      // theirs they can.
+      if ((site.flags & AccessSite::kUnfinished) != 0 && (c.mode & mode::kSingle) == 0) {
+        c.single_once = 1;
+        --core.retired;  // it begins again
+        return {reinterpret_cast<uint64_t>(dispatch(c)), 2};
+      }
       c.store = {linear, site.size(), false, 2, range->ram, offset};
       return {delta, 1};
     }

@@ -70,6 +70,7 @@ void on_fault(int signal, siginfo_t* info, void* ucontext) {
         bool masked = vector == cpu::vec::XM && (c->core.s.cr4 & cpu::cr4::OSXMMEXCPT) == 0;
         c->signal_vector = masked ? cpu::vec::UD : static_cast<uint32_t>(vector);
         c->signal_page_offset = point->page_offset;
+        if (point->rsi_in_t2) u->uc_mcontext.gregs[REG_RSI] = u->uc_mcontext.gregs[REG_R11];
         if (point->flags_in_slot) {
           uint64_t saved = c->core.s.status_flags;
           auto eflags = static_cast<uint64_t>(u->uc_mcontext.gregs[REG_EFL]) & ~cpu::rflags::kStatus;

@@ -170,6 +170,20 @@ TEST(gp_mxcsr_reserved) {
   expect_trap(attempt([&] { asm volatile("ldmxcsr %0" ::"m"(bad)); }), kGP, 0, "ldmxcsr");
 }
 
+TEST(gp_non_canonical_with_high_byte_register) {
+  // The second address is the translator's own mark of an empty entry.
+  static constexpr Word kAddresses[] = {kNonCanonical, 0x6a09e667f3bcc123};
+  for (const Word address : kAddresses) {
+    static Word where;
+    where = address;
+    const Trap t = attempt([] {
+      asm volatile("mov $0x1234,%%esi; mov (%0),%%ah" ::"r"(where) : "rax", "rsi", "memory");
+    });
+    expect_trap(t, kGP, 0, "load to AH");
+    expect(t.si, 0x1234, "rsi is as it was");
+  }
+}
+
 TEST(gp_and_ss_non_canonical) {
   expect_trap(attempt([] { asm volatile("mov (%0),%%eax" ::"r"(kNonCanonical) : "rax"); }), kGP, 0, "load");
   expect_trap(attempt([] { asm volatile("mov %%eax,(%0)" ::"r"(kNonCanonical)

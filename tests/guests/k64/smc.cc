@@ -53,6 +53,22 @@ TEST(smc_next_instruction) {
   expect(call(code), 0x41, "again");
 }
 
+TEST(smc_push_over_the_next_instruction) {
+  // The stack pointer is put behind the immediate of the instruction after the PUSH.
+  u8* code = static_cast<u8*>(new_page());
+  static const u8 program[] = {0x48, 0x89, 0xe1,                            // mov %rsp,%rcx
+                               0x48, 0x8d, 0x25, 9,   0, 0,    0,           // 3: lea 9(%rip),%rsp: 19
+                               0x52,                                        // 10: push %rdx, to 11
+                               0xb8, 1,    0,    0,   0, 0x90, 0x90, 0x90,  // 11: mov $1,%eax
+                               0x48, 0x89, 0xcc, 0xc3};                     // 19: mov %rcx,%rsp; ret
+  for (u32 round = 0; round < 3; ++round) {
+    copy(code, program, sizeof program);
+    u32 v;
+    asm volatile("call *%1" : "=a"(v) : "r"(code), "d"(0x90909000000077b8) : "rcx", "memory", "cc");
+    expect(v, 0x77, "what was pushed is executed");
+  }
+}
+
 TEST(smc_loop_patches_itself) {
   // add $imm8,%eax; incb imm; dec %ecx; jnz: sums 1..n.
   u8* code = static_cast<u8*>(new_page());
