@@ -108,14 +108,14 @@ int64_t value(const uint8_t* at, unsigned bytes, bool is_signed) {
 }
 
 // The instruction's bytes, zeros behind.
-void take_raw(Insn& out, const uint8_t* bytes) {
+void take_raw(Insn& out, const uint8_t* bytes, unsigned length) {
   uint64_t half[2];
   std::memcpy(half, bytes, 16);
-  if (out.length < 8) {
-    half[0] &= ~(~uint64_t{0} << 8 * out.length);
+  if (length < 8) {
+    half[0] &= ~(~uint64_t{0} << 8 * length);
     half[1] = 0;
   } else {
-    half[1] &= ~(~uint64_t{0} << 8 * (out.length - 8u));
+    half[1] &= ~(~uint64_t{0} << 8 * (length - 8));
   }
   std::memcpy(out.raw, half, 16);
 }
@@ -129,37 +129,41 @@ DecodeStatus DecodeCache::decode(const uint8_t* bytes, size_t available, unsigne
   uint64_t key;
   std::memcpy(&key, bytes, 8);
   key = key << (64 - 8 * n) >> (64 - 8 * n);
-  Entry& e = entries_[key * 0x9e3779b97f4a7c15u >> (64 - kBits)];
+  size_t at = key * 0x9e3779b97f4a7c15u >> (64 - kBits);
+  const Entry& e = entries_[at];
   if (e.key != key || e.code_bits != code_bits)
-    return learn(e, key, bytes, available, code_bits, page_offset, out);
-  out = e.insn;
-  take_raw(out, bytes);
+    return learn(at, key, bytes, available, code_bits, page_offset, out);
+  out = insns_[at];
+  take_raw(out, bytes, e.length);
+  out.length = e.length;
   out.page_offset = static_cast<uint16_t>(page_offset);
   if (e.disp_bytes != 0) {
     out.mem.disp = value(bytes + e.disp_offset, e.disp_bytes, true);
-    if (out.mem.base == kRip) out.mem.disp += out.length;
+    if (out.mem.base == kRip) out.mem.disp += e.length;
   }
   if (e.imm_bytes != 0) {
-    out.imm = value(bytes + out.imm_offset, e.imm_bytes, e.imm_signed);
+    out.imm = value(bytes + e.imm_offset, e.imm_bytes, e.imm_signed);
     if (e.shift && (out.imm & 0x1f) == 0) out.flags_written = 0;
   }
   return DecodeStatus::Ok;
 }
 
-DecodeStatus DecodeCache::learn(Entry& e, uint64_t key, const uint8_t* bytes, size_t available,
+DecodeStatus DecodeCache::learn(size_t at, uint64_t key, const uint8_t* bytes, size_t available,
                                 unsigned code_bits, unsigned page_offset, Insn& out) {
   DecodeLayout layout;
   DecodeStatus status = dbt::decode(bytes, available, code_bits, page_offset, out, &layout);
   if (status != DecodeStatus::Ok || !layout.regular) return status;
-  e.insn = out;
-  e.disp_offset = layout.disp_offset;
-  e.disp_bytes = layout.disp_bytes;
-  e.imm_bytes = out.imm_bytes;
-  e.imm_signed = layout.imm_signed;
-  e.shift = layout.shift && out.imm_bytes != 0;
-  e.insn.flags_written = layout.flags_written;
-  e.key = key;
-  e.code_bits = static_cast<uint8_t>(code_bits);
+  insns_[at] = out;
+  insns_[at].flags_written = layout.flags_written;
+  entries_[at] = {.key = key,
+                  .code_bits = static_cast<uint8_t>(code_bits),
+                  .length = out.length,
+                  .disp_offset = layout.disp_offset,
+                  .disp_bytes = layout.disp_bytes,
+                  .imm_offset = out.imm_offset,
+                  .imm_bytes = out.imm_bytes,
+                  .imm_signed = layout.imm_signed,
+                  .shift = layout.shift && out.imm_bytes != 0};
   return status;
 }
 

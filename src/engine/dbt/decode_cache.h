@@ -17,7 +17,7 @@ namespace rhea::dbt {
 
 class DecodeCache {
  public:
-  DecodeCache() : entries_(kEntries) {}
+  DecodeCache() : entries_(kEntries), insns_(kEntries) {}
 
   // As decode() does.
   DecodeStatus decode(const uint8_t* bytes, size_t available, unsigned code_bits, unsigned page_offset,
@@ -25,20 +25,22 @@ class DecodeCache {
 
  private:
   static constexpr unsigned kBits = 12, kEntries = 1u << kBits;
+  // What the way to the next instruction needs: apart, so that only copies wait for the rest of the memory.
   struct Entry {
     uint64_t key = 0;
     uint8_t code_bits = 0;  // 0: empty
+    uint8_t length = 0;
     uint8_t disp_offset = 0, disp_bytes = 0;
-    uint8_t imm_bytes = 0;
+    uint8_t imm_offset = 0, imm_bytes = 0;
     bool imm_signed = false;
     bool shift = false;  // by the immediate, which may be 0: then no flag is written
-    Insn insn;
   };
 
-  DecodeStatus learn(Entry& e, uint64_t key, const uint8_t* bytes, size_t available, unsigned code_bits,
+  DecodeStatus learn(size_t at, uint64_t key, const uint8_t* bytes, size_t available, unsigned code_bits,
                      unsigned page_offset, Insn& out);
 
   std::vector<Entry> entries_;
+  std::vector<Insn> insns_;
 };
 
 }  // namespace rhea::dbt
