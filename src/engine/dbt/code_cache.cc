@@ -3,6 +3,8 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstdlib>
 
 #include "base/check.h"
 
@@ -30,12 +32,13 @@ Result<std::unique_ptr<CodeCache>> CodeCache::create(uint64_t bytes, bool huge_p
   c->rw_ = c->cursor_ = c->thunks_end_ = c->memory_.writable();
   c->cold_begin_ = c->cold_cursor_ = c->rw_ + (c->size_ / 16 * kHotShare & ~uint64_t{4095});
   c->rx_ = c->memory_.executable();
-  c->heads_ = new std::atomic<Block*>[1u << kHashBits]();
+  c->heads_.reset(
+      static_cast<std::atomic<Block*>*>(std::calloc(1u << kHashBits, sizeof(std::atomic<Block*>))));
+  if (c->heads_ == nullptr) return fail_errno(ENOMEM, "allocating the translation cache's index");
   return c;
 }
 
 CodeCache::~CodeCache() {
-  delete[] heads_;
   for (PageTable& t : tables_) {
     if (t.pages != nullptr) munmap(static_cast<void*>(t.pages), t.count * sizeof(*t.pages));
   }

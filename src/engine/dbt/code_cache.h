@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <cstdlib>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -124,7 +125,10 @@ class CodeCache {
   uint8_t* thunks_end_ = nullptr;
   uint8_t* cold_begin_ = nullptr;  // thunks and hot code are below, stubs above
   uint8_t* cold_cursor_ = nullptr;
-  std::atomic<Block*>* heads_ = nullptr;
+  struct Free {
+    void operator()(void* p) const { std::free(p); }
+  };
+  std::unique_ptr<std::atomic<Block*>[], Free> heads_;  // from calloc(): pages are there when touched
   PageTable tables_[kMaxRams];
   Arena arena_;                     // blocks, links, instructions, pages
   std::vector<Block*> by_address_;  // ascending start, and ascending cold_start

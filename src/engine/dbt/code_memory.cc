@@ -78,7 +78,7 @@ void CodeMemory::prepare(uint64_t offset, uint64_t bytes) {
     if (ready_[step] != 0) continue;
     constexpr uint64_t kSteps = kHugePage / kStep;
     uint64_t chunk = step / kSteps;
-    if (huge_ && step >= kSmallSteps) {
+    if (huge_ && small_ >= kSmallSteps) {
       if (collapse(chunk)) {
         std::fill_n(ready_.begin() + static_cast<int64_t>(chunk * kSteps), kSteps, uint8_t{1});
         continue;
@@ -90,6 +90,7 @@ void CodeMemory::prepare(uint64_t offset, uint64_t bytes) {
     madvise(rw_ + at, length, MADV_POPULATE_WRITE);
     madvise(rx_ + at, length, MADV_POPULATE_READ);
     ready_[step] = 1;
+    ++small_;
   }
 }
 

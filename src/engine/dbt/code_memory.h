@@ -29,8 +29,8 @@ class CodeMemory {
   void prepare(uint64_t offset, uint64_t bytes);
 
  private:
-  static constexpr uint64_t kHugePage = uint64_t{2} << 20, kStep = 128 << 10;
-  static constexpr unsigned kSmallSteps = 4;  // at the very start: short guests need no huge page
+  static constexpr uint64_t kHugePage = uint64_t{2} << 20, kStep = 64 << 10;
+  static constexpr unsigned kSmallSteps = 8;  // the first ones: short guests need no huge page
   bool collapse(uint64_t chunk);
 
   uint8_t* rw_ = nullptr;
@@ -38,6 +38,7 @@ class CodeMemory {
   uint64_t size_ = 0;
   bool huge_ = false;
   std::vector<uint8_t> ready_;  // by kStep
+  unsigned small_ = 0;
 };
 
 }  // namespace rhea::dbt

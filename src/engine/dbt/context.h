@@ -154,12 +154,13 @@ struct JumpBank {
 // blocks. Other threads clear entries of blocks that they drop; a stale read leads to a dropped block's
 // entry, which is safe.
 struct FrontEntry {
-  uint64_t place;  // place_key(); ~0: empty
+  uint64_t place;  // place_key(); 0: empty
   const uint8_t* host;
   uint32_t mode;
   const Block* crossing;  // or null: it goes on in another page, which has to be looked at too
 };
 inline constexpr unsigned kFrontEntries = 16384;
+// Never 0: blocks of RAM are numbered from 1.
 inline uint64_t place_key(const memory::RamBlock& ram, uint64_t offset) {
   return static_cast<uint64_t>(ram.id()) << 48 | offset;
 }
@@ -222,6 +223,7 @@ struct Context {
   uint64_t debug_skip;             // the code point that the last exit was about: not hit again at once
   uint8_t debug_exit;              // cpu::DebugHit::Kind of the last Exit::Debug
   uint8_t ungrouped_once;          // the next block is entered as its ungrouped variant
+  uint8_t ready_banks;             // whose tables have been filled with what empty entries hold
   uint8_t always_single;           // option: one instruction a block
   uint8_t quick_on;                // option: find_quick()
   uint8_t mode_stale;              // the mode must be computed anew

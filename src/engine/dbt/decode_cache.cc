@@ -2,6 +2,7 @@
 
 #include <Zydis/Zydis.h>
 
+#include <array>
 #include <cstring>
 #include <initializer_list>
 #include <utility>

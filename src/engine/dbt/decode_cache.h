@@ -8,8 +8,10 @@
 // Threading: one thread at a time.
 #pragma once
 
-#include <array>
-#include <vector>
+#include <cstdlib>
+#include <memory>
+#include <new>
+#include <type_traits>
 
 #include "engine/dbt/decode.h"
 
@@ -17,8 +19,6 @@ namespace rhea::dbt {
 
 class DecodeCache {
  public:
-  DecodeCache() : entries_(kEntries), insns_(kEntries) {}
-
   // As decode() does.
   DecodeStatus decode(const uint8_t* bytes, size_t available, unsigned code_bits, unsigned page_offset,
                       Insn& out);
@@ -39,8 +39,20 @@ class DecodeCache {
   DecodeStatus learn(size_t at, uint64_t key, const uint8_t* bytes, size_t available, unsigned code_bits,
                      unsigned page_offset, Insn& out);
 
-  std::vector<Entry> entries_;
-  std::vector<Insn> insns_;
+  struct Free {
+    void operator()(void* p) const { std::free(p); }
+  };
+  // Zeros (no entry) until used, so that short runs touch few of the pages.
+  template <class T>
+  static std::unique_ptr<T[], Free> zeros() {
+    static_assert(std::is_trivially_copyable_v<T>);
+    // SAFETY: implicit-lifetime objects in memory that calloc() gives.
+    void* p = std::calloc(kEntries, sizeof(T));
+    if (p == nullptr) throw std::bad_alloc();
+    return std::unique_ptr<T[], Free>(static_cast<T*>(p));
+  }
+  std::unique_ptr<Entry[], Free> entries_ = zeros<Entry>();
+  std::unique_ptr<Insn[], Free> insns_ = zeros<Insn>();
 };
 
 }  // namespace rhea::dbt

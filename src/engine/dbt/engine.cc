@@ -116,7 +116,7 @@ DbtShared::DbtShared(const DbtOptions& options_in, std::unique_ptr<CodeCache> ca
     uint64_t place = place_key(*b.ram, b.offset);
     for (Context* c : exclusive.all()) {
       FrontEntry& e = c->front[front_index(place, b.mode)];
-      if (e.place == place && e.mode == b.mode) e.place = ~uint64_t{0};
+      if (e.place == place && e.mode == b.mode) e.place = 0;
     }
   });
 }
@@ -142,7 +142,10 @@ Result<std::shared_ptr<DbtShared>> make_dbt_shared(const DbtOptions& options) {
 Result<std::unique_ptr<cpu::Engine>> make_dbt_engine(std::shared_ptr<DbtShared> shared, unsigned index) {
   void* m = mmap(nullptr, sizeof(Context), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (m == MAP_FAILED) return fail_errno(errno, "allocating a vCPU");
-  auto* c = new (m) Context();
+  // SAFETY: everything but the core starts as zeros, which is what the mapping holds: megabytes of tables
+  // that stay untouched until a bank is used.
+  auto* c = static_cast<Context*>(m);
+  new (&c->core) cpu::Core;
   c->self = c;
   c->cache = shared->cache.get();
   c->owner = shared.get();
@@ -159,14 +162,6 @@ Result<std::unique_ptr<cpu::Engine>> make_dbt_engine(std::shared_ptr<DbtShared> 
   c->log_exec = exec_logged();
   c->log_int = events_logged();
   c->mode = ~0u;
-  for (JumpBank& j : c->jump) j.filled.count = ~0u;
-  for (FrontEntry& e : c->front) e.place = ~uint64_t{0};
-  for (AccessBank& a : c->access) {
-    a.tlb_filled.count = ~0u;
-    a.used = true;
-    std::memset(a.read_dirty, 1, sizeof a.read_dirty);
-    std::memset(a.write_dirty, 1, sizeof a.write_dirty);
-  }
   for (unsigned n = 0; n < c->cache->far_chunks(); ++n) empty_far_chunk(*c, n);
   flush_everything(*c);
   c->core.index = index;
@@ -253,7 +248,7 @@ void cold_dropped_offset(void* arg) {
   if (b->ram == nullptr) return;
   uint64_t place = place_key(*b->ram, b->offset);
   FrontEntry& e = r.context->front[front_index(place, b->mode)];
-  if (e.place == place && e.mode == b->mode) e.place = ~uint64_t{0};
+  if (e.place == place && e.mode == b->mode) e.place = 0;
 }
 
 void cold_helper(void* arg) {

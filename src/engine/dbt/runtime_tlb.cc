@@ -190,6 +190,19 @@ void hook_mode_changed(cpu::Core& core) {
   }
 }
 
+// A bank's tables are zeros until it is used for the first time.
+static void prepare_bank(Context& c) {
+  AccessBank& a = c.access[c.bank];
+  fill(a.read, kSlots);
+  fill(a.write, kSlots);
+  a.used = true;
+  a.tlb_filled.count = ~0u;
+  flush_access_all(a);
+  c.jump[c.bank].filled.count = ~0u;
+  flush_jump(c, c.bank);
+  c.ready_banks = static_cast<uint8_t>(c.ready_banks | 1u << c.bank);
+}
+
 void refresh_mode(Context& c, bool single) {
   c.mode_stale = single;  // the next block is not, most likely
   uint32_t m = compute_mode(c.core, single, c.control);
@@ -211,6 +224,7 @@ void refresh_mode(Context& c, bool single) {
   if (m == c.mode) return;
   c.mode = m;
   c.bank = bank_of(m);
+  if ((c.ready_banks >> c.bank & 1) == 0) prepare_bank(c);
   JumpBank& jump = c.jump[c.bank];
   if (jump.mode != m && !single) {
     flush_jump(c, c.bank);

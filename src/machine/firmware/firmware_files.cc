@@ -43,19 +43,24 @@ Result<std::vector<uint8_t>> read_whole_file(const std::string& path, uint64_t l
   std::vector<uint8_t> data;
   struct stat st {};
   if (::fstat(file.fd, &st) == 0 && st.st_size > 0 && static_cast<uint64_t>(st.st_size) <= limit) {
-    data.reserve(static_cast<size_t>(st.st_size) + 1);
+    data.resize(static_cast<size_t>(st.st_size));  // what it most likely is; more or less is found out below
   }
-  constexpr size_t kChunk = 1 << 20;
+  constexpr size_t kChunk = 1 << 16;
+  size_t have = 0;
   for (;;) {
-    size_t have = data.size();
-    data.resize(have + kChunk);
-    ssize_t got = ::read(file.fd, data.data() + have, kChunk);
-    if (got < 0 && errno != EINTR) return fail_errno(errno, path);
-    data.resize(have + static_cast<size_t>(got < 0 ? 0 : got));
-    if (got == 0) return data;
-    if (data.size() > limit) {
-      return fail(ErrorKind::Invalid, fmt::format("{}: larger than {} bytes", path, limit));
+    uint8_t more[kChunk];  // behind the size told, as with pipes: usually only the end of the file
+    bool told = have < data.size();
+    ssize_t got =
+        told ? ::read(file.fd, data.data() + have, data.size() - have) : ::read(file.fd, more, kChunk);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return fail_errno(errno, path);
+    if (got == 0) {
+      data.resize(have);
+      return data;
     }
+    if (!told) data.insert(data.end(), more, more + got);
+    have += static_cast<size_t>(got);
+    if (have > limit) return fail(ErrorKind::Invalid, fmt::format("{}: larger than {} bytes", path, limit));
   }
 }
 

@@ -28,16 +28,31 @@ uint64_t from_cpuid() {
   return uint64_t{a} * 1000;
 }
 
+struct Moment {
+  int64_t ns = 0;
+  uint64_t tsc = 0;
+};
+
+Moment now() {
+  int64_t ns = monotonic_ns();
+  return {ns, __rdtsc()};
+}
+
+Moment begin;
+
 uint64_t measured() {
-  int64_t start = monotonic_ns();
-  uint64_t first = __rdtsc();
-  int64_t now = start;
-  while (now - start < kMeasureNs) now = monotonic_ns();
-  uint64_t ticks = __rdtsc() - first;
-  return ticks * 1'000'000'000 / static_cast<uint64_t>(now - start);
+  if (begin.ns == 0) begin = now();
+  Moment end = now();
+  while (end.ns - begin.ns < kMeasureNs) end = now();
+  auto ticks = static_cast<unsigned __int128>(end.tsc - begin.tsc) * 1'000'000'000u;
+  return static_cast<uint64_t>(ticks / static_cast<uint64_t>(end.ns - begin.ns));
 }
 
 }  // namespace
+
+void begin_tsc_measurement() {
+  begin = now();
+}
 
 uint64_t host_tsc_hz() {
   static const uint64_t hz = [] {

@@ -16,6 +16,7 @@
 #include "engine/dbt/options.h"
 #include "machine/firmware/firmware_files.h"
 #include "machine/pc/pc_board.h"
+#include "machine/pc/tsc_frequency.h"
 #include "machine/vm.h"
 #include "monitor/gdb/server.h"
 #include "tools/system/lines.h"
@@ -257,6 +258,7 @@ Result<> set_up_log(const SystemOptions& options) {
 }  // namespace
 
 Result<int> run_machine(const SystemOptions& options) {
+  machine::begin_tsc_measurement();
   TRY(set_up_log(options));
   if (!options.name.empty()) ::prctl(PR_SET_NAME, options.name.c_str());
   SmpChoice smp = TRY_IN(resolve_topology(options.smp, kMostVcpus), "-smp");
