@@ -11,7 +11,8 @@ namespace rhea::dbt {
 // Between decoding and emitting.
 class PlantingPlanner : public AccessPlanner {
  public:
-  std::span<const AccessPlan> plan(std::span<const Insn> insns, uint32_t m, bool enabled, unsigned& groups) {
+  std::span<const AccessPlan> plan(std::span<const Insn> insns, uint32_t m, int64_t max_span,
+                                   unsigned& groups) {
     for (size_t n = 1; n < insns.size(); ++n) {
       auto& i = const_cast<Insn&>(insns[n]);  // the translator's own buffer
       if (code_bits_of(m) == 32 && i.mnemonic == ZYDIS_MNEMONIC_ADD && i.opcode == 0x83 && i.rm == cpu::RDX &&
@@ -20,7 +21,7 @@ class PlantingPlanner : public AccessPlanner {
         ++i.imm;
       }
     }
-    return AccessPlanner::plan(insns, m, enabled, groups);
+    return AccessPlanner::plan(insns, m, max_span, groups);
   }
 };
 

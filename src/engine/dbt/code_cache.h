@@ -61,9 +61,10 @@ class CodeCache {
   // What was saved on does not work well for this block: it is dropped and its place translated differently
   // until the next reset.
   enum Concession : uint8_t {
-    kNoGroups = 1,      // groups fail too often
+    kNoGroups = 1,      // groups fail too often, even narrow ones
     kAlternatives = 2,  // stores often need their alternative paths
     kHot = 4,           // runs so often that its accesses are worth slots
+    kNarrowGroups = 8,  // groups fail often: only what is close together shares a check
   };
   void concede(CacheLock&, Block& block, Concession what);
   uint8_t concessions(const memory::RamBlock* ram, uint64_t offset) const {

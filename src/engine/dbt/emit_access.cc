@@ -58,6 +58,13 @@ void Emitter::effective_address(const Insn& i, const MemOperand& m, unsigned add
         a_.mov_imm32(kT0, static_cast<uint32_t>(addr_bytes == 2 ? disp & 0xffff : disp));
       return;
     }
+    if (addr_bytes == 8) {
+      int64_t near = disp < 0 ? INT32_MIN : INT32_MAX;
+      ea.disp = static_cast<int32_t>(near);
+      a_.lea(kT0, ea);
+      ea = {.base = kT0};
+      disp -= near;
+    }
     disp = static_cast<int32_t>(disp);  // 32-bit addressing: only the low half counts
   }
   ea.disp = static_cast<int32_t>(disp);

@@ -196,8 +196,13 @@ void cold_concede(void* arg) {
   CodeCache& cache = *shared_of(*r.context).cache;
   CacheLock lock = cache.lock();
   Block* b = const_cast<Block*>(cache.block_at(reinterpret_cast<uintptr_t>(r.site)));
+  if (b == nullptr) return;
   bool groups = (r.site->flags & AccessSite::kGroup) != 0;
-  if (b != nullptr) cache.concede(lock, *b, groups ? CodeCache::kNoGroups : CodeCache::kAlternatives);
+  bool narrow = (cache.concessions(b->ram, b->offset) & CodeCache::kNarrowGroups) != 0;
+  cache.concede(lock, *b,
+                !groups  ? CodeCache::kAlternatives
+                : narrow ? CodeCache::kNoGroups
+                         : CodeCache::kNarrowGroups);
 }
 
 void cold_heat(void* arg) {

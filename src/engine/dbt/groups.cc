@@ -13,21 +13,23 @@ namespace rhea::dbt {
 
 namespace {
 
-constexpr int64_t kMaxSpan = 512;
 constexpr int kRipRoot = -2;
 
 }  // namespace
 
 void AccessPlanner::join(size_t insn, bool stack, const Key& key, int64_t at, unsigned bytes) {
   auto end = at + static_cast<int64_t>(bytes);
+  // Relative to rip's page or to nothing: where pages end is known.
+  bool fixed = key.index == -1 && (key.base == -1 || key.base == kRipRoot);
   for (size_t n = groups_.size(); n-- > 0;) {
     Group& g = groups_[n];
     Key wanted = key;
     wanted.write = g.key.write;
     if (g.epoch != epoch_ || g.key != wanted || (key.write && !g.key.write)) continue;
-    if (std::max(g.end, end) - std::min(g.min, at) > kMaxSpan) continue;
-    g.min = std::min(g.min, at);
-    g.end = std::max(g.end, end);
+    int64_t lowest = std::min(g.min, at), highest = std::max(g.end, end);
+    if (fixed ? lowest >> 12 != (highest - 1) >> 12 : highest - lowest > max_span_) continue;
+    g.min = lowest;
+    g.end = highest;
     ++g.members;
     members_.push_back({insn, stack, static_cast<int>(n), at});
     return;
@@ -48,9 +50,9 @@ void AccessPlanner::explicit_access(size_t n, int64_t adjust) {
   if (!i.has_mem || m.bytes == 0 || m.bytes > 64 || m.vsib || i.addr_bytes != word_ ||
       !flat_in_mode(mode_, m.seg) || (m.write && m.seg == cpu::CS && !is64(mode_)))
     return;
-  if (m.disp != static_cast<int32_t>(m.disp)) return;
+  if (is64(mode_) && m.disp != static_cast<int32_t>(m.disp)) return;
   Key key{-1, -1, 0, m.write};
-  int64_t at = m.disp + adjust;
+  int64_t at = static_cast<int32_t>(m.disp) + adjust;
   if (m.base == kRip) {
     key.base = kRipRoot;
     at += i.page_offset;
@@ -143,15 +145,16 @@ void AccessPlanner::follow(const Insn& i) {
   forget(i.regs_written);
 }
 
-std::span<const AccessPlan> AccessPlanner::plan(std::span<const Insn> insns, uint32_t m, bool enabled,
+std::span<const AccessPlan> AccessPlanner::plan(std::span<const Insn> insns, uint32_t m, int64_t max_span,
                                                 unsigned& groups) {
   groups = 0;
   plan_.assign(insns.size(), {});
   constexpr uint32_t kAlone = mode::kUngrouped | mode::kAlignCheck | mode::kWatch | mode::kSingle;
-  if (!enabled || code_bits_of(m) == 16 || (m & kAlone) != 0) return plan_;
+  if (max_span == 0 || code_bits_of(m) == 16 || (m & kAlone) != 0) return plan_;
   insns_ = insns;
   mode_ = m;
   word_ = is64(m) ? 8 : 4;
+  max_span_ = max_span;
   groups_.clear();
   members_.clear();
   next_root_ = 0;

@@ -34,8 +34,11 @@ struct AccessPlan {
 class AccessPlanner {
  public:
   // 64-bit and flat 32-bit code; elsewhere every access stays alone. The result holds until the next call.
-  std::span<const AccessPlan> plan(std::span<const Insn> insns, uint32_t mode, bool enabled,
+  std::span<const AccessPlan> plan(std::span<const Insn> insns, uint32_t mode, int64_t max_span,
                                    unsigned& groups);
+  // Bytes that a group's addresses may lie apart; 0: no groups. Narrow: where wide ones cross pages too
+  // often.
+  static constexpr int64_t kWide = 512, kNarrow = 64;
 
  private:
   struct Value {
@@ -72,6 +75,7 @@ class AccessPlanner {
 
   std::span<const Insn> insns_;
   uint32_t mode_ = 0;
+  int64_t max_span_ = 0;
   unsigned word_ = 8;  // bytes of an address and of what PUSH pushes
   Value regs_[16];
   int next_root_ = 0;

@@ -120,7 +120,9 @@ class Translator::Work final : Emitter::TargetFlags {
     unsigned groups = 0;
     uint8_t concessions = cache_.concessions(in_.ram, in_.offset);
     bool grouped = options_.groups && options_.slots && (concessions & CodeCache::kNoGroups) == 0;
-    plan_ = planner_.plan(insns_, in_.mode, grouped, groups);
+    bool narrow = (concessions & CodeCache::kNarrowGroups) != 0;
+    int64_t span = !grouped ? 0 : narrow ? AccessPlanner::kNarrow : AccessPlanner::kWide;
+    plan_ = planner_.plan(insns_, in_.mode, span, groups);
     e.set_groups(groups);
     e.set_alternatives((concessions & CodeCache::kAlternatives) != 0);
     // Hot code is worth a slot at each access; other code is so much that slots would crowd each other out.
