@@ -46,14 +46,17 @@ class Arena {
   }
   void* next_chunk(size_t bytes) {
     // Not cleared: pages that are never used stay untouched.
-    if (chunk_ == chunks_.size()) chunks_.emplace_back(new std::byte[kChunk]);
-    std::byte* begin = chunks_[chunk_++].get();
+    if (chunk_ == chunks_.size()) chunks_.push_back(std::make_unique_for_overwrite<Chunk>());
+    std::byte* begin = chunks_[chunk_++]->bytes;
     at_ = begin + bytes;
     end_ = begin + kChunk;
     return begin;
   }
 
-  std::vector<std::unique_ptr<std::byte[]>> chunks_;
+  struct alignas(64) Chunk {
+    std::byte bytes[kChunk];
+  };
+  std::vector<std::unique_ptr<Chunk>> chunks_;
   size_t chunk_ = 0;  // chunks in use
   std::byte* at_ = nullptr;
   std::byte* end_ = nullptr;

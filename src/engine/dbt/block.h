@@ -48,30 +48,32 @@ struct FaultPoint {
   bool rsi_in_t2 = false;
 };
 
-struct Block {
+struct alignas(64) Block {
+  // What finding it reads, in one line of the host's cache.
+  std::atomic<Block*> hash_next{nullptr};
   memory::RamBlock* ram;
   uint64_t offset;  // of its first byte in ram
   uint32_t mode;
+  std::atomic<bool> dropped{false};
   bool crossing = false;  // one instruction that continues on another page
+  uint8_t* dispatched = nullptr;
+  uint8_t* direct = nullptr;
+  uint64_t lines = 0;  // 64-byte lines of its page that it was made from
+  Block* page_next = nullptr;
+
   memory::RamBlock* second_ram = nullptr;
   uint64_t second_offset = 0;
-  std::atomic<bool> dropped{false};
   uint16_t insns = 0;
   uint16_t flags_live_in = 0;
   uint32_t guest_bytes = 0;
-  uint64_t lines = 0;  // 64-byte lines of its page that it was made from
 
-  uint8_t* start = nullptr;  // writable view
+  uint8_t* start = nullptr;  // writable view, as all of these
   uint8_t* paged = nullptr;  // entry with rip_page to be set from T0
-  uint8_t* direct = nullptr;
-  uint8_t* dispatched = nullptr;
   uint8_t* end = nullptr;
   uint8_t* cold_start = nullptr;  // its stubs
   uint8_t* cold_end = nullptr;
   size_t host_bytes() const { return static_cast<size_t>((end - start) + (cold_end - cold_start)); }
 
-  std::atomic<Block*> hash_next{nullptr};
-  Block* page_next = nullptr;
   LinkSite* incoming = nullptr;
   LinkSite* links = nullptr;  // first by next_outgoing
   std::span<const FaultPoint> faults;
