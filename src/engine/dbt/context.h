@@ -253,7 +253,8 @@ struct Context {
   LargePages large_code;  // behind jump and fetch entries, since the last full flush
   // By LinkSite::far_slot: the rip_page for which the link's target is mapped where it leads, or kNoPage.
   uint64_t far_page[kFarSlots];
-  uint8_t far_dirty[kFarSlots / kFarChunk];
+  alignas(8) uint8_t far_dirty[kFarSlots / kFarChunk];
+  uint8_t far_filled[kBanks];  // some chunk of the bank is dirty
 
   FetchEntry fetch[kBanks][kFetchEntries];
   FrontEntry front[kFrontEntries];

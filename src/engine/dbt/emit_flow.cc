@@ -186,6 +186,10 @@ void Emitter::expecting_call(const Insn& i, bool linked, int64_t target, uint16_
     link_stub(link_site(static_cast<int32_t>(target), rel32), to_poll);
   } else {
     bool relative = i.imm_bytes != 0;
+    if (relative && far_link(target, true)) {
+      landing(i, false);
+      return;
+    }
     size_t table = RHEA_CTX(jump) + bank_ * sizeof(JumpBank) + offsetof(JumpBank, entry);
     a_.push(kT0);
     if (relative)

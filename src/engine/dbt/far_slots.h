@@ -3,7 +3,7 @@
 
 namespace rhea::dbt {
 
-inline constexpr unsigned kFarSlots = 65536;
+inline constexpr unsigned kFarSlots = 1 << 18;
 inline constexpr unsigned kFarChunkBits = 6;
 inline constexpr unsigned kFarChunk = 1 << kFarChunkBits;  // slots that share a dirty byte and a bank
 

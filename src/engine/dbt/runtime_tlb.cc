@@ -79,11 +79,18 @@ void flush_access_non_global(AccessBank& b) {
 }
 
 void flush_far(Context& c, Bank bank) {
+  if (c.far_filled[bank] == 0) return;
+  c.far_filled[bank] = 0;
   unsigned chunks = c.cache->far_chunks();
-  for (unsigned n = 0; n < chunks; ++n) {
-    if (c.far_dirty[n] == 0 || c.cache->far_chunk_bank(n) != bank) continue;
-    c.far_dirty[n] = 0;
-    empty_far_chunk(c, n);
+  for (unsigned first = 0; first < chunks; first += 8) {
+    uint64_t eight;
+    __builtin_memcpy(&eight, c.far_dirty + first, sizeof eight);
+    if (eight == 0) continue;
+    for (unsigned n = first; n < first + 8; ++n) {
+      if (c.far_dirty[n] == 0 || c.cache->far_chunk_bank(n) != bank) continue;
+      c.far_dirty[n] = 0;
+      empty_far_chunk(c, n);
+    }
   }
 }
 

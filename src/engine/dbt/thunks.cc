@@ -360,6 +360,7 @@ class ThunkMaker {
     a_.store({.index = hRAX, .scale = 3, .disp = RHEA_CTX(far_page), .ctx = true}, kT2);
     a_.shr32(hRAX, kFarChunkBits);
     a_.op_rm(0xc6, 0, ctx_mem(RHEA_CTX(far_dirty), hRAX), false), a_.u8(1);
+    a_.op_rm(0xc6, 0, ctx_mem(RHEA_CTX(far_filled) + bank), false), a_.u8(1);
     a_.load(hRAX, ctx_mem(RHEA_CTX(scratch[3])));
     Assembler::bind(elsewhere, a_.here());
     a_.jmp_reg(kT1);
