@@ -37,6 +37,7 @@ struct ImageInfo {
   bool encrypted = false;
   bool compressed = false;  // only streamOptimized VMDK says so
   bool dirty = false;
+  bool has_dirty_flag = true;  // false: JSON says nothing about it
   std::vector<SnapshotInfo> snapshots;
   Value::Dict specific;  // may be empty
 };

@@ -3,19 +3,24 @@
 
 #include "base/failf.h"
 #include "block/driver.h"
+#include "block/formats/bochs.h"
+#include "block/formats/cloop.h"
+#include "block/formats/dmg.h"
+#include "block/formats/parallels.h"
 #include "block/formats/qcow2/qcow2.h"
+#include "block/formats/qed.h"
 #include "block/formats/raw.h"
 #include "block/formats/vdi.h"
+#include "block/formats/vhdx/vhdx.h"
+#include "block/formats/vmdk/vmdk.h"
 #include "block/formats/vpc.h"
 
 namespace rhea::block {
 
 std::span<const FormatDriver* const> formats() {
   static const std::array kFormats = {
-      &qcow2_driver(),
-      &raw_driver(),
-      &vdi_driver(),
-      &vpc_driver(),
+      &qcow2_driver(),     &raw_driver(),   &vdi_driver(),   &vpc_driver(), &qed_driver(),  &vmdk_driver(),
+      &parallels_driver(), &bochs_driver(), &cloop_driver(), &dmg_driver(), &vhdx_driver(),
   };
   return kFormats;
 }

@@ -47,12 +47,15 @@ Result<> dump(ImageNode& image, const std::string& name) {
 Result<> load(ImageNode& image, const std::string& name, bool in_order) {
   std::ifstream in(name, std::ios::binary | std::ios::ate);
   const auto size = static_cast<uint64_t>(in.tellg());
-  const uint64_t steps = (size + kStep - 1) / kStep;
+  // Where units are written once, whole ones.
+  const auto* units = facet<CompressedWriter>(image);
+  const uint64_t step = units != nullptr ? 2 * units->compression_unit() : kStep;
+  const uint64_t steps = (size + step - 1) / step;
   auto* reserving = facet<ReservingWriter>(image);
   std::vector<uint8_t> buffer;
   for (uint64_t i = 0; i < steps; ++i) {
-    const uint64_t at = (in_order ? i : steps - 1 - i) * kStep;
-    buffer.resize(static_cast<size_t>(std::min(kStep, size - at)));
+    const uint64_t at = (in_order ? i : steps - 1 - i) * step;
+    buffer.resize(static_cast<size_t>(std::min(step, size - at)));
     in.seekg(static_cast<std::streamoff>(at));
     // SAFETY: characters read into bytes.
     in.read(reinterpret_cast<char*>(buffer.data()), static_cast<std::streamsize>(buffer.size()));

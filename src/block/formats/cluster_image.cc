@@ -65,7 +65,7 @@ Result<> ClusterImage::read(uint64_t offset, std::span<uint8_t> into) {
     }
     const std::span<uint8_t> part = into.first(static_cast<size_t>(run.length));
     switch (run.place.state) {
-      case State::Unallocated: TRY(read_backing(offset, part)); break;
+      case State::Unallocated: TRY(read_below(offset, part)); break;
       case State::Zero: std::memset(part.data(), 0, part.size()); break;
       case State::Data: TRY(node_of(run.place.node).read(run.offset, part)); break;
       case State::Compressed: TRY(read_compressed(run.place, offset % cluster_size_, part)); break;
@@ -80,12 +80,12 @@ Result<> ClusterImage::read(uint64_t offset, std::span<uint8_t> into) {
 Result<> ClusterImage::write_new(const NewPlace& place, uint64_t index, uint64_t head,
                                  std::span<const uint8_t> data, const Place& old) {
   BlockNode& node = node_of(place.node);
-  const bool from_below = old.state == State::Unallocated && backing() != nullptr;
+  const bool from_below = old.state == State::Unallocated && has_below();
   if (data.size() == cluster_size_) return node.write(place.offset, data);
   if (from_below || old.state == State::Compressed) {
     std::vector<uint8_t> whole(static_cast<size_t>(cluster_size_));
     if (from_below) {
-      TRY(read_backing(index * cluster_size_, whole));
+      TRY(read_below(index * cluster_size_, whole));
     } else {
       TRY(decompress(old, whole));
     }
@@ -154,10 +154,10 @@ Result<> ClusterImage::write_zeroes(uint64_t offset, uint64_t length, ZeroMode m
     std::unique_lock lock(mutex_);
     const Run run = TRY(run_at(offset, length));
     const bool nothing =
-        run.place.state == State::Zero || (run.place.state == State::Unallocated && backing() == nullptr);
+        run.place.state == State::Zero || (run.place.state == State::Unallocated && !has_below());
     if (nothing) {
       part = run.length;
-    } else if (whole && mode == ZeroMode::MayUnmap && TRY(link_zero(offset / cluster_size_))) {
+    } else if (whole && mode == ZeroMode::MayUnmap && TRY(link_zero(offset / cluster_size_, run.place))) {
       // Done.
     } else if (run.place.state == State::Data) {
       lock.unlock();
@@ -193,8 +193,7 @@ Result<Extent> ClusterImage::extent(uint64_t offset, uint64_t length) {
   Extent out{.length = run.length};
   // Where no other image can be behind, what is not there is zeros of this image.
   out.allocated = run.place.state != State::Unallocated || !may_be_backed();
-  out.zero =
-      run.place.state == State::Zero || (run.place.state == State::Unallocated && backing() == nullptr);
+  out.zero = run.place.state == State::Zero || (run.place.state == State::Unallocated && !has_below());
   out.data = run.place.state == State::Data || run.place.state == State::Compressed;
   out.compressed = run.place.state == State::Compressed;
   if (run.place.state == State::Data) {

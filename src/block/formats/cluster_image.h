@@ -50,13 +50,16 @@ class ClusterImage : public ImageNode, public ReservingWriter {
 
   // Whether what is unallocated may be read from another image.
   virtual bool may_be_backed() const { return driver().can_back(); }
+  // What is read where this image has nothing.
+  virtual bool has_below() const { return backing() != nullptr; }
+  virtual Result<> read_below(uint64_t offset, std::span<uint8_t> into) { return read_backing(offset, into); }
   // All of these are called with mutex() held and an index below clusters().
   virtual Result<Place> locate(uint64_t index) = 0;
   virtual Result<NewPlace> allocate(uint64_t index);
   // The new place was written and is the cluster's from now on.
   virtual Result<> link(uint64_t index, const NewPlace& place);
   // Makes a whole cluster read as zeros in the map alone. False: the format cannot.
-  virtual Result<bool> link_zero(uint64_t) { return false; }
+  virtual Result<bool> link_zero(uint64_t, const Place&) { return false; }
   virtual Result<> write_metadata() { return {}; }
   // `out` is a whole cluster. Called without the lock, by many threads.
   virtual Result<> decompress(const Place& place, std::span<uint8_t> out);

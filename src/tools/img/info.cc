@@ -119,7 +119,7 @@ block::Value info_value(const block::ImageNode& image) {
     out.emplace_back("backing-filename", backing.file);
   }
   if (info.encrypted) out.emplace_back("encrypted", true);
-  out.emplace_back("dirty-flag", info.dirty);
+  if (info.has_dirty_flag) out.emplace_back("dirty-flag", info.dirty);
   return out;
 }
 
