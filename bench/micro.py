@@ -67,7 +67,7 @@ def run(command, image, names, seconds):
         buffer = b""
         while time.monotonic() < deadline:
             if not select.select([p.stdout], [], [], max(0, deadline - time.monotonic()))[0]:
-                print(f"WRONG: no end within {seconds} s", file=sys.stderr)
+                print(f"WRONG: {arguments[0]}: no end within {seconds} s, last {list(results)[-1:]}", file=sys.stderr)
                 break
             data = os.read(p.stdout.fileno(), 4096)
             if not data:

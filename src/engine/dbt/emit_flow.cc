@@ -249,6 +249,7 @@ LinkSite* Emitter::link_site(int32_t offset_from_page, uint8_t* rel32) {
   LinkSite& l = cache_.make_link(lock_);
   l.rel32 = rel32;
   l.from = &block_;
+  l.mode = mode_ & ~mode::kUngrouped;
   l.target_offset = offset_from_page;
   l.next_outgoing = block_.links;
   block_.links = &l;

@@ -77,6 +77,10 @@ void Emitter::finish() {
         a_.call(thunks_.segment);
         a_.jmp(s.resume);
         break;
+      case Stub::Kind::Helper:
+        Assembler::bind(s.patch, a_.here());
+        emit_helper_stub(s);
+        break;
       case Stub::Kind::ReturnsFull:
         Assembler::bind(s.patch, a_.here());
         a_.load(hRSP, ctx_mem(RHEA_CTX(saved_rsp)));
@@ -113,7 +117,7 @@ void Emitter::finish() {
         bool link = s.kind == Stub::Kind::Link;
         Assembler::bind(s.patch, a_.here());
         if (link) s.link->unlinked = a_.here();
-        a_.call(link ? thunks_.link[bank_] : thunks_.poll);
+        a_.call(link ? thunks_.link[bank_of(s.link->mode)] : thunks_.poll);
         a_.u64(reinterpret_cast<uint64_t>(s.link));
         break;
     }

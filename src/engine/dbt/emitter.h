@@ -83,6 +83,8 @@ class Emitter {
   void help_end(const Insn& i);
   // True: handled. Control flow that ends the block says so through ended().
   bool rewrite(const Insn& i, uint16_t live_after);
+  // By a form of system_form(). last: nothing follows in the block.
+  void system(const Insn& i, uint16_t live_after, bool last);
   void jump_to(unsigned page_offset, bool backward, uint16_t live);  // in this page
   void exit_to_rip_offset(int64_t offset_from_page);                 // anywhere, through the lookup
   bool ended() const { return ended_; }
@@ -97,7 +99,7 @@ class Emitter {
 
  private:
   struct Stub {
-    enum class Kind : uint8_t { Access, Segment, Link, Poll, LinkFar, ReturnsFull, CallMiss, PageMoved } kind;
+    enum class Kind : uint8_t { Access, Segment, Link, Poll, LinkFar, ReturnsFull, CallMiss, PageMoved, Helper } kind;
     uint8_t* patch;  // rel32 to this stub
     uint8_t* resume = nullptr;
     uint8_t* after = nullptr;
@@ -108,6 +110,8 @@ class Emitter {
     AccessSite site{};
     SegmentSite segment{};
     LinkSite* link = nullptr;
+    const Insn* insn = nullptr;  // Helper
+    bool ends = false, save_flags = false, restore_flags = false;
   };
 
   // access.cc
@@ -122,6 +126,22 @@ class Emitter {
   void store_sized(const HostMem& mem, uint8_t reg, unsigned bytes);
   void emit_access_stub(Stub& s);
   unsigned next_slot() { return slot_counter_++ % kSlots; }
+
+  // system.cc
+  Stub& helper_stub(const Insn& i, uint8_t* patch, bool ends, bool live);
+  void emit_helper_stub(const Stub& s);
+  template <class Load>
+  Stub& helper_unless_zero(const Insn& i, bool ends, bool live, Load load);
+  void spill_flags(bool live);
+  void flags_spilt(bool live);
+  void store_byte(size_t at, unsigned value);
+  void set_interrupts(const Insn& i);
+  void push_flags(const Insn& i, uint16_t keep);
+  void read_time(bool with_aux, bool live);
+  void base_register(const Insn& i, bool write, bool live);
+  void switch_ac(const Insn& i, uint16_t keep);
+  void exchange_gs();
+  void read_control_register(const Insn& i);
 
   // copy.cc
   void operation(const Insn& i, const HostMem* mem);

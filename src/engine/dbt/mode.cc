@@ -21,6 +21,10 @@ static uint32_t control_mode(uint64_t cr0, uint64_t cr4, uint64_t xcr0) {
   if ((cr0 & cpu::cr0::EM) != 0) m |= kEm;
   if ((cr0 & cpu::cr0::TS) != 0) m |= kTs;
   if ((cr4 & cpu::cr4::OSFXSR) != 0) m |= kOsfxsr;
+  if ((cr4 & cpu::cr4::FSGSBASE) != 0) m |= kFsgsbase;
+  if ((cr4 & cpu::cr4::TSD) != 0) m |= kTsd;
+  if ((cr4 & cpu::cr4::PKE) != 0) m |= kPke;
+  if ((cr4 & cpu::cr4::SMAP) != 0) m |= kSmap;
   bool xsave_on = (cr4 & cpu::cr4::OSXSAVE) != 0;
   if (xsave_on && (xcr0 & 6) == 6) m |= kAvxOk;
   if (xsave_on && (xcr0 & 0xe6) == 0xe6) m |= kAvx512Ok;

@@ -13,7 +13,8 @@ inline constexpr uint32_t kCplMask = 3;
 inline constexpr uint32_t kCode16 = 0 << 2, kCode32 = 1 << 2, kCode64 = 2 << 2, kCodeMask = 3 << 2;
 inline constexpr uint32_t kStack32 = 1 << 4;  // SS.B (64-bit code: always 64)
 inline constexpr uint32_t kFlatEs = 1 << 5, kFlatCs = 1 << 6, kFlatSs = 1 << 7,
-                          kFlatDs = 1 << 8;  // base 0, limit 4 GiB, usable as usual
+                          kFlatDs = 1 << 8;    // base 0, limit 4 GiB, usable as usual
+inline constexpr uint32_t kFsgsbase = 1 << 9;  // CR4
 inline constexpr uint32_t kSingle = 1
                                     << 10;  // one instruction, then back: TF, debugger step, interrupt shadow
 inline constexpr uint32_t kSmapAc = 1 << 11;  // supervisor with SMAP on and AC set: a TLB bank of its own
@@ -21,6 +22,7 @@ inline constexpr uint32_t kEm = 1 << 12, kTs = 1 << 13, kOsfxsr = 1 << 14, kAvxO
                           kAvx512Ok = 1 << 16;
 inline constexpr uint32_t kAlignCheck = 1 << 17;  // CR0.AM, EFLAGS.AC, CPL 3
 inline constexpr uint32_t kProtected = 1 << 18, kVm86 = 1 << 19;
+inline constexpr uint32_t kTsd = 1 << 20, kPke = 1 << 24, kSmap = 1 << 25;  // CR4
 inline constexpr uint32_t kWatch = 1 << 21;      // watchpoints are armed: every access is checked
 inline constexpr uint32_t kDebug = 1 << 22;      // breakpoints are armed: blocks are not linked
 inline constexpr uint32_t kUngrouped = 1 << 23;  // block variant: every access is checked alone

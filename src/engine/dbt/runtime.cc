@@ -439,7 +439,7 @@ extern "C" const uint8_t* runtime_link(Context* context, LinkSite* site) {
   const memory::RamBlock* ram = site->from->ram;
   uint64_t offset = (site->from->offset & ~kPageMask) + static_cast<uint32_t>(site->target_offset),
            resets = c.cache->resets();
-  uint32_t mode = site->from->mode & ~mode::kUngrouped;
+  uint32_t mode = site->mode;
   const uint8_t* host = dispatch(c);
   if (ram == nullptr || resets != c.cache->resets() || (mode & (mode::kSingle | mode::kDebug)) != 0 ||
       host == nullptr || c.link_on == 0) {

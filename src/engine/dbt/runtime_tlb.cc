@@ -198,16 +198,25 @@ void hook_mode_changed(cpu::Core& core) {
 }
 
 // A bank's tables are zeros until it is used for the first time.
-static void prepare_bank(Context& c) {
-  AccessBank& a = c.access[c.bank];
+static void prepare_bank(Context& c, Bank bank) {
+  if ((c.ready_banks >> bank & 1) != 0) return;
+  AccessBank& a = c.access[bank];
   fill(a.read, kSlots);
   fill(a.write, kSlots);
   a.used = true;
   a.tlb_filled.count = ~0u;
   flush_access_all(a);
-  c.jump[c.bank].filled.count = ~0u;
-  flush_jump(c, c.bank);
-  c.ready_banks = static_cast<uint8_t>(c.ready_banks | 1u << c.bank);
+  c.jump[bank].filled.count = ~0u;
+  flush_jump(c, bank);
+  c.ready_banks = static_cast<uint8_t>(c.ready_banks | 1u << bank);
+}
+
+static void set_jump_mode(Context& c, uint32_t m) {
+  Bank bank = bank_of(m);
+  if (c.jump[bank].mode == m) return;
+  prepare_bank(c, bank);
+  flush_jump(c, bank);
+  c.jump[bank].mode = m;
 }
 
 void refresh_mode(Context& c, bool single) {
@@ -231,12 +240,11 @@ void refresh_mode(Context& c, bool single) {
   if (m == c.mode) return;
   c.mode = m;
   c.bank = bank_of(m);
-  if ((c.ready_banks >> c.bank & 1) == 0) prepare_bank(c);
-  JumpBank& jump = c.jump[c.bank];
-  if (jump.mode != m && !single) {
-    flush_jump(c, c.bank);
-    jump.mode = m;
-  }
+  prepare_bank(c, bank_of(m));
+  if (single) return;
+  set_jump_mode(c, m);
+  // Translated STAC and CLAC go from one to the other by themselves.
+  if ((m & mode::kSmap) != 0 && (m & mode::kCplMask) != 3) set_jump_mode(c, m ^ mode::kSmapAc);
 }
 
 void jump_insert(Context& c, uint64_t rip, const uint8_t* host) {

@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "engine/dbt/decode_cache.h"
 #include "engine/dbt/diagnose.h"
+#include "engine/dbt/emit_system.h"
 #include "engine/dbt/emitter.h"
 #include "engine/dbt/forms.h"
 #include "engine/dbt/helpers/helpers.h"
@@ -80,7 +81,7 @@ bool is_unconditional(const Insn& i) {
          i.mnemonic == ZYDIS_MNEMONIC_RET;
 }
 bool is_branch(const Insn& i) {
-  if (i.form->action != Action::Rewrite) return false;
+  if (i.form->action != Action::Rewrite || i.form->helper != nullptr) return false;
   switch (i.mnemonic) {
     case ZYDIS_MNEMONIC_PUSH:
     case ZYDIS_MNEMONIC_POP:
@@ -182,10 +183,12 @@ class Translator::Work final : Emitter::TargetFlags {
         i.form = &kSeededRandom;
       } else if (run_whole(i, in_.mode, options_)) {
         i.form = &kWholeExtent;
+      } else if (const Form* inlined = system_form(i, in_.mode, options_)) {
+        i.form = inlined;
       }
       touch(offset, i.length);
       offset += i.length;
-      if (i.form->action == Action::HelpEnd) break;
+      if (i.form->action == Action::HelpEnd || changes_ac_mode(i, in_.mode)) break;
       if (is_branch(i) && (is_unconditional(i) || !options_.superblocks)) break;
     }
     next_ = offset;
@@ -267,7 +270,12 @@ class Translator::Work final : Emitter::TargetFlags {
       switch (i.form->action) {
         case Action::Nop: break;
         case Action::Copy: e.copy(i, live_[n]); break;
-        case Action::Rewrite: CHECK(e.rewrite(i, live_[n])); break;
+        case Action::Rewrite:
+          if (i.form->helper != nullptr)
+            e.system(i, live_[n], n + 1 == insns_.size());
+          else
+            CHECK(e.rewrite(i, live_[n]));
+          break;
         case Action::Help:
         case Action::HelpFull: e.help(i, live_[n]); break;
         default: e.help_end(i); break;
