@@ -6,6 +6,7 @@
 // runs downwards goes element by element. Registers are up to date whenever a fault can arise or pending work
 // is looked at, which is the restart state that the manual asks for.
 #include "cpu/paging_tlb.h"
+#include "engine/dbt/context.h"
 #include "engine/dbt/helpers/operands.h"
 
 namespace rhea::dbt::helpers {
@@ -56,12 +57,30 @@ struct Run {
   uint8_t* host;
   uint64_t elements;
   uint64_t gpa;
-  const memory::FlatRange* range;
+  const memory::FlatRange* range;  // null: the page is known to hold no code
 };
+
+// In 64-bit code, a page that translated code has accessed lately: its TLB says where it is.
+bool find_known_run(const Core& c, const StringOp& op, SegIndex segment, int reg, bool write, uint64_t limit,
+                    Run& run) {
+  const Context& x = context_of(const_cast<Core&>(c));
+  if (!is64(x.mode) || (x.mode & (mode::kWatch | mode::kAlignCheck)) != 0 || op.width != 8 || op.step || op.down ||
+      segment == cpu::FS || segment == cpu::GS)
+    return false;
+  uint64_t linear = c.s.gpr[reg];
+  const AccessBank& bank = x.access[x.bank];
+  const Slot& slot = (write ? bank.tlb_write : bank.tlb_read)[(linear >> 12) & (kTlbEntries - 1)];
+  if (slot.tag != (linear & ~uint64_t{0xfff})) return false;
+  uint64_t room = (0x1000 - (linear & 0xfff)) >> __builtin_ctz(op.size);
+  if (room == 0) return false;
+  run = {reinterpret_cast<uint8_t*>(linear + slot.delta), limit < room ? limit : room, 0, nullptr};
+  return true;
+}
 
 // The run at the offset in `reg`, of at most `limit` elements. False: a fault. elements 0: go by element.
 bool find_run(Core& c, const StringOp& op, SegIndex segment, int reg, bool write, uint64_t limit, Run& run) {
   uint64_t offset = c.s.gpr[reg] & op.mask, linear;
+  if (find_known_run(c, op, segment, reg, write, limit, run)) return true;
   run.elements = 0;
   if (op.down || op.step || limit < 4) return true;
   uint64_t room = op.mask - offset;  // one less than the bytes before the address wraps
@@ -90,7 +109,8 @@ bool find_run(Core& c, const StringOp& op, SegIndex segment, int reg, bool write
 }
 
 void note_written(Core& c, const StringOp& op, const Run& run, uint64_t elements) {
-  cpu::note_code_write(c, *run.range, run.gpa, static_cast<unsigned>(elements * op.size));
+  if (run.range != nullptr)
+    cpu::note_code_write(c, *run.range, run.gpa, static_cast<unsigned>(elements * op.size));
 }
 
 // SAFETY (all four): the pointers and counts come from find_run, which has checked the whole extent; DF is 0
