@@ -1,12 +1,14 @@
-// System instructions that kernels run all the time, without a helper and without leaving the block: CLI, STI,
-// CLD, STD, SWAPGS, PUSHF, RDTSC, RDTSCP, RDPKRU, FS and GS bases, reads of CR0-CR4, STAC and CLAC. SDM vol. 2 per
-// instruction. 64-bit code only. What they check is in the block's mode, or sends them to their helper.
+// System instructions that kernels run all the time, without a helper and without leaving the block: CLI,
+// STI, CLD, STD, SWAPGS, PUSHF, RDTSC, RDTSCP, RDPKRU, FS and GS bases, reads of CR0-CR4, STAC and CLAC. SDM
+// vol. 2 per instruction. 64-bit code only. What they check is in the block's mode, or sends them to their
+// helper.
 //
 // STI's shadow: its instruction and the next are in one block and nothing looks at Core::pending in between,
 // so the shadow needs no state. When something is pending as STI runs, the helper and single steps take over,
 // so that the interrupt arrives right behind the next instruction. (If that instruction comes to the
 // dispatcher by itself, an interrupt that arrived in these few nanoseconds comes before it.)
 #include "engine/dbt/emit_system.h"
+
 #include "engine/dbt/emitter.h"
 #include "engine/dbt/forms.h"
 #include "engine/dbt/helpers/helpers.h"
@@ -17,7 +19,20 @@ namespace rhea::dbt {
 namespace {
 
 enum class SystemOp : uint8_t {
-  Cli, Sti, Cld, Std, Swapgs, Pushf, Rdtsc, Rdtscp, Rdpkru, ReadBase, WriteBase, ReadCr, Stac, Clac,
+  Cli,
+  Sti,
+  Cld,
+  Std,
+  Swapgs,
+  Pushf,
+  Rdtsc,
+  Rdtscp,
+  Rdpkru,
+  ReadBase,
+  WriteBase,
+  ReadCr,
+  Stac,
+  Clac,
 };
 
 constexpr auto kAcFlag = static_cast<int32_t>(cpu::rflags::AC);
@@ -226,8 +241,8 @@ void Emitter::base_register(const Insn& i, bool write, bool live) {
   helper_stub(i, other, false, live).resume = a_.here();
 }
 
-// AC decides about the supervisor's accesses while SMAP is on: the code behind is a block of the other mode. The
-// jump banks of the two change modes together, see refresh_mode().
+// AC decides about the supervisor's accesses while SMAP is on: the code behind is a block of the other mode.
+// The jump banks of the two change modes together, see refresh_mode().
 void Emitter::switch_ac(const Insn& i, uint16_t keep) {
   bool on = (mode_ & mode::kSmapAc) == 0;
   HostMem flags = ctx_mem(RHEA_CTX(core.s.system_flags));

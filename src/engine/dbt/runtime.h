@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "cpu/core.h"
+#include "cpu/paging.h"
 #include "engine/dbt/context.h"
 #include "engine/dbt/thunks.h"
 
@@ -50,6 +51,8 @@ void hook_flush_page(cpu::Core& core, uint64_t linear);
 void hook_mode_changed(cpu::Core& core);
 void refresh_mode(Context& c, bool single);
 void drop_write_entries(Context& c, const uint8_t* host_page);  // of one page of RAM, by host address
+// Into the current bank: a whole page of RAM, for writes one that is dirty and holds no code.
+void fill_tlb(Context& c, bool write, uint64_t linear, const Slot& entry, const cpu::Translation& t);
 void jump_insert(Context& c, uint64_t rip, const uint8_t* host);
 void jump_page(Context& c, uint64_t rip);  // an entry depends on this page
 

@@ -23,19 +23,6 @@ void fill_slot(Context& c, const AccessSite& site, bool write, const Slot& entry
   (write ? bank.write_dirty : bank.read_dirty)[site.slot / kSlotChunk] = 1;
 }
 
-// Entries that come from global pages outlive a CR3 load in the kernel's bank.
-void fill_tlb(Context& c, bool write, uint64_t linear, const Slot& entry, bool global) {
-  AccessBank& bank = c.access[c.bank];
-  unsigned n = tlb_index(linear);
-  TlbEntry& known = bank.tlb[n];
-  if (known.host == 0 || !global) bank.tlb_filled.add(global ? n : n | 0x8000);
-  // What may be written may be read.
-  known = {{entry.tag, write ? entry.tag : no_tag(n)}, entry.delta, entry.tag + entry.delta};
-  bank.used = true;
-  bank.pages.add(linear);
-  if (!global) bank.has_non_global = true;
-}
-
 // What #AC demands, measured: the operand's size, of vectors 16 bytes at most, of x87's ten bytes eight.
 bool misaligned(uint64_t linear, unsigned size) {
   unsigned alignment = size == 10 ? 8 : size > 16 ? 16 : size;
@@ -196,8 +183,7 @@ extern "C" Answer runtime_access(Context* context, uint64_t linear, const Access
   uint64_t page_gpa = t.gpa & ~kPageMask;
   bool whole = page_gpa >= range->start && page_gpa + kPageSize <= range->start + range->size;
   if (whole && (!write || t.write_ok)) {
-    if (t.page_bytes > kPageSize) bank.large.note(linear, t.page_bytes);
-    fill_tlb(c, write, linear, entry, t.global);
+    fill_tlb(c, write, linear, entry, t);
     fill_slot(c, site, write, entry);
   } else if (grouped) {
     return ungroup(c, site_pointer);

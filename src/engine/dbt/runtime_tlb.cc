@@ -259,6 +259,20 @@ void jump_page(Context& c, uint64_t rip) {
   c.jump[c.bank].pages.add(rip);
 }
 
+// Entries that come from global pages outlive a CR3 load in the kernel's bank.
+void fill_tlb(Context& c, bool write, uint64_t linear, const Slot& entry, const cpu::Translation& t) {
+  AccessBank& bank = c.access[c.bank];
+  unsigned n = tlb_index(linear);
+  TlbEntry& known = bank.tlb[n];
+  if (known.host == 0 || !t.global) bank.tlb_filled.add(t.global ? n : n | 0x8000);
+  // What may be written may be read.
+  known = {{entry.tag, write ? entry.tag : no_tag(n)}, entry.delta, entry.tag + entry.delta};
+  if (t.page_bytes > kPageSize) bank.large.note(linear, t.page_bytes);
+  bank.used = true;
+  bank.pages.add(linear);
+  if (!t.global) bank.has_non_global = true;
+}
+
 void drop_write_entries(Context& c, const uint8_t* host_page) {
   ++c.write_drops;
   auto host = reinterpret_cast<uint64_t>(host_page);

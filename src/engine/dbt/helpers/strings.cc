@@ -8,6 +8,7 @@
 #include "cpu/paging_tlb.h"
 #include "engine/dbt/context.h"
 #include "engine/dbt/helpers/operands.h"
+#include "engine/dbt/runtime.h"
 
 namespace rhea::dbt::helpers {
 
@@ -61,20 +62,34 @@ struct Run {
 };
 
 // In 64-bit code, a page that translated code has accessed lately: its TLB says where it is.
-bool find_known_run(const Core& c, const StringOp& op, SegIndex segment, int reg, bool write, uint64_t limit,
+bool uses_tlb(const Context& x, const StringOp& op, SegIndex segment) {
+  return is64(x.mode) && (x.mode & (mode::kWatch | mode::kAlignCheck)) == 0 && op.width == 8 && !op.step &&
+         !op.down && segment != cpu::FS && segment != cpu::GS;
+}
+
+bool find_known_run(Core& c, const StringOp& op, SegIndex segment, int reg, bool write, uint64_t limit,
                     Run& run) {
-  const Context& x = context_of(const_cast<Core&>(c));
-  if (!is64(x.mode) || (x.mode & (mode::kWatch | mode::kAlignCheck)) != 0 || op.width != 8 || op.step || op.down ||
-      segment == cpu::FS || segment == cpu::GS)
-    return false;
+  const Context& x = context_of(c);
+  if (!uses_tlb(x, op, segment)) return false;
   uint64_t linear = c.s.gpr[reg];
-  const AccessBank& bank = x.access[x.bank];
-  const Slot& slot = (write ? bank.tlb_write : bank.tlb_read)[(linear >> 12) & (kTlbEntries - 1)];
-  if (slot.tag != (linear & ~uint64_t{0xfff})) return false;
+  const TlbEntry& known = x.access[x.bank].tlb[tlb_index(linear)];
+  if (known.tag[write ? 1 : 0] != (linear & ~uint64_t{0xfff})) return false;
   uint64_t room = (0x1000 - (linear & 0xfff)) >> __builtin_ctz(op.size);
   if (room == 0) return false;
-  run = {reinterpret_cast<uint8_t*>(linear + slot.delta), limit < room ? limit : room, 0, nullptr};
+  run = {reinterpret_cast<uint8_t*>(linear + known.delta), limit < room ? limit : room, 0, nullptr};
   return true;
+}
+
+// For find_known_run and for translated code.
+void note_run(Core& c, const StringOp& op, SegIndex segment, uint64_t linear, bool write, const Run& run,
+              const cpu::Translation& t) {
+  Context& x = context_of(c);
+  uint64_t page = t.gpa & ~uint64_t{0xfff}, offset = run.range->offset + (page - run.range->start);
+  bool whole = page >= run.range->start && page + 0x1000 <= run.range->start + run.range->size;
+  if (!uses_tlb(x, op, segment) || !whole) return;
+  if (write && (!t.write_ok || run.range->ram->page_has_code(offset / kPageSize))) return;
+  Slot entry{linear & ~uint64_t{0xfff}, reinterpret_cast<uint64_t>(run.host) - linear};
+  fill_tlb(x, write, linear, entry, t);
 }
 
 // The run at the offset in `reg`, of at most `limit` elements. False: a fault. elements 0: go by element.
@@ -105,6 +120,7 @@ bool find_run(Core& c, const StringOp& op, SegIndex segment, int reg, bool write
   if (run.host == nullptr || (write && run.range->access == memory::RamAccess::ReadOnly)) return true;
   run.gpa = t.gpa;
   run.elements = elements;
+  note_run(c, op, segment, linear, write, run, t);
   return true;
 }
 
