@@ -80,6 +80,7 @@ class CodeCache {
   uint8_t* writable(const uint8_t* executable_address) const {
     return const_cast<uint8_t*>(executable_address) - (rx_ - rw_);
   }
+  const uint8_t* executable_start() const { return rx_; }
   bool contains(uintptr_t executable_address) const {
     return executable_address - reinterpret_cast<uintptr_t>(rx_) < size_;
   }
@@ -95,7 +96,7 @@ class CodeCache {
   void on_drop(std::function<void(const Block&)> listener) { drop_listener_ = std::move(listener); }
 
  private:
-  static constexpr unsigned kHashBits = 16;
+  static constexpr unsigned kHashBits = 18;
   static constexpr unsigned kMaxRams = 256;
   struct PageTable {
     std::atomic<CodePage*>* pages = nullptr;

@@ -154,19 +154,19 @@ struct JumpBank {
 // blocks. Other threads clear entries of blocks that they drop; a stale read leads to a dropped block's
 // entry, which is safe.
 struct FrontEntry {
-  uint64_t place;  // place_key(); 0: empty
-  const uint8_t* host;
+  static constexpr uint32_t kCrossing = 1u << 31;  // in mode: it goes on in another page, to be looked at too
+  uint64_t place;                                  // place_key()
+  uint32_t host;  // from the start of the code cache; 0: empty
   uint32_t mode;
-  const Block* crossing;  // or null: it goes on in another page, which has to be looked at too
 };
-inline constexpr unsigned kFrontEntries = 16384;
+inline constexpr unsigned kFrontBits = 16, kFrontEntries = 1u << kFrontBits;
 // Never 0: blocks of RAM are numbered from 1.
 inline uint64_t place_key(const memory::RamBlock& ram, uint64_t offset) {
   return static_cast<uint64_t>(ram.id()) << 48 | offset;
 }
 inline unsigned front_index(uint64_t place, uint32_t mode) {
-  return static_cast<unsigned>((place ^ static_cast<uint64_t>(mode) << 40) * 0x9e3779b97f4a7c15u >> 50) &
-         (kFrontEntries - 1);
+  return static_cast<unsigned>((place ^ static_cast<uint64_t>(mode) << 40) * 0x9e3779b97f4a7c15u >>
+                               (64 - kFrontBits));
 }
 
 struct HeatSample {

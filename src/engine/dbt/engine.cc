@@ -116,7 +116,7 @@ DbtShared::DbtShared(const DbtOptions& options_in, std::unique_ptr<CodeCache> ca
     uint64_t place = place_key(*b.ram, b.offset);
     for (Context* c : exclusive.all()) {
       FrontEntry& e = c->front[front_index(place, b.mode)];
-      if (e.place == place && e.mode == b.mode) e.place = 0;
+      if (e.place == place && (e.mode & ~FrontEntry::kCrossing) == b.mode) e.host = 0;
     }
   });
 }
@@ -253,7 +253,7 @@ void cold_dropped_offset(void* arg) {
   if (b->ram == nullptr) return;
   uint64_t place = place_key(*b->ram, b->offset);
   FrontEntry& e = r.context->front[front_index(place, b->mode)];
-  if (e.place == place && e.mode == b->mode) e.place = 0;
+  if (e.place == place && (e.mode & ~FrontEntry::kCrossing) == b->mode) e.host = 0;
 }
 
 void cold_helper(void* arg) {

@@ -160,18 +160,21 @@ const uint8_t* find_in_front(Context& c, uint64_t linear, uint32_t block_mode) {
   if (f == nullptr) return nullptr;
   uint64_t place = f->place + (linear & kPageMask);
   const FrontEntry& e = c.front[front_index(place, block_mode)];
-  if (e.place != place || e.mode != block_mode) return nullptr;
+  uint32_t at = e.host;
+  if (e.place != place || (e.mode & ~FrontEntry::kCrossing) != block_mode || at == 0) return nullptr;
   ++c.counters.lookups;
   bool grouped = (block_mode & mode::kUngrouped) == 0;
-  if (const Block* crossing = e.crossing; crossing != nullptr) [[unlikely]] {
+  const uint8_t* host = c.cache->executable_start() + at;
+  if ((e.mode & FrontEntry::kCrossing) != 0) [[unlikely]] {
+    const Block* b = c.cache->find(*f->ram, f->offset + (linear & kPageMask), block_mode);
     const FetchEntry* second = known_page(c, next_page(c, linear));
-    if (second == nullptr || second->ram != crossing->second_ram || second->offset != crossing->second_offset)
+    if (b == nullptr || second == nullptr || second->ram != b->second_ram || second->offset != b->second_offset)
       return nullptr;
-    if (grouped) note_crossing_jump(c, f->global, linear, e.host);
+    if (grouped) note_crossing_jump(c, f->global, linear, host);
   } else if (grouped) {
-    note_jump(c, f->global, linear, e.host);  // flat CS: linear is rip
+    note_jump(c, f->global, linear, host);  // flat CS: linear is rip
   }
-  return e.host;
+  return host;
 }
 
 // The short way: nothing is pending, nothing goes by single instructions, and the block is known. Null: the
@@ -345,7 +348,9 @@ const uint8_t* dispatch(Context& c) {
       c.trap_after_single = trap;
     } else if (b->ram != nullptr) {
       uint64_t place = place_key(*b->ram, b->offset);
-      c.front[front_index(place, block_mode)] = {place, host, block_mode, b->crossing ? b : nullptr};
+      c.front[front_index(place, block_mode)] = {
+          place, static_cast<uint32_t>(host - c.cache->executable_start()),
+          block_mode | (b->crossing ? FrontEntry::kCrossing : 0)};
       if (ungrouped) return host;
       b->crossing ? note_crossing_jump(c, global, rip, host) : note_jump(c, global, rip, host);
     }

@@ -65,7 +65,7 @@ void DbtShared::make_room(Context& c) {
   cache->reset(lock);
   ++resets;
   for (Context* other : exclusive.all()) {
-    for (FrontEntry& e : other->front) e.place = 0;
+    for (FrontEntry& e : other->front) e.host = 0;
     for (JumpBank& j : other->jump) {
       for (JumpEntry& e : j.entry) e.rip = kEmptyRip;
       j.filled.count = 0;
