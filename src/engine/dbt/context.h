@@ -156,7 +156,7 @@ struct JumpBank {
 struct FrontEntry {
   static constexpr uint32_t kCrossing = 1u << 31;  // in mode: it goes on in another page, to be looked at too
   uint64_t place;                                  // place_key()
-  uint32_t host;  // from the start of the code cache; 0: empty
+  uint32_t host;                                   // from the start of the code cache; 0: empty
   uint32_t mode;
 };
 inline constexpr unsigned kFrontBits = 16, kFrontEntries = 1u << kFrontBits;

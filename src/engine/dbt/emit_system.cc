@@ -108,7 +108,8 @@ bool possible(SystemOp op, const Insn& i, uint32_t m) {
 const Form* system_form(const Insn& i, uint32_t m, const DbtOptions& options) {
   constexpr uint32_t kSpecial = mode::kSingle | mode::kDebug | mode::kWatch;
   bool helped = i.form->action == Action::Help || i.form->action == Action::HelpEnd;
-  if (!helped || !options.inline_system || options.deterministic || !is64(m) || (m & kSpecial) != 0) return nullptr;
+  if (!helped || !options.inline_system || options.deterministic || !is64(m) || (m & kSpecial) != 0)
+    return nullptr;
   const Row* row = row_of(i.form->helper);
   return row != nullptr && possible(row->op, i, m) ? &row->form : nullptr;
 }

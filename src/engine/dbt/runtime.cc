@@ -168,7 +168,8 @@ const uint8_t* find_in_front(Context& c, uint64_t linear, uint32_t block_mode) {
   if ((e.mode & FrontEntry::kCrossing) != 0) [[unlikely]] {
     const Block* b = c.cache->find(*f->ram, f->offset + (linear & kPageMask), block_mode);
     const FetchEntry* second = known_page(c, next_page(c, linear));
-    if (b == nullptr || second == nullptr || second->ram != b->second_ram || second->offset != b->second_offset)
+    if (b == nullptr || second == nullptr || second->ram != b->second_ram ||
+        second->offset != b->second_offset)
       return nullptr;
     if (grouped) note_crossing_jump(c, f->global, linear, host);
   } else if (grouped) {
@@ -348,9 +349,9 @@ const uint8_t* dispatch(Context& c) {
       c.trap_after_single = trap;
     } else if (b->ram != nullptr) {
       uint64_t place = place_key(*b->ram, b->offset);
-      c.front[front_index(place, block_mode)] = {
-          place, static_cast<uint32_t>(host - c.cache->executable_start()),
-          block_mode | (b->crossing ? FrontEntry::kCrossing : 0)};
+      c.front[front_index(place, block_mode)] = {place,
+                                                 static_cast<uint32_t>(host - c.cache->executable_start()),
+                                                 block_mode | (b->crossing ? FrontEntry::kCrossing : 0)};
       if (ungrouped) return host;
       b->crossing ? note_crossing_jump(c, global, rip, host) : note_jump(c, global, rip, host);
     }
