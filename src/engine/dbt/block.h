@@ -25,7 +25,7 @@ struct LinkSite {
   uint8_t* unlinked;  // its own stub, where the jump goes while it is not linked
   Block* from;
   Block* to = nullptr;
-  uint32_t mode;      // of the block to link to
+  uint32_t mode;  // of the block to link to
   // Null: ask the dispatcher. Far links: what the jump table says of the target when the mapping is that one.
   const uint8_t* to_host = nullptr;
   int32_t target_offset;  // from the first byte of the page

@@ -99,7 +99,17 @@ class Emitter {
 
  private:
   struct Stub {
-    enum class Kind : uint8_t { Access, Segment, Link, Poll, LinkFar, ReturnsFull, CallMiss, PageMoved, Helper } kind;
+    enum class Kind : uint8_t {
+      Access,
+      Segment,
+      Link,
+      Poll,
+      LinkFar,
+      ReturnsFull,
+      CallMiss,
+      PageMoved,
+      Helper
+    } kind;
     uint8_t* patch;  // rel32 to this stub
     uint8_t* resume = nullptr;
     uint8_t* after = nullptr;
