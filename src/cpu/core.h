@@ -102,6 +102,9 @@ struct Core {
   void (*call_cold)(void (*fn)(void*), void* arg) = nullptr;
   void* engine = nullptr;
   uint8_t sipi_vector = 0;
+  // FERR#: an x87 exception while CR0.NE is clear. Ordinary C++; the board's.
+  void (*x87_error)(void* board) = nullptr;
+  void* board = nullptr;
 
   // Deterministic runs: the translator counts instructions as they begin, and they are the guest's time, one
   // nanosecond and one TSC tick each. run() leaves when `retired` has come to `retired_stop`.

@@ -25,6 +25,7 @@
 #include "devices/misc/fw_cfg.h"
 #include "devices/misc/pc_testdev.h"
 #include "devices/misc/pci_testdev.h"
+#include "devices/misc/x87_error.h"
 #include "devices/serial/uart16550.h"
 #include "devices/timer/hpet.h"
 #include "devices/timer/i8254.h"
@@ -234,6 +235,7 @@ inline std::vector<Entry> entries() {
        [](World&) {
          return with(std::make_unique<Port92>(Port92::Wiring{.a20 = [](bool) {}, .reset = [] {}}), 1);
        }},
+      {"x87_error", [](World& w) { return with(std::make_unique<X87Error>(X87Error::Wiring{w.line()}), 2); }},
       {"uart16550",
        [](World& w) {
          Specimen s = with(std::make_unique<Uart16550>(

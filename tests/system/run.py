@@ -138,6 +138,62 @@ def serial_output_reaches_file_and_stdio():
     expect(out == "Hi", f"stdio has {out!r}")
 
 
+X87_ERROR = """
+    mov $0x11, %al          # both 8259s: vectors 8 and 0x70 on, all masked but the cascade and IRQ 13
+    out %al, $0x20
+    out %al, $0xa0
+    mov $8, %al
+    out %al, $0x21
+    mov $0x70, %al
+    out %al, $0xa1
+    mov $4, %al
+    out %al, $0x21
+    mov $2, %al
+    out %al, $0xa1
+    mov $1, %al
+    out %al, $0x21
+    out %al, $0xa1
+    mov $0xfb, %al
+    out %al, $0x21
+    mov $0xdf, %al
+    out %al, $0xa1
+    movw $handler, 0x75 * 4
+    movw $0xf000, 0x75 * 4 + 2
+    xor %bx, %bx
+    fninit
+    movw $0x37b, 0x600      # division by zero is not masked
+    fldcw 0x600
+    fld1
+    fldz
+    sti
+    fdivr %st(1), %st
+faulting:
+    fwait
+    mov %bl, %al            # interrupts: one
+    add $0x20, %al
+    out %al, $0xf4
+handler:
+    inc %bx
+    pop %ax
+    push %ax
+    cmp $faulting, %ax      # what waits has not run yet
+    je 1f
+    add $8, %bx
+1:  out %al, $0xf0
+    fnclex
+    mov $0x20, %al
+    out %al, $0xa0
+    out %al, $0x20
+    iret
+"""
+
+
+@test
+def x87_error_without_ne_is_irq_13():
+    status, _, err = run("-bios", image("x87", X87_ERROR), *DEBUG_EXIT)
+    expect(status == 0x21 * 2 + 1, f"{status} {err}")
+
+
 ECHO = """
 next:
     mov $0x3fd, %dx

@@ -133,6 +133,7 @@ void DbtShared::code_written(memory::RamBlock& block, uint64_t offset, uint64_t 
 Result<std::shared_ptr<DbtShared>> make_dbt_shared(const DbtOptions& options) {
   auto cache = TRY(CodeCache::create(options.cache_bytes, options.huge_code));
   DbtOptions effective = options;
+  if (options.deterministic) effective.inline_system = false;        // inline, RDTSC reads the host's counter
   if (exec_logged()) effective.link = effective.jump_cache = false;  // -d exec shows every block entered
   auto shared = std::make_shared<DbtShared>(effective, std::move(cache));
   if (options.perf_map) shared->perf_map = TRY(PerfMap::create());

@@ -33,6 +33,13 @@ bool deliver_recorded_fault(Context& c) {
     EventRecord r{&c, "exception", f.vector, f.has_code ? f.code : 0, f.address};
     run_cold(c.core, cold_log_event, &r);
   }
+  if (c.core.fault.vector == cpu::vec::MF && (c.core.s.cr0 & cpu::cr0::NE) == 0 &&
+      c.core.x87_error != nullptr) {
+    // The instruction waits for an interrupt, the one that this brings or another (SDM vol. 1 8.7.2).
+    run_cold(c.core, c.core.x87_error, c.core.board);
+    c.core.s.halted = 1;
+    return true;
+  }
   if (cpu::deliver_fault(c.core)) return true;
   leave(c, cpu::Exit::TripleFault);
   return false;

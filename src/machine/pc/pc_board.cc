@@ -81,8 +81,8 @@ Result<> PcBoard::assemble(PcConfig& config) {
   pci_.attach(host_bridge_, kHostBridge);
   pci_.attach(piix3_, kIsaBridge);
   pci_.attach(pm_, kPowerManagement);
-  devices_ = {&host_bridge_, &piix3_,  &pm_,  &pci_config_, &pic_, &ioapic_, &apics_,
-              &i8042_,       &port92_, &pit_, &rtc_,        &dma_, &fw_cfg_, &post_};
+  devices_ = {&host_bridge_, &piix3_, &pm_,  &pci_config_, &pic_,    &ioapic_, &apics_,    &i8042_,
+              &port92_,      &pit_,   &rtc_, &dma_,        &fw_cfg_, &post_,   &x87_error_};
   if (hpet_) devices_.push_back(hpet_.get());
 
   TRY(map_ports(std::initializer_list<PortRange>{
@@ -99,6 +99,7 @@ Result<> PcBoard::assemble(PcConfig& config) {
       {0x70, 4, rtc_},
       {0x80, 1, post_},
       {0x92, 1, port92_},
+      {0xf0, devices::X87Error::kIoSize, x87_error_},
       {0xb2, 2, pm_.apm_ports()},
       {0x510, devices::FwCfg::kIoSize, fw_cfg_},
       {0xcf8, 8, pci_config_},
@@ -187,6 +188,12 @@ void PcBoard::wire_cores() {
     core.smm_memory = &memory_->smm_memory();
     core.ports = &ports_;
     core.apic = &apics_.controller(i);
+    core.board = this;
+    core.x87_error = [](void* board) {
+      auto& self = *static_cast<PcBoard*>(board);
+      std::lock_guard guard(self.wiring_.lock);
+      self.x87_error_.ferr();
+    };
   }
 }
 

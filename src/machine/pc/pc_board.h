@@ -23,6 +23,7 @@
 #include "devices/irq/ioapic.h"
 #include "devices/misc/debug_ports.h"
 #include "devices/misc/fw_cfg.h"
+#include "devices/misc/x87_error.h"
 #include "devices/serial/uart16550.h"
 #include "devices/timer/hpet.h"
 #include "devices/timer/i8254.h"
@@ -123,6 +124,7 @@ class PcBoard final : public Board, private devices::PowerListener {
   devices::I8237Pair dma_;
   devices::FwCfg fw_cfg_;
   devices::PostPort post_;
+  devices::X87Error x87_error_{{.irq13 = isa_irq(13)}};
   std::vector<std::unique_ptr<bus::Device>> owned_;
   std::vector<bus::Device*> devices_;  // all, in the order of reset
 };
