@@ -1,7 +1,7 @@
-// How a PC AT tells its processor of an x87 error while CR0.NE is clear: FERR# sets a latch that raises IRQ 13;
-// a write to port F0 or F1 clears it. IBM PC AT Technical Reference, "Coprocessor"; SDM vol. 1 8.7.2. Missing:
-// IGNNE#, so a waiting instruction in the handler in front of FNCLEX or FNINIT stops again. Caller holds the
-// machine lock.
+// How a PC AT tells its processor of an x87 error while CR0.NE is clear: FERR# sets a latch that raises IRQ
+// 13; a write to port F0 or F1 clears it. IBM PC AT Technical Reference, "Coprocessor"; SDM vol. 1 8.7.2.
+// Missing: IGNNE#, so a waiting instruction in the handler in front of FNCLEX or FNINIT stops again. Caller
+// holds the machine lock.
 #pragma once
 
 #include <cstdint>
