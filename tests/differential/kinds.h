@@ -28,5 +28,7 @@ Image image_of(const Decoded& d);
 bool is_near_branch(uint16_t mnemonic);
 // It accesses memory in several pieces.
 bool several_pieces(uint16_t mnemonic);
+// Compressing and expanding forms, whose elements are accesses of their own even without a mask.
+bool is_compress(uint16_t mnemonic);
 
 }  // namespace rhea::differential

@@ -86,6 +86,10 @@ std::vector<uint8_t> Maker::make_invalid(const Template& t) {
         for (unsigned n = 1 + r_.below(14); n != 0; --n) put_first(bytes, r_.of(kPrefixes));
         break;
     }
+    // Reserved NOPs, which Zydis takes for MPX.
+    static constexpr uint8_t kBound[2] = {0x0f, 0x1a};
+    auto mpx = [](uint8_t have, uint8_t want) { return have == want || (want == 0x1a && have == 0x1b); };
+    if (std::search(bytes.begin(), bytes.end(), kBound, kBound + 2, mpx) != bytes.end()) continue;
     ZyanStatus status = decode_bytes(bytes, bits_, d);
     if (!ZYAN_SUCCESS(status) && (status != ZYDIS_STATUS_NO_MORE_DATA || bytes.size() >= 15)) return bytes;
   }

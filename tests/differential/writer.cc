@@ -104,7 +104,7 @@ bool Writer::add(unsigned index) {
 
 void Writer::note(const Decoded& d, unsigned index) {
   const Template& t = g_.templates()[index];
-  if (t.form->action == dbt::Action::HelpFull) in_.c.page_exact = true;
+  if (t.form->action == dbt::Action::HelpFull || is_compress(t.mnemonic)) in_.c.page_exact = true;
   bool far = d.z.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR;
   bool invalid = t.mnemonic == ZYDIS_MNEMONIC_UD0 || t.mnemonic == ZYDIS_MNEMONIC_UD1;
   if (invalid) in_.c.invalid = true;  // whether their ModRM byte is fetched depends on the CPU
