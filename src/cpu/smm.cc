@@ -173,7 +173,6 @@ void load32(Core& c, Map& m) {
   s.idtr.base = m.get32(kIdtr + 4);
   s.halted = m.get16(kAutoHalt) & 1;
   s.nmi_blocked = m.get(kNmiMask, 1) & 1;
-  s.efer = 0;
   s.cr4 = m.get32(kCr4);
   s.cr3 = m.get32(kCr3);
   s.cr0 = m.get32(kCr0);
@@ -208,7 +207,7 @@ void handler_state(Core& c) {
   s.seg[CS].base = s.smbase;
   s.cr0 &= ~(cr0::PE | cr0::EM | cr0::TS | cr0::PG);
   s.cr4 = 0;
-  s.efer = 0;
+  if (long_mode_capable(c)) s.efer = 0;  // the narrow map has no place for it: NXE stays
   s.dr[7] = 0x400;
   s.set_rflags(0);
   s.rip = smm::kHandler;

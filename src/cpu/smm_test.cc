@@ -69,8 +69,10 @@ TEST_F(SmmTest, narrow_round_trip_and_relocation) {
   use(false);
   protected_mode(3);
   for (unsigned i = 0; i < 8; i++) s().gpr[i] = 0x11111111 * i;
+  s().efer = efer::NXE;
   CpuState before = s();
   enter_smm(c());
+  EXPECT_EQ(s().efer, efer::NXE);
   EXPECT_EQ(peek(0x3fefc, 4), 0x20000u);
   EXPECT_EQ(peek(0x3fff0, 4), kCode);
   EXPECT_EQ(peek(0x3ffd0, 4), before.gpr[RAX]);
