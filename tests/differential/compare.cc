@@ -60,7 +60,7 @@ void compare_area(const Area& a, const Result& n, const Result& t, std::string& 
   }
 }
 
-void compare_x87(bool masked, const Result& n, const Result& t, std::string& out) {
+void compare_x87(const Result& n, const Result& t, std::string& out) {
   struct Field {
     const char* name;
     unsigned at, mask, initial;
@@ -74,9 +74,6 @@ void compare_x87(bool masked, const Result& n, const Result& t, std::string& out
     if (x != y) out += fmt::format("  {} native {:04x} translated {:04x}\n", f.name, x, y);
   }
   auto x = get<uint32_t>(n.registers, 24), y = get<uint32_t>(t.registers, 24);
-  // A masked form with underflow unmasked: whether underflow of an exact result and inexactness are noted.
-  bool underflow_trap = masked && (y & 0x800) == 0;
-  if (underflow_trap && ((x ^ y) & ~0x30u) == 0) return;
   if (x != y) out += fmt::format("  mxcsr native {:04x} translated {:04x}\n", x, y);
 }
 
@@ -119,12 +116,8 @@ bool accepted(const Input& input, const Result& n, const Result& t) {
   if (lax && n.event.vector == 17) return true;
   if (lax && t.event.vector == 17 && n.event.vector == 3) return true;
   if (lax && segmented && is_memory_fault(n.event) && t.event.vector == 3) return true;
-  // A masked form whose exact but tiny result traps on underflow.
-  auto mxcsr = get<uint32_t>(n.registers, 24);
-  if (input.c.page_exact && n.event.vector == 19 && t.event.vector == 3 && (mxcsr & 0x10) != 0 &&
-      (mxcsr & 0x800) == 0) {
-    return true;
-  }
+  // A masked form with underflow unmasked: tiny results that are exact, and flushing them to zero.
+  if (input.c.page_exact && (get<uint32_t>(input.registers, 24) & 0x800) == 0) return true;
   // Which bytes of an XSAVE area are looked at.
   if (input.c.image == Image::Xsave && (n.event.vector == 14 || t.event.vector == 14)) return true;
   // A gather may be interrupted by single steps half-way.
@@ -224,7 +217,7 @@ std::string compare(const Input& input, const Result& n, const Result& t, bool e
   uint64_t x = n.registers.rflags & compared, y = t.registers.rflags & compared;
   if (x != y) out += fmt::format("  flags native {:x} translated {:x} (differ in {:x})\n", x, y, x ^ y);
   compare_segments(n, t, out);
-  compare_x87(input.c.page_exact, n, t, out);
+  compare_x87(n, t, out);
   unsigned count;
   const Area* all = areas(count);
   for (unsigned i = 0; i < count; ++i) compare_area(all[i], n, t, out);

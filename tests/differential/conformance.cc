@@ -112,8 +112,8 @@ an offered instruction set is missing. What is in no row is #UD.
   XSAVE images and masked stores; the upper part of the destination after a gather that faulted half-way.
 - Alignment checks (EFLAGS.AC) of the stack under IRET and far returns are not made; those of masked forms are made of
   the active elements.
-- With underflow unmasked, a masked vector form does not trap on an exact tiny result, and whether MXCSR notes
-  inexactness beside an underflow.
+- With underflow unmasked, a masked vector form with a memory operand does not trap on an exact tiny result, flushes
+  results to zero if MXCSR.FTZ is set, and may note inexactness beside an underflow.
 - REX.W with far pointers in memory (LFS, LGS, LSS, far CALL and JMP) is as Intel has it (a 64-bit offset); AMD ignores it.
 - A far CALL from a segment with a base into 64-bit code pushes through the old stack segment.
 - An instruction that is invalid as well as too long, or at the end of a page, is #UD.

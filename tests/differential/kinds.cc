@@ -126,6 +126,7 @@ bool several_pieces(uint16_t mnemonic) {
     case ZYDIS_MNEMONIC_CMPSQ:
     case ZYDIS_MNEMONIC_FRSTOR:
     case ZYDIS_MNEMONIC_FLDENV:
+    case ZYDIS_MNEMONIC_ENTER:
     case ZYDIS_MNEMONIC_LDS:
     case ZYDIS_MNEMONIC_LES:
     case ZYDIS_MNEMONIC_LFS:

@@ -58,7 +58,10 @@ std::vector<uint8_t> Maker::make(const Template& t, Decoded& d) {
     if (!ZYAN_SUCCESS(decode_bytes(bytes, bits_, d))) continue;
     if (d.z.mnemonic != t.mnemonic || d.z.meta.isa_set != t.isa_set || d.z.length < size) continue;
     bytes.resize(d.z.length);
-    if (t.memory && rip_relative(d) && bytes.size() >= 4) fix_rip(bytes, d);
+    if (t.memory && rip_relative(d) && bytes.size() >= 4) {
+      fix_rip(bytes, d);
+      static_cast<void>(decode_bytes(bytes, bits_, d));
+    }
     if (r_.one_in(4) && has_lock_form(d.z)) try_lock(bytes, t, d);
     return bytes;
   }
@@ -292,7 +295,10 @@ void Maker::try_lock(std::vector<uint8_t>& bytes, const Template& t, Decoded& d)
   if (locked.size() > 15 || !ZYAN_SUCCESS(decode_bytes(locked, bits_, again)) ||
       again.z.mnemonic != t.mnemonic)
     return;
-  if (rip_relative(again)) fix_rip(locked, again);
+  if (rip_relative(again)) {
+    fix_rip(locked, again);
+    static_cast<void>(decode_bytes(locked, bits_, again));
+  }
   bytes = locked;
   d = again;
 }
