@@ -21,6 +21,7 @@ struct OpenFlags {
   bool writable = false;
   bool no_backing = false;        // leave the backing image alone
   bool force_share = false;       // -U: read-only, whoever writes
+  bool only_look = false;         // for `info`: no data is read or written
   bool for_check = false;         // open images that say they are damaged
   bool exclusive_resize = false;  // raw: will be resized, which other processes must be told
   CacheMode cache = CacheMode::Writeback;

@@ -25,13 +25,13 @@ Result<ChainExtent> chain_extent(ImageNode& top, uint64_t offset, uint64_t lengt
       if (!extent.allocated && base == nullptr) out.extent.zero = true;
       return out;
     }
-    node = node->backing();
-    ++out.depth;
-    if (offset >= node->size()) {
-      // Past the end of a shorter backing image: zeros that belong to it.
-      out.extent = {.length = length, .allocated = true, .zero = true};
+    if (offset >= node->backing()->size()) {
+      // Past the end of a shorter backing image.
+      out.extent = {.length = length, .zero = true};
       return out;
     }
+    node = node->backing();
+    ++out.depth;
     length = std::min(length, node->size() - offset);
   }
 }

@@ -204,6 +204,9 @@ Result<> convert_into(const Request& r, const Images& sources, const std::string
   if (!r.skip_create) {
     const block::FormatDriver* driver = block::find_format(r.output_format);
     if (driver == nullptr) return failf(ErrorKind::Unsupported, "Unknown file format '{}'", r.output_format);
+    if (r.compress && r.options.find("preallocation=") != std::string::npos &&
+        r.options.find("preallocation=off") == std::string::npos)
+      return fail(ErrorKind::Invalid, "Compression and preallocation not supported at the same time");
     TRY(create_target(r, name, size));
     made = true;
   }

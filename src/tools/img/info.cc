@@ -148,6 +148,7 @@ Result<int> run_info(Words words) {
       return failf(ErrorKind::Invalid, "Backing file '{}' creates an infinite loop.", filename);
     block::OpenFlags flags;
     flags.no_backing = true;
+    flags.only_look = true;
     const auto node = TRY(open_named(filename, image, flags, "writeback"));
     if (!text.empty()) text += "\n";
     text += info_text(*node);

@@ -79,9 +79,6 @@ Result<> copy_old_backing(block::ImageNode& image, block::ImageNode* fresh, Prog
 Result<> rebase(const Request& r, block::ImageNode& image) {
   auto* changer = block::facet<block::BackingChanger>(image);
   const std::string file = r.backing_file.value_or("");
-  if (changer == nullptr)
-    return failf(ErrorKind::Unsupported, "Could not change the backing file to '{}': Operation not supported",
-                 file);
   Progress progress(r.progress, r.quiet);
   if (!r.unsafe) {
     std::unique_ptr<block::ImageNode> fresh;
@@ -95,8 +92,11 @@ Result<> rebase(const Request& r, block::ImageNode& image) {
       fresh =
           TRY_IN(block::open_image(name, flags), fmt::format("Could not open new backing file '{}'", file));
     }
-    TRY(copy_old_backing(image, fresh.get(), progress));
+    if (changer != nullptr) TRY(copy_old_backing(image, fresh.get(), progress));
   }
+  if (changer == nullptr)
+    return failf(ErrorKind::Unsupported, "Could not change the backing file to '{}': Operation not supported",
+                 file);
   const auto changed = changer->change_backing({file, file.empty() ? "" : r.backing_format});
   if (!changed)
     return failf(changed.error().kind(), "Could not change the backing file to '{}': {}", file,

@@ -159,6 +159,8 @@ class Qcow2Image final : public ImageNode,
   // resize.cc
   Result<> grow_l1(uint64_t entries);
   Result<> shrink(uint64_t size);
+  Result<> drop_tables(uint64_t first);
+  Result<> cut_file();
 
   // snapshot.cc
   Result<> load_snapshots();

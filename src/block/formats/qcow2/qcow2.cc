@@ -64,7 +64,7 @@ class Qcow2Driver final : public FormatDriver {
     if (external && wanted.empty()) return fail(ErrorKind::Invalid, "'data-file' is required for this image");
     auto image =
         std::make_unique<qcow2::Qcow2Image>(*this, std::move(request.file), std::move(header), request.flags);
-    if (external && !request.flags.no_backing)
+    if (external && !request.flags.only_look)
       image->set_data_file(TRY(open_file(backing_path(request.filename, wanted), request.flags)));
     TRY(image->load());
     return image;

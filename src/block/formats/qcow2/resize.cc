@@ -48,13 +48,8 @@ Result<> Qcow2Image::grow_l1(uint64_t entries) {
   return {};
 }
 
-Result<> Qcow2Image::shrink(uint64_t size) {
-  const uint64_t end = *checked_align_up(size_, cluster_size_);
-  const uint64_t begin = *checked_align_up(size, cluster_size_);
-  TRY(drop_clusters(begin, end, false, false));
-  TRY(flush_metadata());
-  // Tables that only described what is gone.
-  const uint64_t first = header_.l1_entries_for(size);
+// Gives up the L2 tables from L1 entry `first` on, which describe nothing any more.
+Result<> Qcow2Image::drop_tables(uint64_t first) {
   std::vector<uint64_t> tables;
   for (uint64_t i = first; i < l1_.size(); ++i) {
     if (l1_[i] == 0) continue;
@@ -67,14 +62,29 @@ Result<> Qcow2Image::shrink(uint64_t size) {
     refcounts_.unprotect(table, 1);
     refcounts_.free(table, 1);
   }
-  header_.size = size;
-  size_ = size;
-  TRY(write_header());
+  return flush_metadata();
+}
+
+// Gives the space behind the last cluster in use back to the host.
+Result<> Qcow2Image::cut_file() {
   TRY(flush_metadata());
   const uint64_t used = TRY(refcounts_.end_of_used()) << header_.cluster_bits;
   if (used < file().size()) TRY(file().resize(used, Preallocation::Off));
   next_wanted_ = packed_next_ = 0;
   return {};
+}
+
+Result<> Qcow2Image::shrink(uint64_t size) {
+  const uint64_t end = *checked_align_up(size_, cluster_size_);
+  const uint64_t begin = *checked_align_up(size, cluster_size_);
+  TRY(drop_clusters(begin, end, false, false));
+  TRY(flush_metadata());
+  TRY(drop_tables(header_.l1_entries_for(size)));
+  header_.size = size;
+  size_ = size;
+  TRY(write_header());
+  TRY(flush_metadata());
+  return cut_file();
 }
 
 Result<> Qcow2Image::resize(uint64_t size, Preallocation preallocation) {

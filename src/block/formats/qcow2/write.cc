@@ -242,6 +242,7 @@ Result<> Qcow2Image::reserve(uint64_t offset, uint64_t length) {
       at += there;
       continue;
     }
+    TRY(writable_table(at));  // before the data, so that the data is in a row
     const uint64_t begin = align_down(at, cluster_size_);
     const uint64_t limit = std::min(end, table_end(at));
     const L2Entry first = TRY(entry_at(at));

@@ -26,10 +26,9 @@ Result<> Qcow2Image::drop_clusters(uint64_t offset, uint64_t end, bool as_zero, 
     const bool has_place =
         (old.word & kCompressed) == 0 && ((old.word & kOffsetMask) != 0 || (old.word & kCopied) != 0);
     L2Entry entry;
-    // Without a backing image nothing is as good as zeros, unless a place is kept.
     const bool keeps = keep && has_place;
     if (keeps) entry.word = old.word & (kOffsetMask | kCopied);
-    if (flag && (keeps || backing() != nullptr || data_file_)) {
+    if (flag) {
       if (header_.extended_l2()) {
         entry.bitmap = uint64_t{UINT32_MAX} << 32;
       } else {
@@ -85,14 +84,18 @@ Result<> Qcow2Image::discard(uint64_t offset, uint64_t length) {
   std::unique_lock lock(mutex_);
   TRY(before_change());
   not_busy_.wait(lock, [&] { return !is_busy(begin_whole, end_whole); });
-  return drop_clusters(begin_whole, end_whole, true, false);
+  // Without a backing image nothing reads as zeros too.
+  return drop_clusters(begin_whole, end_whole, backing() != nullptr || data_file_ != nullptr, false);
 }
 
 // All clusters go, and the image shows its backing image everywhere.
 Result<> Qcow2Image::make_empty() {
   const std::lock_guard lock(mutex_);
   TRY(before_change());
-  return drop_clusters(0, *checked_align_up(size_, cluster_size_), false, false);
+  TRY(drop_clusters(0, *checked_align_up(size_, cluster_size_), false, false));
+  TRY(flush_metadata());
+  TRY(drop_tables(0));
+  return cut_file();
 }
 
 }  // namespace rhea::block::qcow2
