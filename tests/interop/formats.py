@@ -54,6 +54,16 @@ def verify(suite, fmt, image, raw, has_check):
         assert "corruptions 0 fixed 0 leaks 0" in suite.tool("check", fmt, image).stdout
 
 
+def converted(suite, fmt, options, has_check):
+    """The whole way: rhea-img convert to the format and back."""
+    make_raw("in.raw", SIZE, 4)
+    extra = ["-o", options] if options else []
+    suite.run(suite.rhea_img, "convert", "-f", "raw", "-O", fmt, *extra, "in.raw", "x")
+    verify(suite, fmt, "x", "in.raw", has_check)
+    suite.run(suite.rhea_img, "convert", "-f", fmt, "-O", "raw", "x", "back.raw")
+    same("back.raw", "in.raw")
+
+
 def theirs_to_ours(suite, fmt, options, has_check):
     make_raw("in.raw", SIZE, 2)
     extra = ["-o", options] if options else []
@@ -114,7 +124,7 @@ def main():
         if wanted and fmt not in wanted:
             continue
         name = f"formats/{fmt}" + (f"/{options}" if options else "")
-        for function in (ours_to_theirs, theirs_to_ours, mixed_writes, same_info):
+        for function in (ours_to_theirs, converted, theirs_to_ours, mixed_writes, same_info):
             suite.case(f"{name}/{function.__name__}", function, fmt, options, has_check)
     sys.exit(1 if suite.failed else 0)
 

@@ -25,6 +25,8 @@ class ClusterImage : public ImageNode, public ReservingWriter {
   Result<Extent> extent(uint64_t offset, uint64_t length) final;
   Result<> resize(uint64_t size, Preallocation preallocation) override;
   Result<> reserve(uint64_t offset, uint64_t length) final;
+  // The rest of a cluster is filled when it gets its place.
+  uint64_t reserve_unit() const override { return 512; }
 
  protected:
   enum class State { Unallocated, Zero, Data, Compressed };

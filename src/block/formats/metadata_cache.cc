@@ -48,6 +48,11 @@ Result<> MetadataCache::fill(uint64_t offset, uint64_t length, uint8_t value) {
 }
 
 Result<> MetadataCache::write_page(uint64_t offset, Page& page) {
+  const unsigned last = 31u - static_cast<unsigned>(std::countl_zero(page.dirty | 1));
+  if (offset + last * kSector < solid_until_) {
+    const unsigned first = static_cast<unsigned>(std::countr_zero(page.dirty | uint32_t{1} << last));
+    for (unsigned i = first; i <= last; ++i) page.dirty |= uint32_t{1} << i;
+  }
   unsigned sector = 0;
   while (sector < 32) {
     if ((page.dirty >> sector & 1) == 0) {

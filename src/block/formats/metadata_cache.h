@@ -39,6 +39,9 @@ class MetadataCache {
   // A new table of bytes that are all `value`, whatever was there.
   Result<> fill(uint64_t offset, uint64_t length, uint8_t value);
   Result<> write_back();
+  // Everything below `offset` is tables: what was changed in a page there is written by one call, with what lies
+  // between, so that a killed process leaves all of it or nothing.
+  void set_solid_until(uint64_t offset) { solid_until_ = offset; }
 
  private:
   static constexpr size_t kPageSize = 16384;
@@ -61,6 +64,7 @@ class MetadataCache {
   Page* last_ = nullptr;  // the one asked for last, which is asked for again mostly
   uint64_t last_offset_ = 0;
   bool any_dirty_ = false;
+  uint64_t solid_until_ = 0;
 };
 
 }  // namespace rhea::block

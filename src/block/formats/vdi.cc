@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstring>
 
 #include "base/checked.h"
@@ -81,7 +82,9 @@ Result<> check_size(uint64_t size) {
 class VdiImage final : public ClusterImage, public Checker {
  public:
   VdiImage(const FormatDriver& driver, std::unique_ptr<BlockNode> below, uint64_t size, const Header& header)
-      : ClusterImage(driver, std::move(below), size, kBlockSize), header_(header), map_(file()) {}
+      : ClusterImage(driver, std::move(below), size, kBlockSize), header_(header), map_(file()) {
+    map_.set_solid_until(header.map_offset + uint64_t{header.blocks} * 4);
+  }
 
   ImageInfo info() const override {
     ImageInfo out;
@@ -123,23 +126,16 @@ class VdiImage final : public ClusterImage, public Checker {
   Result<> link(uint64_t index, const NewPlace& place) override {
     TRY(set_entry(index, static_cast<uint32_t>((place.offset - header_.data_offset) / kBlockSize)));
     header_.blocks_allocated = header_.blocks_allocated + 1;
-    header_changed_ = true;
-    return {};
+    return map_.store<uint32_t, std::endian::little>(offsetof(Header, blocks_allocated),
+                                                     header_.blocks_allocated);
   }
 
-  Result<> write_metadata() override {
-    // The count first: too high is a place lost, too low is one used twice.
-    if (header_changed_) {
-      // SAFETY: the struct is plain bytes.
-      TRY(file().write(0, {reinterpret_cast<const uint8_t*>(&header_), sizeof header_}));
-      header_changed_ = false;
-    }
-    return map_.write_back();
-  }
+  // The count is in the first page and so goes first: too high is a place lost, too low is one used twice. In
+  // images of some GiB it is in one write with the map, and the two always agree.
+  Result<> write_metadata() override { return map_.write_back(); }
 
   Header header_;
   MetadataCache map_;
-  bool header_changed_ = false;
 };
 
 Result<CheckReport> VdiImage::check(Repair repair) {

@@ -66,7 +66,8 @@ class Conversion {
       total_ += (source->size() + kSectorSize - 1) / kSectorSize * kSectorSize;
     }
     total_ = std::min(total_, target_.size());
-    compressor_ = options_.compress ? facet<CompressedWriter>(target_) : nullptr;
+    // Some formats have nothing but compressed data.
+    if (options_.compress || target_.info().compressed) compressor_ = facet<CompressedWriter>(target_);
     reserver_ = facet<ReservingWriter>(target_);
     const uint64_t whole = target_.info().cluster_size.value_or(0);
     const uint64_t least =

@@ -45,6 +45,7 @@ class VmdkImage : public ImageNode, public ReservingWriter, public Checker {
   Result<Extent> extent(uint64_t offset, uint64_t length) override;
   Result<> resize(uint64_t, Preallocation) override;
   Result<> reserve(uint64_t offset, uint64_t length) override;
+  uint64_t reserve_unit() const override { return kSector; }
   ImageInfo info() const override;
   BackingReference backing_reference() const override;
   Result<CheckReport> check(Repair repair) override;
@@ -88,6 +89,7 @@ class StreamImage final : public VmdkImage, public CompressedWriter {
   Result<> write_zeroes(uint64_t offset, uint64_t length, ZeroMode mode) override;
   // The layout is that of the order of writing; there is nothing to reserve.
   Result<> reserve(uint64_t offset, uint64_t length) override { return check_range(offset, length, size()); }
+  uint64_t reserve_unit() const override { return 0; }
   ImageInfo info() const override;
 
  private:

@@ -1,0 +1,62 @@
+#!/usr/bin/env python3
+"""Writers killed at any moment: the image is sound but for leaks, and holds nothing that was not written.
+
+kill.py BLOCK_TOOL RHEA_IMG [ROUNDS]
+"""
+import random
+import subprocess
+import sys
+import time
+
+from common import MIB, Suite, make_raw
+
+SIZE = 40 * MIB
+FORMATS = [
+    ("vdi", "", True),
+    ("qed", "", True),
+    ("qed", "cluster_size=4096", True),
+    ("vmdk", "", True),
+    ("vmdk", "subformat=twoGbMaxExtentSparse", True),
+    ("vmdk", "subformat=streamOptimized", True),
+    ("vhdx", "block_size=1M", True),
+    ("vpc", "force_size=on", False),
+]
+
+
+def killed(suite, fmt, options, has_check, rounds):
+    make_raw("in.raw", SIZE, 21)
+    with open("in.raw", "rb") as file:
+        expected = file.read()
+    extra = ["-o", options] if options else []
+    generator = random.Random(f"{fmt} {options}")
+    for number in range(rounds):
+        suite.run(suite.rhea_img, "create", "-q", "-f", fmt, *extra, "x", SIZE)
+        writer = subprocess.Popen([suite.block_tool, ["load", "stream"][number % 2], fmt, "x", "in.raw"])
+        time.sleep(generator.uniform(0.002, 0.12))
+        writer.kill()
+        writer.wait()
+        if has_check:
+            done = suite.run("qemu-img", "check", "-f", fmt, "x", check=False)
+            assert done.returncode in (0, 3), f"round {number}: {done.stdout}{done.stderr}"
+            assert "corruptions 0" in suite.tool("check", fmt, "x").stdout
+        suite.run("qemu-img", "convert", "-f", fmt, "-O", "raw", "x", "their.raw")
+        with open("their.raw", "rb") as file:
+            found = file.read(SIZE)
+        for at in range(0, SIZE, 65536):
+            part = found[at:at + 65536]
+            if part == expected[at:at + 65536] or not any(part):
+                continue
+            for sector in range(at, at + len(part), 512):
+                now = found[sector:sector + 512]
+                assert now == expected[sector:sector + 512] or not any(now), f"round {number}: rubbish at {sector}"
+
+
+def main():
+    suite = Suite(sys.argv[1], sys.argv[2])
+    rounds = int(sys.argv[3]) if len(sys.argv) > 3 else 6
+    for fmt, options, has_check in FORMATS:
+        suite.case(f"kill/{fmt}/{options}", killed, fmt, options, has_check, rounds)
+    sys.exit(1 if suite.failed else 0)
+
+
+main()
