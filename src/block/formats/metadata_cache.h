@@ -39,8 +39,8 @@ class MetadataCache {
   // A new table of bytes that are all `value`, whatever was there.
   Result<> fill(uint64_t offset, uint64_t length, uint8_t value);
   Result<> write_back();
-  // Everything below `offset` is tables: what was changed in a page there is written by one call, with what lies
-  // between, so that a killed process leaves all of it or nothing.
+  // Everything below `offset` is tables: what was changed in a page there is written by one call, with what
+  // lies between, so that a killed process leaves all of it or nothing.
   void set_solid_until(uint64_t offset) { solid_until_ = offset; }
 
  private:
