@@ -163,6 +163,8 @@ void take_memory(const ZydisDecodedOperand& op, const ZydisDecodedInstruction& z
   }
   if (m.base == kRip) m.disp += z.length;  // relative to the next instruction: now to this one's start
   m.seg = segment_index(op.mem.segment);
+  // Without CET, 3E in front of an indirect near branch is DS's override as anywhere else.
+  if ((z.attributes & ZYDIS_ATTRIB_HAS_NOTRACK) != 0 && out.code_bits != 64) m.seg = cpu::DS;
   if (out.code_bits == 64 && (m.seg == cpu::ES || m.seg == cpu::CS)) m.seg = cpu::DS;
   if (op.mem.type == ZYDIS_MEMOP_TYPE_AGEN) return;
   m.bytes = static_cast<uint16_t>(op.size / 8);

@@ -84,6 +84,18 @@ TEST_F(EngineTest, loops_with_flags) {
   EXPECT_EQ(s.gpr[cpu::RAX] & 0xffff, (1000u * 1001 / 2) & 0xffff);
 }
 
+// fninit; mov word [2000h],37eh; fldcw [2000h]; fistp dword [2ffeh]; fnclex; hlt: across pages, from an empty
+// stack.
+TEST_F(EngineTest, an_unmasked_x87_exception_keeps_a_store_from_memory) {
+  program({0xdb, 0xe3, 0xc7, 0x06, 0x00, 0x20, 0x7e, 0x03, 0xd9, 0x2e, 0x00, 0x20, 0xdb, 0x1e, 0xfe, 0x2f,
+           0xdb, 0xe2, 0xf4});
+  program({0x11, 0x22, 0x33, 0x44}, 0x2ffe);
+  run();
+  uint32_t left = 0;
+  std::memcpy(&left, ram_->host() + 0x2ffe, 4);
+  EXPECT_EQ(left, 0x44332211u);
+}
+
 TEST_F(EngineTest, division_by_zero_enters_the_vector) {
   ram_->host()[0] = 0x00, ram_->host()[1] = 0x60;  // vector 0 → 0:6000h
   program({0xf4}, 0x6000);

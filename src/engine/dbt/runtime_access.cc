@@ -36,6 +36,15 @@ bool x87_exception_pending() {
   return (status & 0x80) != 0;
 }
 
+// An unmasked exception other than precision keeps an x87 instruction from storing (SDM vol. 1, 8.5); since
+// none was pending before a store in a buffer, such a one is that store's.
+bool x87_store_suppressed() {
+  uint16_t status, control;
+  asm volatile("fnstsw %0" : "=a"(status));
+  asm volatile("fnstcw %0" : "=m"(control));
+  return (status & ~control & 0x1f) != 0;
+}
+
 bool stack_access(const AccessSite& site) {
   return (site.flags & AccessSite::kStack) != 0;
 }
@@ -211,7 +220,8 @@ extern "C" Answer runtime_store_done(Context* context, const AccessSite* site, u
   if (p.kind == 1) {
     const uint8_t* at = c.bounce + (p.linear & kPageMask);
     core.s.rip = mask_rip(c, c.rip_page + site->page_offset());
-    bool written = cpu::write_linear(core, p.linear, at, p.size, cpu::current_privilege(core));
+    bool nothing = (site->flags & AccessSite::kWaits) != 0 && x87_store_suppressed();
+    bool written = nothing || cpu::write_linear(core, p.linear, at, p.size, cpu::current_privilege(core));
     if (p.locked) run_cold(core, cold_lock_end, &c);
     if (!written) return fault(c);
   } else if (p.kind == 2) {

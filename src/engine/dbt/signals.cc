@@ -15,6 +15,7 @@
 #include "engine/dbt/code_cache.h"
 #include "engine/dbt/context.h"
 #include "engine/dbt/helpers/fpu_image.h"
+#include "engine/dbt/helpers/vector_operand.h"
 #include "engine/dbt/thunks.h"
 #include "memory/address_space.h"
 
@@ -59,6 +60,10 @@ const FaultPoint* fault_point(const CodeCache& cache, const Block& b, uintptr_t 
 void on_fault(int signal, siginfo_t* info, void* ucontext) {
   auto* u = static_cast<ucontext_t*>(ucontext);
   auto pc = static_cast<uintptr_t>(u->uc_mcontext.gregs[REG_RIP]);
+  if (uintptr_t resume; signal == SIGFPE && helpers::native_trap(pc, resume)) {
+    u->uc_mcontext.gregs[REG_RIP] = static_cast<greg_t>(resume);
+    return;
+  }
   CodeCache* cache = code.load();
   int vector = cache != nullptr && cache->contains(pc) ? guest_vector(signal, info, u) : -1;
   if (vector >= 0) {

@@ -105,8 +105,8 @@ Outcome maskmov(Core& c, const Insn& insn) {
       insn.code_bits != 64 || p.segment == cpu::FS || p.segment == cpu::GS ? c.s.seg[p.segment].base : 0;
   if (((base + p.offset) & 7) != 0 && alignment_checked(c) && in_segment(c, insn, p, size))
     return done(c.raise(vec::AC, 0));
-  // With nothing selected the place is still looked at, on the CPUs measured.
-  if (active == 0) return done(probe_elements(c, p, 1, 1, size));
+  // What is not selected is looked at, too, on the CPUs measured.
+  if (!probe_elements(c, p, 1, 1, size)) return Outcome::Fault;
   return done(in_segment(c, insn, p, size) && store_elements(c, p, active, size, 1, data));
 }
 

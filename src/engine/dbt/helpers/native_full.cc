@@ -1,6 +1,7 @@
 // Running one EVEX instruction on this CPU with its memory operand moved to a buffer: how the masked forms,
 // which must not touch what their mask leaves out, get their arithmetic. The code is made in a page that is
-// mapped twice, so that none is writable and executable; each thread has its own.
+// mapped twice, so that none is writable and executable; each thread has its own. It runs with the guest's
+// MXCSR: an unmasked exception arrives as a signal (signals.cc), which goes on behind the instruction.
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -34,10 +35,11 @@ class CodePage {
   CodePage(const CodePage&) = delete;
   CodePage& operator=(const CodePage&) = delete;
 
-  const uint8_t* find(const Insn& insn) {
+  // The instruction and the RET behind it are `length` bytes.
+  const uint8_t* find(const Insn& insn, unsigned& length) {
     uint8_t code[kSlot];
     std::fill_n(code, kSlot, uint8_t{0xcc});
-    unsigned length = make(insn, code);
+    length = make(insn, code);
     unsigned hash = 0;
     for (unsigned i = 0; i < length; ++i) hash = hash * 31 + code[i];
     unsigned at = hash % kSlots * kSlot;
@@ -70,6 +72,11 @@ class CodePage {
   uint8_t* run_;
 };
 
+// The instruction that runs (0: none), the RET behind it, and whether it has trapped: read and written by
+// this thread and its signal handler.
+thread_local volatile uintptr_t trap_at = 0, trap_resume = 0;
+thread_local volatile bool trapped = false;
+
 // SSE, AVX and AVX-512 state; x87 and PKRU stay as they are.
 constexpr uint32_t kVectorState = 0xe6;
 
@@ -96,25 +103,21 @@ __attribute__((noinline)) void run_with_state(const uint8_t* code, uint8_t* imag
 
 bool run_natively(Core& c, const Insn& insn, void* memory) {
   static thread_local CodePage page;
-  constexpr uint32_t kFlags = 0x3f, kMaskAll = 0x1f80;
-  const uint8_t* code = page.find(insn);
-  FpuImage image(c);
-  uint32_t mxcsr = image.mxcsr(), masks = mxcsr >> 7 & kFlags;
-  alignas(64) uint8_t before[cpu::kXsaveBytes];
-  bool may_trap = masks != kFlags;
-  if (may_trap) std::memcpy(before, image.at(0), sizeof before);
-  image.set<uint32_t>(xstate::kMxcsr, (mxcsr & ~kFlags) | kMaskAll);
-  run_with_state(code, image.at(0), memory);
-  uint32_t raised = image.mxcsr() & kFlags;
-  uint32_t trapping = raised & ~masks;
-  if (trapping != 0) {
-    std::memcpy(image.at(0), before, sizeof before);
-    // Invalid, denormal and divide are found before anything is computed.
-    if ((trapping & 7) != 0) raised &= 7;
-    image.set<uint32_t>(xstate::kMxcsr, mxcsr | raised);
-    return c.raise((c.s.cr4 & cpu::cr4::OSXMMEXCPT) != 0 ? vec::XM : vec::UD);
-  }
-  image.set<uint32_t>(xstate::kMxcsr, mxcsr | raised);
+  unsigned length;
+  const uint8_t* code = page.find(insn, length);
+  trapped = false;
+  trap_resume = reinterpret_cast<uintptr_t>(code) + length - 1;
+  trap_at = reinterpret_cast<uintptr_t>(code);
+  run_with_state(code, FpuImage(c).at(0), memory);
+  trap_at = 0;
+  if (!trapped) return true;
+  return c.raise((c.s.cr4 & cpu::cr4::OSXMMEXCPT) != 0 ? vec::XM : vec::UD);
+}
+
+bool native_trap(uintptr_t pc, uintptr_t& resume) {
+  if (trap_at == 0 || pc != trap_at) return false;
+  trapped = true;
+  resume = trap_resume;
   return true;
 }
 

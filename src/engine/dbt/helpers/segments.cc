@@ -55,6 +55,7 @@ Outcome load_far_pointer(Core& c, const Insn& insn) {
   if (!read_mem(c, insn, insn.op_bytes, selector, 2)) return Outcome::Fault;
   if (!cpu::load_segment(c, far_pointer_segment(insn), static_cast<uint16_t>(selector)))
     return Outcome::Fault;
+  c.s.interrupt_shadow = c.s.shadow_is_mov_ss = 0;  // LSS has none: it loads SS and ESP together
   write_gpr(c, insn.reg, insn.op_bytes, offset);
   return Outcome::Continue;
 }

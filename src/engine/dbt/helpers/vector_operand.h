@@ -40,4 +40,8 @@ void write_mask(FpuImage& image, unsigned reg, uint64_t value);
 // bytes). False: #XM (or #UD without CR4.OSXMMEXCPT), nothing changed but MXCSR's flags.
 bool run_natively(Core& c, const Insn& insn, void* memory);
 
+// For the handler of SIGFPE: whether the host pc is that instruction; it has trapped, and this thread goes on
+// at `resume`.
+bool native_trap(uintptr_t pc, uintptr_t& resume);
+
 }  // namespace rhea::dbt::helpers
