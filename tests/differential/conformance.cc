@@ -111,17 +111,25 @@ an offered instruction set is missing. What is in no row is #UD.
 - Which byte of a page, or which of two operands, is named by the fault of CMPS, far pointers and transfers, x87 and
   XSAVE images and masked stores; the upper part of the destination after a gather that faulted half-way.
 - Alignment checks (EFLAGS.AC) of the stack under IRET and far returns are not made; those of masked forms are made of
-  the active elements.
-- With underflow unmasked, a masked vector form with a memory operand does not trap on an exact tiny result, flushes
-  results to zero if MXCSR.FTZ is set, and may note inexactness beside an underflow.
+  the active elements, of compressing and expanding forms without a mask of the whole operand.
+- Masked forms outside 64-bit mode: whether bytes that the mask leaves out must be inside the segment, and whether
+  elements behind the end of 16-bit addresses wrap.
 - REX.W with far pointers in memory (LFS, LGS, LSS, far CALL and JMP) is as Intel has it (a 64-bit offset); AMD ignores it.
 - A far CALL from a segment with a base into 64-bit code pushes through the old stack segment.
 - An instruction that is invalid as well as too long, or at the end of a page, is #UD.
 - KMOVQ outside 64-bit mode moves 32 bits to and from general registers; EVEX.V' must be 1 there.
+- EVEX.z without a mask, EVEX.b with registers where it selects no rounding, a fourth bit in the number
+  of a mask register, VPERMQ and VPERMPD without VEX.W, and LOCK VERW are #UD, as the manuals have them; the CPU executes them.
+- EVEX.X with a general register as ModRM.rm is ignored; the CPU then takes RSP from before a PUSH or POP in front (an
+  erratum, so it is not tested).
 - The standard XSAVE format has its components where Intel's processors have them.
 - MWAIT returns at once; MONITOR watches nothing.
 - The pointers to the last x87 instruction's operand and its opcode read as 0 after one of the guest's own, and so does
   its place when the guest has left its page since.
+
+On CPUs of other families the tests do not compare what the manuals leave to the processor: alignment checks of vector
+operands, faults of masked forms, PUSH of segment registers with 32-bit operands, encodings that are not assigned. Flags
+that the manuals call undefined are not compared, on any CPU, where the translator has its own code for the instruction.
 
 )";
 

@@ -1,6 +1,7 @@
 #include "kinds.h"
 
 #include <Zydis/Zydis.h>
+#include <cpuid.h>
 
 namespace rhea::differential {
 
@@ -61,6 +62,9 @@ const char* excluded(const Template& t, Mode mode) {
   if (far_pointer && t.wide) return "depends on the vendor: REX.W with far pointers in memory";
   bool kmov = t.mnemonic == ZYDIS_MNEMONIC_KMOVD && t.wide && !t.memory;
   if (kmov && mode != Mode::Long64) return "moves 64 bits of general registers on this CPU";
+  bool push_segment = t.mnemonic == ZYDIS_MNEMONIC_PUSH && !t.has_modrm &&
+                      t.form->action != Action::Rewrite && t.form->action != Action::Copy;
+  if (push_segment && !measured_host()) return "whether all of the operand is written depends on the CPU";
   if (t.mnemonic == ZYDIS_MNEMONIC_INT1) return "KVM on AMD reports its #DB at the instruction";
   bool loop =
       t.map == 0 && (t.opcode == 0xe0 || t.opcode == 0xe1) && t.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY;
@@ -96,15 +100,47 @@ Image image_of(const Decoded& d) {
     case ZYDIS_MNEMONIC_FNSAVE:
     case ZYDIS_MNEMONIC_FNSTENV: return d.z.operand_width == 16 ? Image::Env16 : Image::Env32;
     case ZYDIS_MNEMONIC_FXSAVE:
-    case ZYDIS_MNEMONIC_FXSAVE64:
+    case ZYDIS_MNEMONIC_FXSAVE64: return Image::Fxsave;
     case ZYDIS_MNEMONIC_XSAVEC:
-    case ZYDIS_MNEMONIC_XSAVEC64: return Image::Fxsave;
+    case ZYDIS_MNEMONIC_XSAVEC64: return Image::Xsavec;
     case ZYDIS_MNEMONIC_XSAVE:
     case ZYDIS_MNEMONIC_XSAVE64:
     case ZYDIS_MNEMONIC_XSAVEOPT:
     case ZYDIS_MNEMONIC_XSAVEOPT64: return Image::Xsave;
     default: return Image::None;
   }
+}
+
+uint8_t traits_of(const Template& t, const Decoded& d, Mode mode) {
+  unsigned traits = 0;
+  if (t.form->action == Action::HelpFull || is_compress(t.mnemonic)) traits |= trait::kMasked;
+  bool far = d.z.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR;
+  if (far || several_pieces(t.mnemonic)) traits |= trait::kSeveral;
+  bool near = t.form->action == Action::Rewrite && is_near_branch(t.mnemonic);
+  if (near && mode == Mode::Segmented16) traits |= trait::kNearBranch;
+  dbt::Unit unit = t.form->unit;
+  if (unit != dbt::Unit::Integer && unit != dbt::Unit::X87) traits |= trait::kVector;
+  // Whether their ModRM byte is fetched depends on the CPU.
+  bool invalid = t.mnemonic == ZYDIS_MNEMONIC_UD0 || t.mnemonic == ZYDIS_MNEMONIC_UD1;
+  if (invalid) traits |= trait::kInvalid;
+  return static_cast<uint8_t>(traits);
+}
+
+uint16_t helped_undefined_flags(const Template& t, const Decoded& d) {
+  bool copied = t.form->action == Action::Copy || t.form->action == Action::Nop;
+  if (copied || d.z.cpu_flags == nullptr) return 0;
+  return static_cast<uint16_t>(d.z.cpu_flags->undefined & kStatusFlags);
+}
+
+bool measured_host() {
+  static const bool measured = [] {
+    uint32_t eax = 0, ebx = 0, ecx = 0, edx = 0;
+    __get_cpuid(0, &eax, &ebx, &ecx, &edx);
+    bool amd = ebx == 0x68747541;  // "Auth"
+    __get_cpuid(1, &eax, &ebx, &ecx, &edx);
+    return amd && ((eax >> 8 & 15) + (eax >> 20 & 255)) == 0x19;
+  }();
+  return measured;
 }
 
 bool is_near_branch(uint16_t mnemonic) {

@@ -24,6 +24,14 @@ enum class Kind : uint8_t {
 Kind kind_of(const Decoded& d);
 Image image_of(const Decoded& d);
 
+// See trait:: and Case::undefined_flags.
+uint8_t traits_of(const Template& t, const Decoded& d, Mode mode);
+uint16_t helped_undefined_flags(const Template& t, const Decoded& d);
+
+// The processor on which the deviations were measured (AMD Zen 3 and 4): on others, what the manuals leave to
+// the processor is not compared.
+bool measured_host();
+
 // A near branch (or what else is rewritten that may fault like one).
 bool is_near_branch(uint16_t mnemonic);
 // It accesses memory in several pieces.

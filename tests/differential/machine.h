@@ -100,19 +100,26 @@ using Window = std::array<uint8_t, layout::kWindowBytes>;
 
 // x87 and XSAVE images name the last x87 instruction and its operand, and guests find the later components of
 // the standard XSAVE format where Intel has them (Xsave); see docs/cpu-conformance.md.
-enum class Image : uint8_t { None, Env16, Env32, Fxsave, Xsave };
+enum class Image : uint8_t { None, Env16, Env32, Fxsave, Xsave, Xsavec };
+
+// What makes an instruction's faults, or what it leaves, depend on the processor (accept.cc).
+namespace trait {
+inline constexpr uint8_t kMasked = 1;      // elements are accesses of their own, or a helper makes them so
+inline constexpr uint8_t kSeveral = 2;     // several accesses, or a far transfer
+inline constexpr uint8_t kNearBranch = 4;  // in 16-bit code, whose 32-bit form may leave the segment
+inline constexpr uint8_t kVector = 8;      // SSE and later
+inline constexpr uint8_t kInvalid = 16;    // no instruction
+}  // namespace trait
 
 struct Case {
   Mode mode;
   std::vector<uint8_t> code;        // ends with INT3, or at the end of the code pages
   std::vector<uint8_t> lengths;     // of its instructions, the final INT3 not counted
   std::vector<uint32_t> templates;  // of the catalogue, one for each instruction or ~0
+  std::vector<uint8_t> traits;      // of each instruction
   uint64_t code_offset;             // in the code pages
   uint64_t seed;
-  bool page_exact = false;   // a form of several accesses: which byte of a page faults is not compared
-  bool near_branch = false;  // 16-bit code with a near branch, whose 32-bit form may leave the segment
-  bool any_fault = false;    // nor which of two operands, or of several pieces, faults first
-  bool invalid = false;      // its last instruction is none
+  uint16_t undefined_flags = 0;  // by the SDM, behind its last instruction, which a helper does
   Image image = Image::None;
   uint64_t image_at = 0;  // in the window
 };

@@ -160,6 +160,7 @@ class Rig {
       c.code.erase(first, first + c.lengths[i]);
       c.lengths.erase(c.lengths.begin() + static_cast<ptrdiff_t>(i));
       c.templates.erase(c.templates.begin() + static_cast<ptrdiff_t>(i));
+      c.traits.erase(c.traits.begin() + static_cast<ptrdiff_t>(i));
       std::string d = difference_of(smaller);
       if (d.empty()) {
         ++i;

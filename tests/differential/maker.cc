@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <array>
 
+#include "quirks.h"
+
 namespace rhea::differential {
 
 namespace {
@@ -58,6 +60,7 @@ std::vector<uint8_t> Maker::make(const Template& t, Decoded& d) {
     if (!ZYAN_SUCCESS(decode_bytes(bytes, bits_, d))) continue;
     if (d.z.mnemonic != t.mnemonic || d.z.meta.isa_set != t.isa_set || d.z.length < size) continue;
     bytes.resize(d.z.length);
+    if (extends_general(bytes, d)) continue;
     if (t.memory && rip_relative(d) && bytes.size() >= 4) {
       fix_rip(bytes, d);
       static_cast<void>(decode_bytes(bytes, bits_, d));
@@ -93,6 +96,7 @@ std::vector<uint8_t> Maker::make_invalid(const Template& t) {
     static constexpr uint8_t kBound[2] = {0x0f, 0x1a};
     auto mpx = [](uint8_t have, uint8_t want) { return have == want || (want == 0x1a && have == 0x1b); };
     if (std::search(bytes.begin(), bytes.end(), kBound, kBound + 2, mpx) != bytes.end()) continue;
+    if (executed_anyway(bytes, bits_)) continue;
     ZyanStatus status = decode_bytes(bytes, bits_, d);
     if (!ZYAN_SUCCESS(status) && (status != ZYDIS_STATUS_NO_MORE_DATA || bytes.size() >= 15)) return bytes;
   }

@@ -68,17 +68,17 @@ void Writer::fill(unsigned max_insns) {
   if (in_.c.code.size() > room) in_.c.code.resize(room);
 }
 
-void Writer::append(const std::vector<uint8_t>& bytes, uint32_t index) {
+void Writer::append(const std::vector<uint8_t>& bytes, uint32_t index, uint8_t traits) {
   in_.c.code.insert(in_.c.code.end(), bytes.begin(), bytes.end());
   in_.c.lengths.push_back(static_cast<uint8_t>(bytes.size()));
   in_.c.templates.push_back(index);
+  in_.c.traits.push_back(traits);
 }
 
 void Writer::add_invalid(unsigned index) {
   std::vector<uint8_t> bytes = Maker(r_, mode_, known_, here()).make_invalid(g_.templates()[index]);
   if (bytes.empty()) return;
-  append(bytes, index);
-  in_.c.invalid = true;
+  append(bytes, index, trait::kInvalid);
 }
 
 bool Writer::add(unsigned index) {
@@ -96,23 +96,20 @@ bool Writer::add(unsigned index) {
       bytes[d.z.raw.imm[0].offset + i] = static_cast<uint8_t>(distance >> (8 * i));
     }
   }
-  append(bytes, index);
+  append(bytes, index, traits_of(g_.templates()[index], d, mode_));
   if (relative) append({0xb0, static_cast<uint8_t>(r_.next())}, ~0u);
-  note(d, index);
-  return on;
+  note(d);
+  in_.c.undefined_flags = helped_undefined_flags(g_.templates()[index], d);
+  return on && in_.c.undefined_flags == 0;
 }
 
-void Writer::note(const Decoded& d, unsigned index) {
-  const Template& t = g_.templates()[index];
-  if (t.form->action == dbt::Action::HelpFull || is_compress(t.mnemonic)) in_.c.page_exact = true;
-  bool far = d.z.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR;
-  bool invalid = t.mnemonic == ZYDIS_MNEMONIC_UD0 || t.mnemonic == ZYDIS_MNEMONIC_UD1;
-  if (invalid) in_.c.invalid = true;  // whether their ModRM byte is fetched depends on the CPU
-  if (far || several_pieces(t.mnemonic)) in_.c.any_fault = true;
-  bool near = t.form->action == dbt::Action::Rewrite && is_near_branch(t.mnemonic);
-  if (near && mode_ == Mode::Segmented16) in_.c.near_branch = true;
+void Writer::note(const Decoded& d) {
   for (unsigned i = 0; i < d.z.operand_count; ++i) {
     const ZydisDecodedOperand& op = d.operands[i];
+    // String instructions: that they move on is not among the operands.
+    bool string = op.type == ZYDIS_OPERAND_TYPE_MEMORY && op.visibility == ZYDIS_OPERAND_VISIBILITY_HIDDEN;
+    if (string && is_general(op.mem.base))
+      known_.changed = static_cast<uint16_t>(known_.changed | 1u << general_number(op.mem.base));
     if (op.type != ZYDIS_OPERAND_TYPE_REGISTER || (op.actions & ZYDIS_OPERAND_ACTION_MASK_WRITE) == 0)
       continue;
     if (is_general(op.reg.value))
@@ -139,9 +136,14 @@ uint64_t Writer::base_of(ZydisRegister segment) const {
 bool Writer::address_of(const Decoded& d, uint64_t& linear) const {
   const ZydisDecodedOperand* op = memory_operand(d);
   if (op == nullptr || !known_.segments) return false;
-  auto at = static_cast<uint64_t>(op->mem.disp.has_displacement ? op->mem.disp.value : 0);
+  // Zydis 4.0 reports a base, r13d, for SIB forms without one under REX.B with 32-bit addresses.
+  bool baseless =
+      (d.z.attributes & ZYDIS_ATTRIB_HAS_SIB) != 0 && d.z.raw.modrm.mod == 0 && d.z.raw.sib.base == 5;
+  auto at = static_cast<uint64_t>(baseless                        ? d.z.raw.disp.value
+                                  : op->mem.disp.has_displacement ? op->mem.disp.value
+                                                                  : 0);
   for (bool index : {false, true}) {
-    ZydisRegister reg = index ? op->mem.index : op->mem.base;
+    ZydisRegister reg = index ? op->mem.index : baseless ? ZYDIS_REGISTER_NONE : op->mem.base;
     uint64_t value = 0;
     if (reg == ZYDIS_REGISTER_RIP || reg == ZYDIS_REGISTER_EIP) {
       value = here() + d.z.length;

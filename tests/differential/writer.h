@@ -16,8 +16,8 @@ class Writer {
   // False: the case ends behind this instruction.
   bool add(unsigned index);
   void add_invalid(unsigned index);
-  void append(const std::vector<uint8_t>& bytes, uint32_t index);
-  void note(const Decoded& d, unsigned index);
+  void append(const std::vector<uint8_t>& bytes, uint32_t index, uint8_t traits = 0);
+  void note(const Decoded& d);
   uint64_t here() const { return layout::kCode + in_.c.code_offset + in_.c.code.size(); }
 
   // Where the instruction, `length` bytes long and about to be written, has its memory operand.
