@@ -28,8 +28,8 @@ struct Side {
   bool lax() const { return (traits & (trait::kMasked | trait::kSeveral)) != 0; }
 };
 
-// A near branch out of the code segment, or to a non-canonical address, faults at the branch on this CPU, at its
-// target in the translator.
+// A near branch out of the code segment, or to a non-canonical address, faults at the branch on this CPU, at
+// its target in the translator.
 bool branch_out(const Input& input, const Result& n, const Result& t) {
   uint64_t rip = t.registers.rip;
   auto top = static_cast<int64_t>(rip) >> 47;
@@ -51,8 +51,8 @@ bool which_fault(const Input& input, const Side& n, const Side& t) {
   return (n.traits & trait::kInvalid) != 0 && kind(n.event) && kind(t.event);
 }
 
-// Of the bytes that a masked form's mask leaves out, of the pieces of a far transfer, of vectors: whether they
-// must be aligned, and outside 64-bit mode inside their segment and where they wrap.
+// Of the bytes that a masked form's mask leaves out, of the pieces of a far transfer, of vectors: whether
+// they must be aligned, and outside 64-bit mode inside their segment and where they wrap.
 bool unspecified_access(const Input& input, const Side& n, const Side& t) {
   if ((n.event.vector == 17 && n.lax()) || (t.event.vector == 17 && t.lax())) return true;
   if (input.c.mode == Mode::Long64) return false;

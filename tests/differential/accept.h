@@ -5,7 +5,8 @@
 
 namespace rhea::differential {
 
-// Nothing of the two results can be compared: a deviation of docs/cpu-conformance.md, or left to the processor.
+// Nothing of the two results can be compared: a deviation of docs/cpu-conformance.md, or left to the
+// processor.
 bool accepted(const Input& input, const Result& native, const Result& translated);
 
 // Of all its instructions together.

@@ -3,6 +3,8 @@
 // on the stack) is put in their way when it is known where they will look for it.
 #include "generator.h"
 
+#include <map>
+
 #include "base/check.h"
 #include "writer.h"
 
@@ -24,6 +26,12 @@ Generator::Generator(Mode mode, const std::string& filter) : mode_(mode) {
     templates_.push_back(t);
   }
   CHECK(!templates_.empty());
+  std::map<std::pair<const dbt::Form*, bool>, size_t> found;
+  for (uint32_t i = 0; i < templates_.size(); ++i) {
+    auto [it, added] = found.try_emplace({templates_[i].form, templates_[i].memory}, rows_.size());
+    if (added) rows_.emplace_back();
+    rows_[it->second].push_back(i);
+  }
 }
 
 namespace {

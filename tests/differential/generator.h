@@ -21,12 +21,15 @@ class Generator {
   // Templates of the mode that may run natively in user mode; `filter`: substring of the mnemonic, or empty.
   Generator(Mode mode, const std::string& filter);
   const std::vector<Template>& templates() const { return templates_; }
-  // One template at least: index seed % count; the others are chosen at random.
+  // Templates by what coverage counts: a row of the table of forms, with registers or with memory.
+  const std::vector<std::vector<uint32_t>>& rows() const { return rows_; }
+  // One template at least is of the row seed % rows; the others are chosen at random.
   void make(uint64_t seed, unsigned max_insns, Input& in) const;
 
  private:
   Mode mode_;
   std::vector<Template> templates_;
+  std::vector<std::vector<uint32_t>> rows_;
 };
 
 }  // namespace rhea::differential

@@ -167,8 +167,9 @@ uint64_t Maker::target() {
 }
 
 void Maker::make_modrm(const Template& t) {
-  if (!t.memory) {
-    tail_.push_back(static_cast<uint8_t>(0xc0 | (reg_ & 7) << 3 | (rm_ & 7)));
+  bool control = t.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY && t.map == 1 && (t.opcode & 0xfc) == 0x20;
+  if (!t.memory || control) {  // MOV to and from CR and DR: ModRM.mod is ignored
+    tail_.push_back(static_cast<uint8_t>((t.memory ? r_.below(3) << 6 : 0xc0) | (reg_ & 7) << 3 | (rm_ & 7)));
     base_extension_ = rm_ >> 3;
     return;
   }

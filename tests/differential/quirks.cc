@@ -18,6 +18,18 @@ size_t behind_prefixes(const std::vector<uint8_t>& bytes, unsigned bits) {
   return at;
 }
 
+// With an operand-size prefix, which AMD's processors heed in 64-bit mode: a shorter instruction.
+bool near_branch(const std::vector<uint8_t>& bytes, size_t at, unsigned bits) {
+  if (bits != 64 || std::find(bytes.begin(), bytes.begin() + static_cast<ptrdiff_t>(at), 0x66) ==
+                        bytes.begin() + static_cast<ptrdiff_t>(at))
+    return false;
+  uint8_t opcode = bytes[at];
+  if (opcode == 0x0f) return (bytes[at + 1] & 0xf0) == 0x80;
+  bool jcc = (opcode & 0xf0) == 0x70, loop = opcode >= 0xe0 && opcode <= 0xe3;
+  return jcc || loop || opcode == 0xe8 || opcode == 0xe9 || opcode == 0xeb || opcode == 0xff ||
+         (opcode & 0xfe) == 0xc2;
+}
+
 bool is_valid(std::vector<uint8_t> bytes, unsigned bits, Decoded& d) {
   bytes.resize(15);
   return ZYAN_SUCCESS(decode_bytes(bytes, bits, d));
@@ -26,7 +38,8 @@ bool is_valid(std::vector<uint8_t> bytes, unsigned bits, Decoded& d) {
 bool names_mask(const Decoded& d) {
   for (unsigned i = 0; i < d.z.operand_count; ++i) {
     const ZydisDecodedOperand& op = d.operands[i];
-    bool mask = op.encoding == ZYDIS_OPERAND_ENCODING_MODRM_REG || op.encoding == ZYDIS_OPERAND_ENCODING_MODRM_RM;
+    bool mask =
+        op.encoding == ZYDIS_OPERAND_ENCODING_MODRM_REG || op.encoding == ZYDIS_OPERAND_ENCODING_MODRM_RM;
     if (op.type != ZYDIS_OPERAND_TYPE_REGISTER || !mask) continue;
     if (ZydisRegisterGetClass(op.reg.value) == ZYDIS_REGCLASS_MASK) return true;
   }
@@ -72,6 +85,7 @@ bool extends_general(const std::vector<uint8_t>& bytes, const Decoded& d) {
 bool executed_anyway(std::vector<uint8_t> bytes, unsigned bits) {
   size_t at = behind_prefixes(bytes, bits);
   if (at + 5 >= bytes.size()) bytes.resize(at + 6);
+  if (near_branch(bytes, at, bits)) return true;
   switch (bytes[at]) {
     case 0x0f: return bytes[at + 1] == 0 && (bytes[at + 2] >> 3 & 7) == 5;
     case 0x62: return evex_executed_anyway(bytes, at, bits);

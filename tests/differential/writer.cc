@@ -54,7 +54,8 @@ Writer::Writer(Random& r, const Generator& g, Input& in)
 
 void Writer::fill(unsigned max_insns) {
   auto all = static_cast<unsigned>(g_.templates().size());
-  unsigned count = 1 + r_.below(max_insns), first = static_cast<unsigned>(in_.c.seed % all);
+  const auto& row = g_.rows()[in_.c.seed % g_.rows().size()];
+  unsigned count = 1 + r_.below(max_insns), first = row[r_.below(static_cast<unsigned>(row.size()))];
   unsigned special = r_.below(count);
   for (unsigned n = 0; n < count; ++n) {
     if (n > special && r_.one_in(48)) {
@@ -78,7 +79,7 @@ void Writer::append(const std::vector<uint8_t>& bytes, uint32_t index, uint8_t t
 void Writer::add_invalid(unsigned index) {
   std::vector<uint8_t> bytes = Maker(r_, mode_, known_, here()).make_invalid(g_.templates()[index]);
   if (bytes.empty()) return;
-  append(bytes, index, trait::kInvalid);
+  append(bytes, ~0u, trait::kInvalid);
 }
 
 bool Writer::add(unsigned index) {
