@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Guests made of random bytes, in every mode: the host process must survive.
 
-    tests/fuzz-guests/run.py [--runs N] [--seed S] [--seconds T] [--jobs J]
+    tests/fuzz-guests/run.py [--runs N] [--seed S] [--seconds T] [--jobs J] [--mode MODE]
 
 Each run builds a 64 KiB firmware image: a start-up that enters one mode (real,
 unreal, 16- and 32-bit protected, PAE, long, compatibility, virtual-8086, ring 3)
@@ -48,9 +48,10 @@ def gdt():
 class Image:
     """The last 64 KiB below 1 MiB. 0x000-0x7ff start code, 0x800 GDT, 0x1000 page tables, then random bytes."""
 
-    def __init__(self, seed):
+    def __init__(self, seed, mode=None):
         self.random = random.Random(seed)
         self.mode = self.random.choice(MODES)
+        self.mode = mode or self.mode
         self.bytes = bytearray(self.noise(65536))
         self.code = bytearray()
 
@@ -175,7 +176,7 @@ class Image:
 
 
 def one(seed, options):
-    image = Image(seed)
+    image = Image(seed, options.mode)
     path = os.path.join(options.out, f"{seed}.bin")
     with open(path, "wb") as f:
         f.write(image.build())
@@ -218,8 +219,13 @@ def main():
     parser.add_argument("--seed", type=int, default=1, help="of the first run; each further run adds one")
     parser.add_argument("--seconds", type=float, default=0.3, help="a run is stopped after this")
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--mode", choices=MODES, help="default: any")
+    parser.add_argument("--list-modes", action="store_true")
     parser.add_argument("--out", default=os.path.join(ROOT, "build", "fuzz-guests"))
     options = parser.parse_args()
+    if options.list_modes:
+        print("\n".join(MODES))
+        return
     os.makedirs(options.out, exist_ok=True)
     begin, failed = time.monotonic(), 0
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
