@@ -110,21 +110,28 @@ struct BitmapInfo {
   std::string name;
   uint64_t granularity = 0;
   bool recording = false;  // "auto"
-  bool in_use = false;
+  bool in_use = false;     // was not stored properly: inconsistent
 };
 
+struct DirtyRange {
+  uint64_t offset = 0;
+  uint64_t length = 0;
+};
+
+// Changes are stored by close().
 class BitmapStore {
  public:
   virtual ~BitmapStore() = default;
   virtual std::vector<BitmapInfo> list_bitmaps() const = 0;
+  // A granularity of 0 is the format's default.
   virtual Result<> add_bitmap(const std::string& name, uint64_t granularity, bool recording) = 0;
   virtual Result<> remove_bitmap(const std::string& name) = 0;
   virtual Result<> clear_bitmap(const std::string& name) = 0;
   virtual Result<> set_recording(const std::string& name, bool recording) = 0;
-  // One bit a granule, least significant first.
-  virtual Result<std::vector<uint8_t>> read_bitmap(const std::string& name) = 0;
-  virtual Result<> merge_bits(const std::string& name, const std::vector<uint8_t>& bits,
-                              uint64_t granularity) = 0;
+  // The first `most` dirty ranges at or behind `from`.
+  virtual Result<std::vector<DirtyRange>> dirty_ranges(const std::string& name, uint64_t from,
+                                                       size_t most) = 0;
+  virtual Result<> mark_dirty(const std::string& name, const DirtyRange& range) = 0;
 };
 
 }  // namespace rhea::block

@@ -31,6 +31,12 @@ qemu-img create -q -f qcow2 -o extended_l2=on,compression_type=zstd ext.qcow2 3M
 qemu-img create -q -f qcow2 -o data_file=d.raw data.qcow2 3M
 mkdir d
 qemu-img create -q -f qcow2 -u -b ../x -F raw d/n.qcow2 1M
+qemu-img create -q -f qcow2 bm.qcow2 10M
+qemu-img bitmap --add bm.qcow2 b0
+qemu-img bitmap --add --disable -g 4k bm.qcow2 b1
+qemu-img create -q -f qcow2 bm2.qcow2 20M
+qemu-img bitmap --add bm2.qcow2 y
+cp bm2.qcow2 broken.qcow2
 """
 
 # One command a line; a line that begins with '+' runs in the folder as the ones before it left it.
@@ -286,6 +292,64 @@ convert -S 0 -O qcow2 base.qcow2 x
 convert -f raw a.raw a.raw longer.raw x
 +info x
 
+bitmap
+bitmap --add
+bitmap bm.qcow2 b0
+bitmap --add bm.qcow2
+bitmap --add bm.qcow2 b0
+bitmap --add bm.qcow2 b0 b1
+bitmap --add -g 3k bm.qcow2 new
+bitmap --add -g 256 bm.qcow2 new
+bitmap --add -g 4G bm.qcow2 new
+bitmap --add -g abc bm.qcow2 new
+bitmap --add bm.qcow2 ""
+bitmap --add nofile b
+bitmap --foo bm.qcow2 b
+bitmap -g 64k --clear bm.qcow2 b0
+bitmap --remove bm.qcow2 nox
+bitmap --clear bm.qcow2 nox
+bitmap --enable bm.qcow2 nox
+bitmap --disable bm.qcow2 nox
+bitmap --merge nox bm.qcow2 b0
+bitmap --merge b0 bm.qcow2 nox
+bitmap --add --remove bm.qcow2 b0
+bitmap -b bm2.qcow2 --clear bm.qcow2 b0
+bitmap -F qcow2 --clear bm.qcow2 b0
+bitmap -b bm2.qcow2 --merge y bm.qcow2 b0
+bitmap -b bm2.qcow2 -F foo --merge y bm.qcow2 b0
+bitmap -b bm.qcow2 --merge b1 bm.qcow2 b0
+bitmap --clear a.raw b0
+bitmap -f qcow2 --image-opts --clear bm.qcow2 b0
+bitmap --image-opts --clear driver=qcow2,file.filename=bm.qcow2 b0
+bitmap --add --enable bm.qcow2 new
++info --output=json broken.qcow2
++bitmap --merge b0 bm.qcow2 new
++bitmap --disable bm.qcow2 new
++bitmap --clear --enable bm.qcow2 b1
++bitmap --remove bm.qcow2 b0
++measure -O qcow2 bm.qcow2
++measure -O qcow2 -o cluster_size=4k --output=json bm.qcow2
++convert --bitmaps -O qcow2 bm.qcow2 x
++check x
++resize x 30M
++check x
+convert --bitmaps -O qcow2 a.raw x
+convert --bitmaps -O raw bm.qcow2 x
+convert --bitmaps -O qcow2 -o compat=0.10 bm.qcow2 x
+convert --bitmaps -O qcow2 bm.qcow2 bm2.qcow2 x
+convert --skip-broken-bitmaps -O qcow2 bm.qcow2 x
+convert --bitmaps -O qcow2 broken.qcow2 x
+convert --bitmaps --skip-broken-bitmaps -O qcow2 broken.qcow2 x
++info --output=json broken.qcow2
+measure -O qcow2 broken.qcow2
+info broken.qcow2
+bitmap --clear broken.qcow2 y
+bitmap --enable broken.qcow2 y
+bitmap --merge y broken.qcow2 y
+resize broken.qcow2 50M
+bitmap --remove broken.qcow2 y
++check broken.qcow2
+
 rebase
 rebase ov.qcow2
 rebase -b base.qcow2 -F foo ov.qcow2
@@ -328,6 +392,16 @@ KNOWN = {
 }
 
 
+def mark_in_use(path):
+    """Sets that flag of the first bitmap, as a killed process leaves it."""
+    with open(path, "r+b") as image:
+        head = image.read(65536)
+        extension = head.index(bytes.fromhex("23852875"))
+        directory = int.from_bytes(head[extension + 24:extension + 32], "big")
+        image.seek(directory + 12)
+        image.write(bytes([0, 0, 0, 3]))
+
+
 class Twins:
     """Two folders with the same files, one for each program."""
 
@@ -336,6 +410,7 @@ class Twins:
         os.makedirs("fixtures")
         for line in FIXTURES.strip().splitlines():
             subprocess.run(shlex.split(line), cwd="fixtures", check=True, capture_output=True)
+        mark_in_use("fixtures/broken.qcow2")
         os.makedirs("bin")
         os.symlink(suite.rhea_img, "bin/qemu-img")
         self.programs = {"theirs": shutil.which("qemu-img"), "ours": os.path.abspath("bin/qemu-img")}

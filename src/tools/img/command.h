@@ -20,6 +20,7 @@ struct Command {
 std::span<const Command> commands();
 std::string help_text();
 
+Result<int> run_bitmap(Words words);
 Result<int> run_check(Words words);
 Result<int> run_commit(Words words);
 Result<int> run_compare(Words words);

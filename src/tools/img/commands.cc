@@ -11,6 +11,10 @@ namespace rhea::img {
 namespace {
 
 constexpr std::array kCommands = {
+    Command{"bitmap",
+            "(--merge SOURCE | --add | --remove | --clear | --enable | --disable)... [-b source_file [-F "
+            "source_fmt]] [-g granularity] [--object objectdef] [--image-opts | -f fmt] filename bitmap",
+            run_bitmap},
     Command{"commit",
             "[--object objectdef] [--image-opts] [-q] [-f fmt] [-t cache] [-b base] [-r rate_limit] [-d] "
             "[-p] filename",
@@ -26,7 +30,8 @@ constexpr std::array kCommands = {
         "filename2",
         run_compare, 2},
     Command{"convert",
-            "[--object objectdef] [--image-opts] [--target-image-opts] [--target-is-zero] [-U] [-C] [-c] "
+            "[--object objectdef] [--image-opts] [--target-image-opts] [--target-is-zero] [--bitmaps "
+            "[--skip-broken-bitmaps]] [-U] [-C] [-c] "
             "[-p] [-q] [-n] [-f fmt] [-t cache] [-T src_cache] [-O output_fmt] [-B backing_file [-F "
             "backing_fmt]] [-o "
             "options] [-l snapshot_param] [-S sparse_size] [-r rate_limit] [-m num_threads] [-W] [--salvage] "

@@ -11,6 +11,7 @@
 #include "base/sizes.h"
 #include "block/facets.h"
 #include "config/schema.h"
+#include "tools/img/bitmaps.h"
 #include "tools/img/command.h"
 #include "tools/img/common.h"
 #include "tools/img/new_image.h"
@@ -41,6 +42,7 @@ struct Request {
   bool target_is_zero = false;
   bool salvage = false;
   bool bitmaps = false;
+  bool skip_broken_bitmaps = false;
   uint64_t sparse_size = 4096;
   uint64_t rate_limit = 0;
   unsigned workers = 8;
@@ -109,6 +111,7 @@ std::vector<Option> option_table(Request& r) {
       flag_option(0, "target-is-zero", r.target_is_zero),
       flag_option(0, "salvage", r.salvage),
       flag_option(0, "bitmaps", r.bitmaps),
+      flag_option(0, "skip-broken-bitmaps", r.skip_broken_bitmaps),
   };
 }
 
@@ -124,6 +127,8 @@ Result<> check_request(const Request& r) {
     return fail(ErrorKind::Invalid, "Cannot enable copy offloading when -c is used");
   if (r.skip_create && !r.options.empty())
     return fail(ErrorKind::Invalid, "-o has no effect when skipping image creation");
+  if (r.skip_broken_bitmaps && !r.bitmaps)
+    return fail(ErrorKind::Invalid, "Use of --skip-broken-bitmaps requires --bitmaps");
   TRY(cache_mode(r.source.cache.empty() ? "writeback" : r.source.cache, "source cache"));
   TRY(cache_mode(r.cache, "cache"));
   return {};
@@ -191,8 +196,18 @@ Result<> copy_all(const Request& r, const Images& sources, block::ImageNode& tar
     if (!r.quiet) warn_line(fmt::format("error while reading at byte {}: {}", offset, error.message()));
   };
   TRY(block::convert(nodes, target, options));
+  if (r.bitmaps) TRY(copy_bitmaps(*sources[0], target));
   TRY(target.close());
   progress.finish();
+  return {};
+}
+
+Result<> check_target_bitmaps(const Request& r, block::ImageNode& target) {
+  const auto* facts = block::facet<block::BitmapStore>(target);
+  if (facts == nullptr || r.options.find("compat=0.10") != std::string::npos ||
+      r.options.find("compat=v2") != std::string::npos)
+    return failf(ErrorKind::Unsupported, "Format driver '{}' does not support bitmaps",
+                 target.driver().name());
   return {};
 }
 
@@ -218,8 +233,7 @@ Result<> convert_into(const Request& r, const Images& sources, const std::string
     if (target->size() / 512 * 512 < size / 512 * 512)
       return fail(ErrorKind::Invalid, "output file is smaller than input file");
   }
-  if (r.bitmaps && block::facet<block::BitmapStore>(*sources[0]) == nullptr)
-    return fail(ErrorKind::Unsupported, "Source lacks bitmap support");
+  if (r.bitmaps) TRY(check_target_bitmaps(r, *target));
   return copy_all(r, sources, *target, made, cancel);
 }
 
@@ -237,6 +251,9 @@ Result<int> run_convert(Words words) {
   const std::string output = names.back();
   names.pop_back();
   const Images sources = TRY(open_sources(r, names));
+  if (r.bitmaps && sources.size() > 1)
+    return fail(ErrorKind::Invalid, "Copying bitmaps only possible with single source");
+  if (r.bitmaps) TRY(check_bitmaps(*sources[0], r.skip_broken_bitmaps));
   const std::atomic<bool>& cancel = watch_interrupts();
   bool made = false;
   const auto done = convert_into(r, sources, output, made, cancel);

@@ -48,6 +48,7 @@ Result<> Qcow2Image::load() {
   l1_offset_ = header_.l1_table_offset;
   l1_ = TRY(read_l1(l1_offset_, header_.l1_size));
   TRY(load_snapshots());
+  TRY(load_bitmaps());
   if (!flags_.writable) return {};
   TRY(refcounts_.load());
   refcounts_.protect(0, 1);
@@ -97,6 +98,13 @@ Result<> Qcow2Image::flush() {
 
 Result<> Qcow2Image::close() {
   TRY(flush());
+  if (!bitmaps_.empty() || bitmaps_changed_) {
+    {
+      const std::lock_guard lock(mutex_);
+      TRY(close_bitmaps());
+    }
+    TRY(flush());
+  }
   // Readers take compressed clusters in whole sectors.
   const uint64_t bytes = file().size();
   if (changed_ && !is_aligned(bytes, 512))
@@ -119,6 +127,7 @@ ImageInfo Qcow2Image::info() const {
   facts.emplace_back("compat", v3 ? "1.1" : "0.10");
   facts.emplace_back("compression-type", header_.compression == kCompressionZstd ? "zstd" : "zlib");
   if (v3) facts.emplace_back("lazy-refcounts", (header_.compatible & kLazyRefcounts) != 0);
+  if (!bitmaps_.empty()) facts.emplace_back("bitmaps", bitmaps_value());
   facts.emplace_back("refcount-bits", header_.refcount_bits());
   if (!header_.data_file.empty()) facts.emplace_back("data-file", header_.data_file);
   if ((header_.incompatible & kExternalData) != 0)

@@ -1,5 +1,5 @@
 // A qcow2 image as a node. Files: image.cc opening, header, flush; mapping.cc L1/L2 tables; read.cc;
-// write.cc; zero.cc zeroing and discarding; resize.cc; snapshot.cc; check.cc.
+// write.cc; zero.cc zeroing and discarding; resize.cc; snapshot.cc; bitmaps.cc; check.cc.
 //
 // Locking: mutex_ guards all metadata, in memory and on the disk. Data moves without it. A write into
 // clusters that must be allocated registers its guest range in busy_, so that two writers of one cluster do
@@ -15,6 +15,7 @@
 
 #include "block/driver.h"
 #include "block/facets.h"
+#include "block/formats/qcow2/dirty_bits.h"
 #include "block/formats/qcow2/header.h"
 #include "block/formats/qcow2/refcount.h"
 #include "block/formats/qcow2/table_cache.h"
@@ -40,13 +41,27 @@ struct Snapshot {
   std::vector<uint8_t> unknown_extra;  // behind what we know, kept as it is
 };
 
+struct Bitmap {
+  BitmapInfo info;
+  uint64_t table_offset = 0;
+  uint32_t table_size = 0;
+  uint32_t other_flags = 0;
+  uint8_t type = kBitmapTypeDirty;
+  std::vector<uint8_t> extra;
+  std::optional<DirtyBits> bits;  // nothing: as on the disk
+  bool changed = false;           // the bits are newer than the disk
+  bool open = false;              // this process marked it "in use" on the disk until close()
+  bool usable() const { return !info.in_use && type == kBitmapTypeDirty && extra.empty(); }
+};
+
 class Qcow2Image final : public ImageNode,
                          public CompressedWriter,
                          public ReservingWriter,
                          public Checker,
                          public SnapshotStore,
                          public BackingChanger,
-                         public Emptier {
+                         public Emptier,
+                         public BitmapStore {
  public:
   Qcow2Image(const FormatDriver& driver, std::unique_ptr<BlockNode> file, Header header,
              const OpenFlags& flags);
@@ -84,6 +99,15 @@ class Qcow2Image final : public ImageNode,
   Result<> read_from_snapshot(const std::string& id_or_name) override;
   Result<> change_backing(const BackingReference& reference) override;
   Result<> make_empty() override;
+  std::vector<BitmapInfo> list_bitmaps() const override;
+  Result<> add_bitmap(const std::string& name, uint64_t granularity, bool recording) override;
+  Result<> remove_bitmap(const std::string& name) override;
+  Result<> clear_bitmap(const std::string& name) override;
+  Result<> set_recording(const std::string& name, bool recording) override;
+  Result<std::vector<DirtyRange>> dirty_ranges(const std::string& name, uint64_t from, size_t most) override;
+  Result<> mark_dirty(const std::string& name, const DirtyRange& range) override;
+  // What a copy of all bitmaps takes in an image with clusters of `cluster_size`.
+  uint64_t bitmaps_bytes(uint64_t cluster_size) const;
 
   // Allocates all clusters of the range with their tables, unwritten.
   Result<> preallocate(uint64_t offset, uint64_t length, Preallocation mode);
@@ -146,6 +170,7 @@ class Qcow2Image final : public ImageNode,
   bool is_busy(uint64_t begin, uint64_t end) const;
   void finish_busy(uint64_t begin);
   Result<> before_change();
+  Result<> record_changes(uint64_t offset, uint64_t length);
 
   // zero.cc
   Result<> drop_clusters(uint64_t offset, uint64_t end, bool as_zero, bool keep);
@@ -169,6 +194,19 @@ class Qcow2Image final : public ImageNode,
   Result<> change_l1_refcounts(const std::vector<uint64_t>& l1, int64_t difference);
   Result<> refresh_copied();
 
+  // bitmaps.cc
+  Result<> load_bitmaps();
+  Result<std::vector<uint64_t>> read_bitmap_table(uint64_t offset, uint32_t entries);
+  Result<> store_bitmaps();
+  Result<> write_bits(Bitmap& bitmap);
+  Result<> load_bits(Bitmap& bitmap);
+  Result<Bitmap*> find_bitmap(const std::string& name, bool usable = true);
+  Result<> open_bitmaps(bool all);
+  Result<> record(uint64_t offset, uint64_t length);
+  Result<> resize_bitmaps(uint64_t size);
+  Result<> close_bitmaps();
+  Value::List bitmaps_value() const;
+
   Header header_;
   OpenFlags flags_;
   const uint64_t cluster_size_;
@@ -187,6 +225,10 @@ class Qcow2Image final : public ImageNode,
   TableCache tables_;
   std::vector<Snapshot> snapshots_;
   uint64_t snapshot_table_bytes_ = 0;
+  std::vector<Bitmap> bitmaps_;
+  std::vector<std::pair<uint64_t, uint32_t>> given_up_tables_;  // of bitmaps: offset and entries
+  bool bitmaps_changed_ = false;                                // what is in memory must be stored
+  bool bitmaps_recording_ = false;                              // the bitmaps that record are open
   std::unique_ptr<BlockNode> data_file_;
   uint64_t next_wanted_ = 0;  // where the data allocated last ends
   uint64_t packed_next_ = 0;  // where the next compressed cluster may go on, 0: in a new one

@@ -85,6 +85,27 @@ struct RawBitmapsExtension {
 };
 static_assert(sizeof(RawBitmapsExtension) == 24);
 
+// An entry of the bitmap directory; extra data and the name follow, padded to 8 bytes.
+struct RawBitmap {
+  be64 table_offset;
+  be32 table_size;  // in entries
+  be32 flags;
+  uint8_t type = 0;
+  uint8_t granularity_bits = 0;
+  be16 name_size;
+  be32 extra_data_size;
+};
+static_assert(sizeof(RawBitmap) == 24);
+inline constexpr uint32_t kBitmapInUse = 1u << 0;
+inline constexpr uint32_t kBitmapAuto = 1u << 1;
+inline constexpr uint32_t kBitmapExtraCompatible = 1u << 2;
+inline constexpr uint8_t kBitmapTypeDirty = 1;
+inline constexpr uint64_t kBitmapAllOnes = 1;  // table entry without an offset
+inline constexpr unsigned kMinGranularityBits = 9;
+inline constexpr unsigned kMaxGranularityBits = 31;
+inline constexpr uint32_t kMaxBitmapName = 1023;
+inline constexpr uint64_t kMaxBitmapBytes = uint64_t{512} << 20;  // of the bits of one bitmap
+
 struct RawSnapshot {
   be64 l1_table_offset;
   be32 l1_size;

@@ -87,9 +87,8 @@ Result<Measurement> measure_image(const MeasureRequest& request) {
                   .bitmaps = std::nullopt};
   // Said whenever there could be bitmaps to copy.
   const auto* source = dynamic_cast<const Qcow2Image*>(request.source);
-  if (source != nullptr && source->header().version >= 3 && values.text("compat", "1.1") != "0.10" &&
-      source->header().extension(kExtensionBitmaps) == nullptr)
-    out.bitmaps = 0;
+  if (source != nullptr && source->header().version >= 3 && values.text("compat", "1.1") != "0.10")
+    out.bitmaps = source->bitmaps_bytes(cluster_size);
   return out;
 }
 

@@ -120,13 +120,17 @@ Result<> Refcounts::create_block(uint64_t index) {
 Result<> Refcounts::grow_table(uint64_t index) {
   const uint64_t per_block = header_.refcounts_per_block();
   const uint64_t cluster_size = header_.cluster_size();
-  const uint64_t entries = std::max(index + 2, uint64_t{table_.size()} * 3 / 2);
-  const uint64_t table_clusters = (entries * 8 + cluster_size - 1) / cluster_size;
-  if (table_clusters * cluster_size > std::max(kMaxRefcountTableBytes, cluster_size))
-    return fail(ErrorKind::OutOfRange, "File too large");
   const uint64_t first = index * per_block;
-  uint64_t blocks = 1;
-  while (blocks * per_block < blocks + table_clusters) ++blocks;
+  uint64_t blocks = 0;
+  uint64_t table_clusters = 0;
+  // The new table lists the blocks that count it.
+  do {
+    ++blocks;
+    const uint64_t entries = std::max(index + blocks + 1, uint64_t{table_.size()} * 3 / 2);
+    table_clusters = (entries * 8 + cluster_size - 1) / cluster_size;
+    if (table_clusters * cluster_size > std::max(kMaxRefcountTableBytes, cluster_size))
+      return fail(ErrorKind::OutOfRange, "File too large");
+  } while (blocks * per_block < blocks + table_clusters);
   std::vector<uint64_t> table(table_);
   table.resize(table_clusters * cluster_size / 8);
   if (index + blocks > table.size()) return fail(ErrorKind::OutOfRange, "File too large");
@@ -192,7 +196,41 @@ Result<bool> Refcounts::is_free(uint64_t cluster) {
   return TRY(get(cluster)) == 0;
 }
 
+// A run longer than a block counts cannot have the blocks of its ranges inside: it goes behind all that is
+// counted, and its blocks behind it.
+Result<uint64_t> Refcounts::allocate_large(uint64_t count) {
+  const uint64_t per_block = header_.refcounts_per_block();
+  const uint64_t blocks = (count + per_block - 2) / (per_block - 1);
+  uint64_t index = table_.size();
+  while (index > 0 && table_[index - 1] == 0) --index;
+  if (index + blocks > table_.size()) {
+    TRY(grow_table(index + blocks));
+    return allocate_large(count);
+  }
+  const uint64_t first = index * per_block;
+  for (const uint64_t cluster : protected_) {
+    if (cluster >= first)
+      return fail(ErrorKind::Invalid, "metadata lies behind all clusters that are counted");
+  }
+  std::vector<uint8_t> entries(blocks * 8);
+  for (uint64_t i = 0; i < blocks; ++i) {
+    const uint64_t offset = (first + count + i) << header_.cluster_bits;
+    uint8_t* block = TRY(cache_.create(offset));
+    const uint64_t used = std::min(per_block, count + blocks - i * per_block);
+    for (uint64_t n = 0; n < used; ++n) store_refcount(block, n, header_.refcount_order, 1);
+    store_be(&entries[i * 8], offset);
+  }
+  TRY(cache_.write_all());
+  TRY(file_.write(header_.refcount_table_offset + index * 8, entries));
+  for (uint64_t i = 0; i < blocks; ++i) {
+    table_[index + i] = (first + count + i) << header_.cluster_bits;
+    protect(table_[index + i], 1);
+  }
+  return first << header_.cluster_bits;
+}
+
 Result<uint64_t> Refcounts::allocate(uint64_t count) {
+  if (count >= header_.refcounts_per_block() / 2) return allocate_large(count);
   uint64_t first = hint_;
   uint64_t length = 0;
   while (length < count) {

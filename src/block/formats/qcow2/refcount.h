@@ -68,6 +68,7 @@ class Refcounts {
   Result<uint8_t*> block_for(uint64_t cluster, bool create, uint64_t& offset);
   Result<> create_block(uint64_t index);
   Result<> grow_table(uint64_t index);
+  Result<uint64_t> allocate_large(uint64_t count);
   Result<bool> is_free(uint64_t cluster);
 
   BlockNode& file_;

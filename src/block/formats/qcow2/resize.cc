@@ -94,13 +94,13 @@ Result<> Qcow2Image::resize(uint64_t size, Preallocation preallocation) {
     TRY(before_change());
     if (!snapshots_.empty() && header_.version < 3)
       return fail(ErrorKind::Unsupported, "Can't resize a v2 image which has snapshots");
-    if (header_.extension(kExtensionBitmaps) != nullptr)
-      return fail(ErrorKind::Unsupported, "Can't resize an image which has persistent bitmaps");
     if (size < size_) {
       if (preallocation != Preallocation::Off)
         return fail(ErrorKind::Invalid, "Preallocation can't be used for shrinking an image");
+      TRY(resize_bitmaps(size));
       return shrink(size);
     }
+    TRY(resize_bitmaps(size));
     TRY(grow_l1(header_.l1_entries_for(size)));
     header_.size = size;
     size_ = size;

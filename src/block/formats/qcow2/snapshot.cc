@@ -230,6 +230,8 @@ Result<> Qcow2Image::apply_snapshot(const std::string& id_or_name) {
   const std::lock_guard lock(mutex_);
   TRY(before_change());
   const Snapshot snapshot = snapshots_[TRY(find_snapshot(id_or_name))];
+  if (header_.size != snapshot.disk_size) TRY(resize_bitmaps(snapshot.disk_size));
+  TRY(record(0, snapshot.disk_size));
   TRY(flush_metadata());
   std::vector<uint64_t> wanted = TRY(read_l1(snapshot.l1_table_offset, snapshot.l1_size));
   for (uint64_t& entry : wanted) entry &= kOffsetMask;

@@ -36,9 +36,17 @@ Result<> Qcow2Image::before_change() {
   return write_header();
 }
 
+Result<> Qcow2Image::record_changes(uint64_t offset, uint64_t length) {
+  const std::lock_guard lock(mutex_);
+  if (bitmaps_.empty()) return {};
+  TRY(before_change());
+  return record(offset, length);
+}
+
 Result<> Qcow2Image::write(uint64_t offset, std::span<const uint8_t> from) {
   TRY(check_range(offset, from.size(), size_));
   if (encrypted()) return fail(ErrorKind::Unsupported, "writing encrypted qcow2 images is not supported");
+  TRY(record_changes(offset, from.size()));
   while (!from.empty()) {
     const uint64_t done = TRY(write_some(offset, from));
     offset += done;
@@ -279,6 +287,7 @@ Result<> Qcow2Image::write_compressed(uint64_t offset, std::span<const uint8_t> 
   if (packed.empty() || packed.size() >= cluster_size_) return write(offset, plain);
   std::unique_lock lock(mutex_);
   TRY(before_change());
+  TRY(record(offset, plain.size()));
   not_busy_.wait(lock, [&] { return !is_busy(offset, offset + cluster_size_); });
   const L2Entry old = TRY(entry_at(offset));
   uint64_t place = packed_next_;

@@ -45,6 +45,7 @@ Result<> Qcow2Image::drop_clusters(uint64_t offset, uint64_t end, bool as_zero, 
 Result<> Qcow2Image::write_zeroes(uint64_t offset, uint64_t length, ZeroMode mode) {
   TRY(check_range(offset, length, size_));
   if (length == 0) return {};
+  TRY(record_changes(offset, length));
   const uint64_t end = offset + length;
   uint64_t begin_whole = align_down(offset + cluster_size_ - 1, cluster_size_);
   uint64_t end_whole =
@@ -83,6 +84,7 @@ Result<> Qcow2Image::discard(uint64_t offset, uint64_t length) {
   if (begin_whole >= end_whole || (header_.version < 3 && backing() != nullptr)) return {};
   std::unique_lock lock(mutex_);
   TRY(before_change());
+  TRY(record(begin_whole, std::min(end_whole, size_) - begin_whole));
   not_busy_.wait(lock, [&] { return !is_busy(begin_whole, end_whole); });
   // Without a backing image nothing reads as zeros too.
   return drop_clusters(begin_whole, end_whole, backing() != nullptr || data_file_ != nullptr, false);
