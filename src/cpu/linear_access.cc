@@ -75,10 +75,15 @@ uint64_t io_load(Core& c, uint64_t gpa, unsigned size) {
   return arg.value;
 }
 
-void io_store(Core& c, uint64_t gpa, unsigned size, uint64_t value) {
-  if (apic_page(c, gpa) && c.apic->store(gpa & 0xfff, size, value)) return;
+// Through the address space, which also knows what to say of a write to ROM.
+void space_store(Core& c, uint64_t gpa, unsigned size, uint64_t value) {
   paging_cold::IoArg arg{c.memory, gpa, value, size};
   c.cold(paging_cold::store, &arg);
+}
+
+void io_store(Core& c, uint64_t gpa, unsigned size, uint64_t value) {
+  if (apic_page(c, gpa) && c.apic->store(gpa & 0xfff, size, value)) return;
+  space_store(c, gpa, size, value);
 }
 
 // size: 1..64, within a page.
@@ -101,8 +106,8 @@ void read_piece(Core& c, uint64_t gpa, uint8_t* to, unsigned size) {
 void write_piece(Core& c, uint64_t gpa, const uint8_t* from, unsigned size) {
   const FlatRange* range;
   uint8_t* host = host_pointer(c, gpa, size, range);
-  if (host != nullptr) [[likely]] {
-    if (range->access == memory::RamAccess::ReadOnly) return;
+  bool rom = host != nullptr && range->access == memory::RamAccess::ReadOnly;
+  if (host != nullptr && !rom) [[likely]] {
     copy_bytes(host, from, size);
     note_code_write(c, *range, gpa, size);
     return;
@@ -111,7 +116,7 @@ void write_piece(Core& c, uint64_t gpa, const uint8_t* from, unsigned size) {
     unsigned n = piece_size(size);
     uint64_t value = 0;
     copy_bytes(reinterpret_cast<uint8_t*>(&value), from, n);
-    io_store(c, gpa, n, value);
+    rom ? space_store(c, gpa, n, value) : io_store(c, gpa, n, value);
     from += n;
     gpa += n;
     size -= n;

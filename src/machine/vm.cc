@@ -1,5 +1,6 @@
 #include "machine/vm.h"
 
+#include <fmt/format.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/signalfd.h>
@@ -7,9 +8,11 @@
 #include <x86intrin.h>
 
 #include <cerrno>
+#include <string>
 
 #include "base/log.h"
 #include "cpu/control_transfer.h"
+#include "cpu/dump.h"
 #include "cpu/paging.h"
 #include "memory/address_space.h"
 
@@ -17,7 +20,13 @@ namespace rhea::machine {
 
 namespace {
 constexpr int64_t kSlice = 2'000'000;  // ns
+
+std::string dump(const cpu::Core& core) {
+  std::string text = cpu::dump_state(core.s);
+  text.pop_back();  // the log adds the last line's end
+  return text;
 }
+}  // namespace
 
 Vm::Vm(Options options) : options_(options) {
   if (options.one_at_a_time) slice_timer_ = loop_.monotonic_clock().make_timer([this] { slice_over(); });
@@ -156,10 +165,10 @@ void Vm::kick(unsigned vcpu) {
 }
 
 void Vm::triple_fault(Vcpu& vcpu) {
-  vcpu.engine().pull();
-  log_to(LogItem::CpuReset, "Triple fault: CPU {} rip {:#x} cs {:#x} cr0 {:#x} cr2 {:#x} cr3 {:#x} cr4 {:#x}",
-         vcpu.index(), vcpu.core().s.rip, vcpu.core().s.seg[cpu::CS].selector, vcpu.core().s.cr0,
-         vcpu.core().s.cr2, vcpu.core().s.cr3, vcpu.core().s.cr4);
+  if (log_on(LogItem::CpuReset)) {
+    vcpu.engine().pull();
+    log_line(fmt::format("Triple fault: CPU {}\n{}", vcpu.index(), dump(vcpu.core())));
+  }
   request_reset();
 }
 
@@ -272,6 +281,10 @@ void Vm::reset() {
   for (auto& vcpu : vcpus_) {
     vcpu->call([&](cpu::Engine& engine) {
       cpu::Core& core = engine.core();
+      if (log_on(LogItem::CpuReset)) {
+        engine.pull();
+        log_line(fmt::format("CPU Reset (CPU {})\n{}", core.index, dump(core)));
+      }
       core.s = {};
       core.pending = cpu::pending::kTlbFlush;
       cpu::reset_core(core, true);
@@ -281,7 +294,6 @@ void Vm::reset() {
       cpu::paging_memory_changed(core);
       engine.push();
     });
-    log_to(LogItem::CpuReset, "CPU Reset (CPU {})", vcpu->index());
   }
   if (ran) resume_vcpus();
 }

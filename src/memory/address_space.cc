@@ -111,10 +111,20 @@ thread_local std::array<CachedView, 4> view_cache;
 }  // namespace
 
 struct AddressSpace::Impl {
-  Impl(std::string space_name, std::recursive_mutex& machine_lock)
-      : name(std::move(space_name)), lock(machine_lock), id(next_space.fetch_add(1)) {}
+  Impl(std::string space_name, std::recursive_mutex& machine_lock, LogItem item)
+      : name(std::move(space_name)), nothing_there(item), lock(machine_lock), id(next_space.fetch_add(1)) {}
+
+  void report(std::string_view what, uint64_t address, unsigned size) const {
+    constexpr auto kFormat = "{}: {}-byte {} at {:#x}, where nothing is";
+    if (nothing_there == LogItem::GuestErrors) {
+      guest_error(kFormat, name, size, what, address);
+    } else {
+      log_to(nothing_there, kFormat, name, size, what, address);
+    }
+  }
 
   std::string name;
+  LogItem nothing_there;
   std::recursive_mutex& lock;
   uint64_t id;
   std::vector<Region> regions;
@@ -171,8 +181,8 @@ struct AddressSpace::Impl {
   }
 };
 
-AddressSpace::AddressSpace(std::string name, std::recursive_mutex& machine_lock)
-    : impl_(std::make_unique<Impl>(std::move(name), machine_lock)) {}
+AddressSpace::AddressSpace(std::string name, std::recursive_mutex& machine_lock, LogItem nothing_there)
+    : impl_(std::make_unique<Impl>(std::move(name), machine_lock, nothing_there)) {}
 AddressSpace::~AddressSpace() = default;
 
 Result<MapId> AddressSpace::map_ram(Gpa at, RamBlock& ram, uint64_t ram_offset, uint64_t size,
@@ -246,22 +256,30 @@ uint64_t AddressSpace::load(uint64_t address, unsigned size) {
   // A copy only where a handler runs, which may itself make accesses and change the map.
   const std::shared_ptr<const FlatView>& view = impl_->current();
   const FlatRange* range = view->find(address);
-  if (range == nullptr || range->size - (address - range->start) < size) {
-    uint64_t value = 0;
-    if (size == 1) return 0xff;
-    for (unsigned i = 0; i < size; ++i) value |= load(address + i, 1) << (i * 8);
-    return value;
-  }
+  if (range == nullptr || range->size - (address - range->start) < size) return load_pieces(address, size);
   uint64_t offset = range->offset + (address - range->start);
   if (range->ram != nullptr) return load_host(range->ram->host() + offset, size);
   return HandlerAccess(*range->io, impl_->lock).read(offset, size);
+}
+
+// Byte by byte, where something may begin or end.
+uint64_t AddressSpace::load_pieces(uint64_t address, unsigned size) {
+  uint64_t value = 0;
+  bool any = false;
+  for (unsigned i = 0; i < size; ++i) {
+    bool mapped = impl_->current()->find(address + i) != nullptr;
+    any |= mapped;
+    value |= (mapped ? load(address + i, 1) : 0xff) << (i * 8);
+  }
+  if (!any) impl_->report("read", address, size);
+  return value;
 }
 
 void AddressSpace::store(uint64_t address, unsigned size, uint64_t value) {
   const std::shared_ptr<const FlatView>& view = impl_->current();
   const FlatRange* range = view->find(address);
   if (range == nullptr || range->size - (address - range->start) < size) {
-    for (unsigned i = 0; size > 1 && i < size; ++i) store(address + i, 1, value >> (i * 8));
+    store_pieces(address, size, value);
     return;
   }
   uint64_t offset = range->offset + (address - range->start);
@@ -270,7 +288,19 @@ void AddressSpace::store(uint64_t address, unsigned size, uint64_t value) {
   } else if (range->access == RamAccess::ReadWrite) {
     store_host(range->ram->host() + offset, size, value);
     range->ram->note_written(offset, size);
+  } else {
+    guest_error("{}: {}-byte write to read-only memory at {:#x}", impl_->name, size, address);
   }
+}
+
+void AddressSpace::store_pieces(uint64_t address, unsigned size, uint64_t value) {
+  bool any = false;
+  for (unsigned i = 0; i < size; ++i) {
+    if (impl_->current()->find(address + i) == nullptr) continue;
+    any = true;
+    store(address + i, 1, value >> (i * 8));
+  }
+  if (!any) impl_->report("write", address, size);
 }
 
 bool AddressSpace::read(uint64_t address, std::span<uint8_t> to) {

@@ -11,6 +11,7 @@
 #include <span>
 #include <vector>
 
+#include "base/log.h"
 #include "base/result.h"
 #include "memory/address.h"
 #include "memory/io_handler.h"
@@ -59,8 +60,9 @@ struct FlatView {
 class AddressSpace {
  public:
   // The machine lock, taken around handlers that do not declare Locking::None (recursive: handlers may do
-  // DMA).
-  AddressSpace(std::string name, std::recursive_mutex& machine_lock);
+  // DMA). Accesses that meet nothing are a guest's error in memory, but how ports are probed.
+  AddressSpace(std::string name, std::recursive_mutex& machine_lock,
+               LogItem nothing_there = LogItem::GuestErrors);
   ~AddressSpace();
 
   // Higher priority wins where regions overlap; later wins among equals. Errors: OutOfRange.
@@ -82,7 +84,7 @@ class AddressSpace {
   void on_change(std::function<void()> listener);
 
   // One access of 1, 2, 4 or 8 bytes as a CPU makes it; unassigned reads give all ones. May cross ranges. A
-  // store to RAM calls RamBlock::note_written.
+  // store to RAM calls RamBlock::note_written. `-d guest_errors` shows what meets nothing or ROM.
   uint64_t load(uint64_t address, unsigned size);
   void store(uint64_t address, unsigned size, uint64_t value);
   // DMA and loaders: RAM is copied, handlers are called in their widest accesses. False: part was unassigned.
@@ -91,6 +93,9 @@ class AddressSpace {
 
  private:
   struct Impl;
+  uint64_t load_pieces(uint64_t address, unsigned size);
+  void store_pieces(uint64_t address, unsigned size, uint64_t value);
+
   std::unique_ptr<Impl> impl_;
 };
 

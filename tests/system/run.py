@@ -301,7 +301,52 @@ def triple_fault_resets_or_ends():
 @test
 def triple_fault_is_logged():
     status, _, err = run("-bios", image("triple", PROTECTED_TRIPLE), "-no-reboot", "-d", "cpu_reset")
-    expect(status == 0 and "Triple fault" in err, err)
+    expect(status == 0 and "Triple fault: CPU 0\nEAX=" in err and "CR0=60000011" in err, err)
+
+
+NOWHERE = """
+    mov $0xf000, %ax
+    mov %ax, %ds
+    movw $1, 0x1234         # ROM
+    mov $0xa000, %ax
+    mov %ax, %ds
+    movw $1, 0x10           # no graphics card
+    mov 0x12, %al
+    mov $0x999, %dx
+    in %dx, %al
+    xor %ax, %ax
+    mov %ax, %ds
+    movw $back, 6 * 4
+    movw $0xf000, 6 * 4 + 2
+    ljmp $0xa000, $0x20
+back:
+    mov $0x10, %al
+    out %al, $0xf4
+"""
+
+
+@test
+def what_meets_nothing_is_logged():
+    status, _, err = run("-bios", image("nowhere", NOWHERE), "-d", "guest_errors,unimp", *DEBUG_EXIT)
+    expect(status == 33, f"{status} {err}")
+    for part in ("memory: 2-byte write to read-only memory at 0xf1234", "memory: 2-byte write at 0xa0010, where nothing is",
+                 "memory: 1-byte read at 0xa0012, where nothing is", "ports: 1-byte read at 0x999, where nothing is",
+                 "CPU 0: executes at 0xa0020, where nothing is"):
+        expect(part in err, f"{part!r} is missing in:\n{err}")
+
+
+@test
+def unknown_msrs_are_logged():
+    body = ("movw $1f, 13 * 4\nmovw $0xf000, 13 * 4 + 2\nmov $0x12345, %ecx\nmov $5, %eax\nxor %edx, %edx\n"
+            "wrmsr\n1:" + EXIT)
+    status, _, err = run("-bios", image("msr", body), "-d", "unimp", *DEBUG_EXIT)
+    expect(status == 33 and "write of 0x5 to unknown MSR 0x12345" in err, f"{status} {err}")
+
+
+@test
+def guest_code_is_logged_with_its_targets():
+    _, _, err = run("-bios", image("jump", "jmp 1f\n.org 0x2345\n1: jmp 2f\nnop\n2:" + EXIT), "-d", "in_asm", *DEBUG_EXIT)
+    expect(re.search(r"^0x00002345: eb01 +jmp 0x0*2348$", err, re.M | re.I), err[:2000])
 
 
 @test

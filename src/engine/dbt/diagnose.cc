@@ -42,9 +42,9 @@ void log_guest_code(const Block& block, std::span<const Insn> insns) {
   log_line(fmt::format("IN: {}+{:#x} mode {:#x}", block.ram != nullptr ? block.ram->name() : "io",
                        block.offset, block.mode));
   for (const Insn& i : insns) {
-    log_line(fmt::format("{:#010x}: {:<24} {}", (block.offset & ~kPageMask) + i.page_offset,
-                         hex_bytes(i.raw, i.length),
-                         disassemble(i.raw, i.length, code_bits_of(block.mode), i.page_offset)));
+    uint64_t place = (block.offset & ~kPageMask) + i.page_offset;
+    log_line(fmt::format("{:#010x}: {:<24} {}", place, hex_bytes(i.raw, i.length),
+                         disassemble(i.raw, i.length, code_bits_of(block.mode), place)));
   }
 }
 

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <ctime>
 
+#include "base/log.h"
 #include "cpu/paging.h"
 #include "cpu/paging_tlb.h"
 #include "engine/dbt/runtime.h"
@@ -48,6 +49,12 @@ class ExclusiveSection {
 
 bool fetch_translation(Context& c, uint64_t linear, cpu::Translation& t) {
   return cpu::translate(c.core, linear, cpu::Access::Fetch, cpu::current_privilege(c.core), t);
+}
+
+// What is fetched ahead from where nothing is, is no access that the log should show.
+uint8_t byte_of_code(Context& c, uint64_t gpa) {
+  bool mapped = cpu::find_range(c.core, gpa) != nullptr;
+  return mapped ? static_cast<uint8_t>(cpu::read_physical(c.core, gpa, 1)) : 0xff;
 }
 
 uint64_t next_page(const Context& c, uint64_t linear) {
@@ -133,9 +140,7 @@ Block* DbtShared::translate_crossing(Context& c, memory::RamBlock& ram, uint64_t
     uint8_t buffer[kLongest];
     unsigned first = std::min(static_cast<unsigned>(kPageSize) - in.page_offset, kLongest);
     std::memcpy(buffer, ram.host() + offset, first);
-    for (unsigned i = first; i < kLongest; ++i) {
-      buffer[i] = static_cast<uint8_t>(cpu::read_physical(c.core, t.gpa + (i - first), 1));
-    }
+    for (unsigned i = first; i < kLongest; ++i) buffer[i] = byte_of_code(c, t.gpa + (i - first));
     in.bytes = buffer;
     in.available = kLongest;
     return translator.translate(lock, *c.core.cpuid, c.counters, in);
@@ -153,7 +158,10 @@ Block* DbtShared::translate_elsewhere(Context& c, uint64_t linear, uint32_t mode
       return nullptr;
     }
     uint64_t gpa = (t.gpa & ~kPageMask) + ((linear + i) & kPageMask);
-    buffer[i] = static_cast<uint8_t>(cpu::read_physical(c.core, gpa, 1));
+    buffer[i] = byte_of_code(c, gpa);
+    if (i == 0 && cpu::find_range(c.core, gpa) == nullptr) {
+      guest_error("CPU {}: executes at {:#x}, where nothing is", c.core.index, gpa);
+    }
   }
   TranslateInput in{};
   in.page_offset = static_cast<unsigned>(linear & kPageMask);

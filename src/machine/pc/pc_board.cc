@@ -31,7 +31,7 @@ PcBoard::PcBoard(const PcConfig& config, const Wiring& wiring, std::unique_ptr<P
     : wiring_(wiring),
       config_smm_(config.smm),
       memory_(std::move(memory)),
-      ports_("ports", wiring.lock),
+      ports_("ports", wiring.lock, LogItem::Unimp),
       cpus_(wiring.cores, wiring.host),
       pic_({.intr = bus::IrqLine(apics_, 0)}),
       apics_({.cpus = cpus_,
