@@ -11,8 +11,7 @@ The guest's clocks are not used. Rounds are interleaved: native, then each
 emulator with a fresh boot. Printed are medians, ratios to native and their
 geometric means; a checksum that differs from native's makes the run fail.
 Also: boot to the first prompt, process start to first guest instruction and
-out (`start`), and resident memory, also without guest RAM and translated code
-(what -initrd and -kernel name is part of that).
+out (`start`), and resident memory, also without guest RAM and translated code.
 
 Needs root (or user namespaces) for chroot, and network once, for packages
 that are not installed (lua, luajit, flac, tcc).

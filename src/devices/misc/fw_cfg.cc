@@ -42,7 +42,12 @@ FwCfg::FwCfg(const Wiring& wiring) : wiring_(wiring) {
 
 void FwCfg::set_item(uint16_t key, std::vector<uint8_t> data) {
   CHECK((key & kWriteChannel) == 0 && data.size() <= UINT32_MAX);
-  items_[key].data = std::move(data);
+  items_[key] = {.data = std::move(data), .callbacks = {}};
+}
+
+void FwCfg::set_item(uint16_t key, std::shared_ptr<const FileBytes> file, uint64_t begin) {
+  CHECK((key & kWriteChannel) == 0 && begin <= file->size() && file->size() - begin <= UINT32_MAX);
+  items_[key] = {.data = {}, .callbacks = {}, .file = std::move(file), .file_begin = begin};
 }
 
 void FwCfg::set_file(std::string_view file_name, std::vector<uint8_t> data, bool writable,
@@ -72,7 +77,7 @@ void FwCfg::list_files() {
   std::vector<uint8_t> out;
   put_be(out, sorted.size(), 4);
   for (const File& file : sorted) {
-    put_be(out, items_[file.key].data.size(), 4);
+    put_be(out, items_[file.key].size(), 4);
     put_be(out, file.key, 2);
     put_be(out, 0, 2);
     out.insert(out.end(), file.name.begin(), file.name.end());
@@ -111,16 +116,31 @@ void FwCfg::select(uint16_t key) {
 
 uint8_t FwCfg::next_byte() {
   const Item* item = current();
-  if (item == nullptr || offset_ >= item->data.size()) return 0;
-  return item->data[offset_++];
+  if (item == nullptr || offset_ >= item->size()) return 0;
+  if (!item->file) return item->data[offset_++];
+  uint8_t byte = 0;
+  item->file->read(item->file_begin + offset_++, std::span(&byte, 1));
+  return byte;
+}
+
+bool FwCfg::copy_bytes(const Item& item, uint64_t length, uint64_t address) {
+  if (!item.file) return wiring_.memory.write(address, std::span(item.data).subspan(offset_, length));
+  std::vector<uint8_t> part(
+      std::min<uint64_t>(length, 64 << 10));  // stays in the cache between the two copies
+  for (uint64_t done = 0; done < length;) {
+    const auto step = std::span(part).first(std::min<uint64_t>(part.size(), length - done));
+    item.file->read(item.file_begin + offset_ + done, step);
+    if (!wiring_.memory.write(address + done, step)) return false;
+    done += step.size();
+  }
+  return true;
 }
 
 bool FwCfg::copy_out(uint32_t length, uint64_t address) {
   const Item* item = current();
-  const uint64_t size = item == nullptr ? 0 : item->data.size();
+  const uint64_t size = item == nullptr ? 0 : item->size();
   const uint64_t there = std::min<uint64_t>(length, offset_ < size ? size - offset_ : 0);
-  if (there != 0 && !wiring_.memory.write(address, std::span(item->data).subspan(offset_, there)))
-    return false;
+  if (there != 0 && !copy_bytes(*item, there, address)) return false;
   offset_ += static_cast<uint32_t>(there);
   // What is beyond the item's end reads as zero.
   static constexpr std::array<uint8_t, 4096> kZeros{};

@@ -9,11 +9,13 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/file_bytes.h"
 #include "bus/device.h"
 #include "memory/address_space.h"
 #include "memory/io_handler.h"
@@ -38,6 +40,8 @@ class FwCfg final : public bus::Device, public memory::IoHandler {
 
   // Key below 0x4000, or 0x8000..0xbfff for items of the architecture. An earlier item is replaced.
   void set_item(uint16_t key, std::vector<uint8_t> data);
+  // The rest of a file from `begin` on, read when the guest does.
+  void set_item(uint16_t key, std::shared_ptr<const FileBytes> file, uint64_t begin);
   // At most 55 characters. An earlier file of that name keeps its key and is replaced.
   void set_file(std::string_view file, std::vector<uint8_t> data, bool writable = false,
                 Callbacks callbacks = {});
@@ -54,6 +58,9 @@ class FwCfg final : public bus::Device, public memory::IoHandler {
     std::vector<uint8_t> data;
     bool writable = false;
     Callbacks callbacks;
+    std::shared_ptr<const FileBytes> file{};  // then `data` is empty
+    uint64_t file_begin = 0;
+    uint64_t size() const { return file ? file->size() - file_begin : data.size(); }
   };
   struct File {
     std::string name;
@@ -66,6 +73,7 @@ class FwCfg final : public bus::Device, public memory::IoHandler {
   void run_dma(uint64_t at);
   bool transfer(uint32_t control, uint32_t length, uint64_t address);
   bool copy_out(uint32_t length, uint64_t address);
+  bool copy_bytes(const Item& item, uint64_t length, uint64_t address);
   bool copy_in(uint32_t length, uint64_t address);
   void list_files();
 

@@ -1,7 +1,9 @@
 #include "devices/misc/fw_cfg.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <fstream>
 #include <mutex>
 
 namespace rhea::devices {
@@ -55,6 +57,21 @@ TEST_F(FwCfgTest, directory_lists_files_by_name) {
   EXPECT_EQ(text[9], 0x21);
   EXPECT_EQ(text.substr(76, 5), "etc/b");
   EXPECT_EQ(read(0x20, 3), "\1\2\3");
+}
+
+TEST_F(FwCfgTest, items_may_be_files) {
+  const std::string path = testing::TempDir() + "fw_cfg_test." + std::to_string(::getpid());
+  std::ofstream(path) << "0123456789";
+  auto file = *FileBytes::open(path);
+  ::unlink(path.c_str());
+  cfg.set_item(0x11, file, 2);
+  EXPECT_EQ(read(0x11, 9), std::string("23456789\0", 9));
+  space.store(0x208, 8, ~0ull);
+  EXPECT_EQ(dma(0x11 << 16 | 8 | 2, 10, 0x200), 0u);
+  EXPECT_EQ(space.load(0x200, 8), 0x3938373635343332u);
+  EXPECT_EQ(space.load(0x208, 4), 0xffff0000u);
+  cfg.set_item(0x11, {7});
+  EXPECT_EQ(read(0x11, 2), std::string("\7\0", 2));
 }
 
 TEST_F(FwCfgTest, dma_reads_select_skip_and_zero_fill) {

@@ -62,9 +62,9 @@ void apply_vga_option(Bytes& setup, const std::string& command_line) {
 
 // At the top of what the kernel and RAM allow, page aligned.
 Result<> place_initrd(Plan& plan, Request& request, uint64_t highest) {
-  Bytes& initrd = request.modules[0].data;
+  Module& initrd = request.modules[0];
   uint64_t end = std::min(load_limit(request.low_ram_end), highest + 1);
-  uint64_t kernel_end = plan.kernel.address + plan.kernel.data.size();
+  uint64_t kernel_end = plan.kernel.address + plan.kernel.size();
   if (initrd.size() > end || ((end - initrd.size()) & ~uint64_t{0xfff}) < kernel_end) {
     return fail(ErrorKind::NoSpace,
                 fmt::format("the initrd of {} bytes does not fit between the kernel's end at {:#x} "
@@ -72,7 +72,8 @@ Result<> place_initrd(Plan& plan, Request& request, uint64_t highest) {
                             initrd.size(), kernel_end, end));
   }
   plan.initrd.address = static_cast<uint32_t>((end - initrd.size()) & ~uint64_t{0xfff});
-  plan.initrd.data = std::move(initrd);
+  plan.initrd.data = std::move(initrd.data);
+  plan.initrd.file = std::move(initrd.file);
   return {};
 }
 
@@ -124,17 +125,23 @@ Result<Plan> plan_linux(Request& request) {
   plan.rom_name = "linuxboot.bin";
   plan.setup = {high ? kHighSetup : kLowSetup,
                 Bytes(kernel.begin(), kernel.begin() + static_cast<ptrdiff_t>(setup_size))};
-  kernel.erase(kernel.begin(), kernel.begin() + static_cast<ptrdiff_t>(setup_size));
-  plan.kernel = {high ? kHighKernel : kLowKernel, std::move(kernel)};
+  plan.kernel.address = high ? kHighKernel : kLowKernel;
+  if (request.kernel_file && request.kernel_file->size() == kernel.size()) {
+    plan.kernel.file = std::move(request.kernel_file);
+    plan.kernel.file_begin = setup_size;
+  } else {
+    plan.kernel.data.assign(kernel.begin() + static_cast<ptrdiff_t>(setup_size), kernel.end());
+  }
+  Bytes().swap(kernel);
   uint32_t line_size = static_cast<uint32_t>((request.command_line.size() + 1 + 15) & ~size_t{15});
   if (!high && setup_size + line_size + 0x1000 > kLowCmdLineEnd - kLowSetup) {
     return fail(ErrorKind::Invalid, "the kernel's setup code and command line do not fit below 640 KiB");
   }
   plan.command_line.address = high ? kHighCmdLine : kLowCmdLineEnd - line_size;
   uint64_t room = high ? load_limit(request.low_ram_end) : kLowSetup;
-  if (plan.kernel.address + plan.kernel.data.size() > room) {
-    return fail(ErrorKind::NoSpace, fmt::format("the kernel of {} bytes does not fit below {:#x}",
-                                                plan.kernel.data.size(), room));
+  if (plan.kernel.address + plan.kernel.size() > room) {
+    return fail(ErrorKind::NoSpace,
+                fmt::format("the kernel of {} bytes does not fit below {:#x}", plan.kernel.size(), room));
   }
   set_command_line(plan, request, version);
   apply_vga_option(plan.setup.data, request.command_line);
@@ -147,7 +154,7 @@ Result<Plan> plan_linux(Request& request) {
     uint64_t highest = version >= 0x203 ? get(plan.setup.data, kInitrdAddrMax, 4) : kDefaultInitrdMax;
     TRY(place_initrd(plan, request, highest));
     put(plan.setup.data, kRamdiskImage, plan.initrd.address, 4);
-    put(plan.setup.data, kRamdiskSize, plan.initrd.data.size(), 4);
+    put(plan.setup.data, kRamdiskSize, plan.initrd.size(), 4);
   }
   return plan;
 }

@@ -85,14 +85,19 @@ Result<> place_modules(Plan& plan, FlatSetup& setup, size_t info, const Request&
   for (size_t i = 0; i < request.modules.size(); i++) {
     const Module& module = request.modules[i];
     uint64_t offset = (plan.initrd.data.size() + kPage - 1) & ~(kPage - 1);
-    if (start + offset > limit || module.data.size() > limit - start - offset) {
+    if (start + offset > limit || module.size() > limit - start - offset) {
       return fail(ErrorKind::NoSpace,
-                  fmt::format("module {} of {} bytes does not fit into RAM", i, module.data.size()));
+                  fmt::format("module {} of {} bytes does not fit into RAM", i, module.size()));
     }
-    plan.initrd.data.resize(offset);
-    plan.initrd.data.insert(plan.initrd.data.end(), module.data.begin(), module.data.end());
+    plan.initrd.data.resize(offset + module.size());
+    std::span<uint8_t> there = std::span(plan.initrd.data).subspan(offset);
+    if (module.file) {
+      module.file->read(0, there);
+    } else {
+      std::copy(module.data.begin(), module.data.end(), there.begin());
+    }
     setup.put32(table + 16 * i, static_cast<uint32_t>(start + offset));
-    setup.put32(table + 16 * i + 4, static_cast<uint32_t>(start + offset + module.data.size()));
+    setup.put32(table + 16 * i + 4, static_cast<uint32_t>(start + offset + module.size()));
     setup.put32(table + 16 * i + 8, FlatSetup::address(setup.add_string(module.command_line)));
   }
   setup.put32(info + kModsCount, static_cast<uint32_t>(request.modules.size()));

@@ -7,9 +7,11 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "base/file_bytes.h"
 #include "base/result.h"
 #include "machine/boot/option_rom.h"
 
@@ -21,10 +23,13 @@ using Bytes = std::vector<uint8_t>;
 struct Module {
   Bytes data;
   std::string command_line;
+  std::shared_ptr<const FileBytes> file{};  // then `data` is empty
+  uint64_t size() const { return file ? file->size() : data.size(); }
 };
 
 struct Request {
   Bytes kernel;
+  std::shared_ptr<const FileBytes> kernel_file{};  // or null; what is in `kernel`
   std::string command_line;
   std::vector<Module> modules;
   uint64_t low_ram_end = 0;  // RAM below 4 GiB ends here
@@ -34,6 +39,9 @@ struct Request {
 struct Blob {
   uint32_t address = 0;
   Bytes data;
+  std::shared_ptr<const FileBytes> file{};  // then `data` is empty: it is the file's bytes from file_begin on
+  uint64_t file_begin = 0;
+  uint64_t size() const { return file ? file->size() - file_begin : data.size(); }
 };
 
 struct Plan {

@@ -55,15 +55,16 @@ Result<Plan> plan_pvh(Request& request) {
   if (!request.modules.empty()) {
     Module& initrd = request.modules[0];
     uint64_t kernel_end = plan.kernel.address + plan.kernel.data.size();
-    if (initrd.data.size() > limit || ((limit - initrd.data.size()) & ~(kPage - 1)) < kernel_end) {
+    if (initrd.size() > limit || ((limit - initrd.size()) & ~(kPage - 1)) < kernel_end) {
       return fail(ErrorKind::NoSpace,
-                  fmt::format("the initrd of {} bytes does not fit above the kernel", initrd.data.size()));
+                  fmt::format("the initrd of {} bytes does not fit above the kernel", initrd.size()));
     }
-    plan.initrd.address = static_cast<uint32_t>((limit - initrd.data.size()) & ~(kPage - 1));
+    plan.initrd.address = static_cast<uint32_t>((limit - initrd.size()) & ~(kPage - 1));
     plan.initrd.data = std::move(initrd.data);
+    plan.initrd.file = std::move(initrd.file);
     size_t module = setup.reserve(kModuleSize);
     setup.put64(module, plan.initrd.address);
-    setup.put64(module + 8, plan.initrd.data.size());
+    setup.put64(module + 8, plan.initrd.size());
     setup.put32(info + kModules, 1);
     setup.put64(info + kModuleList, FlatSetup::address(module));
   }

@@ -163,8 +163,12 @@ class Contents {
 
   void blob(boot::Blob& b, uint16_t address, uint16_t size, uint16_t data) {
     number(address, b.address, 4);
-    number(size, b.data.size(), 4);
-    add(data, std::move(b.data));
+    number(size, b.size(), 4);
+    if (b.file) {
+      out_.items.push_back({data, {}, std::move(b.file), b.file_begin});
+    } else {
+      add(data, std::move(b.data));
+    }
   }
 
   void kernel(boot::Plan& plan) {

@@ -38,6 +38,8 @@ struct FirmwareConfig {
 struct FwCfgItem {
   uint16_t key;
   std::vector<uint8_t> data;
+  std::shared_ptr<const FileBytes> file{};  // then `data` is empty: its bytes from file_begin on
+  uint64_t file_begin = 0;
 };
 struct FwCfgFile {
   std::string name;

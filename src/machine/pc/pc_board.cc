@@ -171,7 +171,13 @@ void PcBoard::fill_firmware_config(PcConfig& config) {
 
   for (CmosByte byte : cmos_contents(firmware)) rtc_.set_cmos(byte.index, byte.value);
   FwCfgContents contents = fw_cfg_contents(std::move(firmware));
-  for (FwCfgItem& item : contents.items) fw_cfg_.set_item(item.key, std::move(item.data));
+  for (FwCfgItem& item : contents.items) {
+    if (item.file) {
+      fw_cfg_.set_item(item.key, std::move(item.file), item.file_begin);
+    } else {
+      fw_cfg_.set_item(item.key, std::move(item.data));
+    }
+  }
   for (FwCfgFile& file : contents.files) fw_cfg_.set_file(file.name, std::move(file.data));
   for (const PcConfig::FirmwareItem& item : config.firmware_items) fw_cfg_.set_file(item.name, item.data);
 }

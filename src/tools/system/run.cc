@@ -149,8 +149,12 @@ Result<std::vector<machine::boot::Module>> load_modules(const std::string& words
     }
     ++at;
     std::string path = one.substr(0, one.find(' '));
-    auto data = TRY_IN(machine::read_whole_file(path, kLargestKernel), "-initrd");
-    modules.push_back({std::move(data), one});
+    auto file = TRY_IN(FileBytes::open(path), "-initrd");
+    if (file && file->size() > kLargestKernel)
+      return fail(ErrorKind::Invalid, fmt::format("-initrd: {}: larger than {} bytes", path, kLargestKernel));
+    std::vector<uint8_t> data;
+    if (!file) data = TRY_IN(machine::read_whole_file(path, kLargestKernel), "-initrd");
+    modules.push_back({std::move(data), one, std::move(file)});
   }
   return modules;
 }
@@ -159,6 +163,7 @@ Result<std::optional<machine::boot::Plan>> plan_kernel(const SystemOptions& opti
   if (options.kernel.empty()) return std::optional<machine::boot::Plan>();
   machine::boot::Request request;
   request.kernel = TRY_IN(machine::read_whole_file(options.kernel, kLargestKernel), "-kernel");
+  request.kernel_file = TRY_IN(FileBytes::open(options.kernel), "-kernel");
   request.command_line = options.append;
   request.modules = TRY(load_modules(options.initrd));
   request.low_ram_end = machine::RamLayout::of(options.memory.size).low;
