@@ -118,8 +118,8 @@ an offered instruction set is missing. What is in no row is #UD.
 - A far CALL from a segment with a base into 64-bit code pushes through the old stack segment.
 - An instruction that is invalid as well as too long, or at the end of a page, is #UD.
 - KMOVQ outside 64-bit mode moves 32 bits to and from general registers; EVEX.V' must be 1 there.
-- EVEX.z without a mask, EVEX.b with registers where it selects no rounding, a fourth bit in the number
-  of a mask register, VPERMQ and VPERMPD without VEX.W, and LOCK VERW are #UD, as the manuals have them; the CPU executes them.
+- EVEX.z without a mask, EVEX.b with registers where it selects no rounding, a fourth bit in the number of a mask register,
+  VPERMQ and VPERMPD without VEX.W, and LOCK VERW are #UD, as the manuals have them; the CPU executes them.
 - EVEX.X with a general register as ModRM.rm is ignored; the CPU then takes RSP from before a PUSH or POP in front (an
   erratum, so it is not tested).
 - The standard XSAVE format has its components where Intel's processors have them.
@@ -127,9 +127,10 @@ an offered instruction set is missing. What is in no row is #UD.
 - The pointers to the last x87 instruction's operand and its opcode read as 0 after one of the guest's own, and so does
   its place when the guest has left its page since.
 
-On CPUs of other families the tests do not compare what the manuals leave to the processor: alignment checks of vector
-operands, faults of masked forms, PUSH of segment registers with 32-bit operands, encodings that are not assigned. Flags
-that the manuals call undefined are not compared, on any CPU, where the translator has its own code for the instruction.
+On CPUs of other families the tests do not compare what the manuals leave to the processor: alignment checks of x87 and
+vector operands, faults of masked forms, PUSH of segment registers with 32-bit operands, encodings that are not assigned.
+Flags that the manuals call undefined are not compared, on any CPU, where the translator has its own code for the
+instruction.
 
 )";
 

@@ -2,6 +2,7 @@
 
 #include <Zydis/Zydis.h>
 #include <cpuid.h>
+#include <sys/mman.h>
 
 namespace rhea::differential {
 
@@ -65,6 +66,8 @@ const char* excluded(const Template& t, Mode mode) {
   bool push_segment = t.mnemonic == ZYDIS_MNEMONIC_PUSH && !t.has_modrm &&
                       t.form->action != Action::Rewrite && t.form->action != Action::Copy;
   if (push_segment && !measured_host()) return "whether all of the operand is written depends on the CPU";
+  bool base = t.mnemonic == ZYDIS_MNEMONIC_WRFSBASE || t.mnemonic == ZYDIS_MNEMONIC_WRGSBASE;
+  if (base && wide_addresses()) return "accepts addresses of 57 bits";
   if (t.mnemonic == ZYDIS_MNEMONIC_INT1) return "KVM on AMD reports its #DB at the instruction";
   bool loop =
       t.map == 0 && (t.opcode == 0xe0 || t.opcode == 0xe1) && t.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY;
@@ -118,8 +121,7 @@ uint8_t traits_of(const Template& t, const Decoded& d, Mode mode) {
   if (far || several_pieces(t.mnemonic)) traits |= trait::kSeveral;
   bool near = t.form->action == Action::Rewrite && is_near_branch(t.mnemonic);
   if (near && mode == Mode::Segmented16) traits |= trait::kNearBranch;
-  dbt::Unit unit = t.form->unit;
-  if (unit != dbt::Unit::Integer && unit != dbt::Unit::X87) traits |= trait::kVector;
+  if (t.form->unit != dbt::Unit::Integer) traits |= trait::kVector;
   // Whether their ModRM byte is fetched depends on the CPU.
   bool invalid = t.mnemonic == ZYDIS_MNEMONIC_UD0 || t.mnemonic == ZYDIS_MNEMONIC_UD1;
   if (invalid) traits |= trait::kInvalid;
@@ -141,6 +143,17 @@ bool measured_host() {
     return amd && ((eax >> 8 & 15) + (eax >> 20 & 255)) == 0x19;
   }();
   return measured;
+}
+
+bool wide_addresses() {
+  static const bool wide = [] {
+    constexpr uintptr_t kBeyond = uintptr_t{1} << 50;
+    constexpr size_t kPage = 4096;
+    void* got = mmap(reinterpret_cast<void*>(kBeyond), kPage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (got != MAP_FAILED) munmap(got, kPage);
+    return got == reinterpret_cast<void*>(kBeyond);
+  }();
+  return wide;
 }
 
 bool is_near_branch(uint16_t mnemonic) {

@@ -31,6 +31,8 @@ uint16_t helped_undefined_flags(const Template& t, const Decoded& d);
 // The processor on which the deviations were measured (AMD Zen 3 and 4): on others, what the manuals leave to
 // the processor is not compared.
 bool measured_host();
+// Programs here have addresses of 57 bits, so that fewer are non-canonical.
+bool wide_addresses();
 
 // A near branch (or what else is rewritten that may fault like one).
 bool is_near_branch(uint16_t mnemonic);

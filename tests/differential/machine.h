@@ -107,7 +107,7 @@ namespace trait {
 inline constexpr uint8_t kMasked = 1;      // elements are accesses of their own, or a helper makes them so
 inline constexpr uint8_t kSeveral = 2;     // several accesses, or a far transfer
 inline constexpr uint8_t kNearBranch = 4;  // in 16-bit code, whose 32-bit form may leave the segment
-inline constexpr uint8_t kVector = 8;      // SSE and later
+inline constexpr uint8_t kVector = 8;      // x87, SSE and later
 inline constexpr uint8_t kInvalid = 16;    // no instruction
 }  // namespace trait
 

@@ -98,8 +98,11 @@ bool Writer::add(unsigned index) {
     }
   }
   append(bytes, index, traits_of(g_.templates()[index], d, mode_));
-  if (relative) append({0xb0, static_cast<uint8_t>(r_.next())}, ~0u);
   note(d);
+  if (relative) {
+    append({0xb0, static_cast<uint8_t>(r_.next())}, ~0u);
+    known_.changed |= 1;
+  }
   in_.c.undefined_flags = helped_undefined_flags(g_.templates()[index], d);
   return on && in_.c.undefined_flags == 0;
 }
