@@ -271,9 +271,12 @@ class VdiDriver final : public FormatDriver {
     for (uint32_t first = 0; first < blocks; first += kEntries) {
       const uint32_t count = std::min(kEntries, blocks - first);
       const uint32_t bytes = first + count == blocks ? map_size - first * 4 : count * 4;
-      part.assign(bytes, 0);
-      for (uint32_t i = 0; i < count; ++i) {
-        store_le<uint32_t>(part.data() + size_t{i} * 4, whole ? first + i : kUnallocated);
+      // Nothing but the same number everywhere is filled in once.
+      if (whole || part.size() != bytes || bytes != count * 4) {
+        part.assign(bytes, 0);
+        for (uint32_t i = 0; i < count; ++i) {
+          store_le<uint32_t>(part.data() + size_t{i} * 4, whole ? first + i : kUnallocated);
+        }
       }
       TRY(file.write(kMapOffset + uint64_t{first} * 4, part));
     }

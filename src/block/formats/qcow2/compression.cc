@@ -1,7 +1,7 @@
 #include "block/formats/qcow2/compression.h"
 
+#include <isa-l/igzip_lib.h>
 #include <libdeflate.h>
-#include <zlib.h>
 #include <zstd.h>
 
 #include <memory>
@@ -12,34 +12,30 @@
 namespace rhea::block::qcow2 {
 namespace {
 
-constexpr int kWindowBits = -12;  // raw deflate, 4 KiB
+constexpr uint16_t kWindowBits = 12;  // raw deflate, 4 KiB
+constexpr uint32_t kDeflateLevel = 3;
 
-Result<std::vector<uint8_t>> compress_zlib(std::span<const uint8_t> plain) {
-  // One stream a thread, reused: setting one up costs as much as compressing a small cluster.
-  struct Stream {
-    z_stream z{};
-    bool ready = false;
-    ~Stream() {
-      if (ready) ::deflateEnd(&z);
-    }
-  };
-  thread_local Stream stream;
-  if (!stream.ready) {
-    if (::deflateInit2(&stream.z, Z_DEFAULT_COMPRESSION, Z_DEFLATED, kWindowBits, 9, Z_DEFAULT_STRATEGY) !=
-        Z_OK)
-      return fail(ErrorKind::Io, "zlib cannot be set up");
-    stream.ready = true;
-  } else {
-    ::deflateReset(&stream.z);
-  }
+// ISA-L, since it can keep to a small window (libdeflate cannot) and is ten times as fast as zlib at nearly
+// its size.
+Result<std::vector<uint8_t>> compress_deflate(std::span<const uint8_t> plain) {
+  thread_local std::vector<uint8_t> work(ISAL_DEF_LVL3_DEFAULT);
+  thread_local isal_zstream stream;
   std::vector<uint8_t> out(plain.size());
-  stream.z.next_in =
-      const_cast<Bytef*>(plain.data());  // SAFETY: zlib's interface lacks the const; it only reads
-  stream.z.avail_in = static_cast<uInt>(plain.size());
-  stream.z.next_out = out.data();
-  stream.z.avail_out = static_cast<uInt>(out.size() - 1);
-  if (::deflate(&stream.z, Z_FINISH) != Z_STREAM_END) return std::vector<uint8_t>();
-  out.resize(out.size() - 1 - stream.z.avail_out);
+  ::isal_deflate_stateless_init(&stream);
+  stream.level = kDeflateLevel;
+  stream.level_buf = work.data();
+  stream.level_buf_size = static_cast<uint32_t>(work.size());
+  stream.hist_bits = kWindowBits;
+  stream.gzip_flag = IGZIP_DEFLATE;
+  stream.end_of_stream = 1;
+  stream.flush = NO_FLUSH;
+  // SAFETY: the interface lacks the const; the input is only read.
+  stream.next_in = const_cast<uint8_t*>(plain.data());
+  stream.avail_in = static_cast<uint32_t>(plain.size());
+  stream.next_out = out.data();
+  stream.avail_out = static_cast<uint32_t>(out.size() - 1);
+  if (::isal_deflate_stateless(&stream) != COMP_OK) return std::vector<uint8_t>();
+  out.resize(stream.total_out);
   return out;
 }
 
@@ -98,7 +94,7 @@ Result<> decompress_zstd(std::span<const uint8_t> packed, std::span<uint8_t> int
 }  // namespace
 
 Result<std::vector<uint8_t>> compress_cluster(unsigned type, std::span<const uint8_t> plain) {
-  return type == kCompressionZstd ? compress_zstd(plain) : compress_zlib(plain);
+  return type == kCompressionZstd ? compress_zstd(plain) : compress_deflate(plain);
 }
 
 Result<> decompress_cluster(unsigned type, std::span<const uint8_t> packed, std::span<uint8_t> into) {

@@ -12,7 +12,7 @@
 namespace rhea::block::vmdk {
 namespace {
 
-constexpr int kCompressionLevel = 6;
+constexpr int kCompressionLevel = 4;
 
 struct Compressor {
   libdeflate_compressor* state = libdeflate_alloc_compressor(kCompressionLevel);
