@@ -8,7 +8,8 @@
 
 namespace rhea::cpu {
 
-// General registers, segments, tables, control and debug registers; lines end in '\n'. Vector state is left out.
+// General registers, segments, tables, control and debug registers; lines end in '\n'. Vector state is left
+// out.
 std::string dump_state(const CpuState& s);
 
 }  // namespace rhea::cpu

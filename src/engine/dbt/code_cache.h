@@ -115,18 +115,18 @@ class CodeCache {
   std::recursive_mutex mutex_;
   std::function<void(const Block&)> drop_listener_;
   std::function<void(unsigned)> far_listener_;
-  unsigned far_chunks_ = 0;
-  uint32_t far_next_[kBanks] = {};  // a multiple of the chunk's size: a new one is due
+  std::atomic<unsigned> far_chunks_ = 0;  // written behind its chunk's bank; vCPUs read it without the lock
+  uint32_t far_next_[kBanks] = {};        // a multiple of the chunk's size: a new one is due
   Bank far_banks_[kFarSlots / kFarChunk] = {};
   std::atomic<uint64_t> drop_epoch_{0}, resets_{0};
   CodeMemory memory_;
   uint8_t* rw_ = nullptr;
   uint8_t* rx_ = nullptr;
   uint64_t size_ = 0;
-  uint8_t* cursor_ = nullptr;
+  std::atomic<uint8_t*> cursor_ = nullptr;
   uint8_t* thunks_end_ = nullptr;
   uint8_t* cold_begin_ = nullptr;  // thunks and hot code are below, stubs above
-  uint8_t* cold_cursor_ = nullptr;
+  std::atomic<uint8_t*> cold_cursor_ = nullptr;
   struct Free {
     void operator()(void* p) const { std::free(p); }
   };

@@ -80,9 +80,10 @@ Result<> merge_bitmap(block::ImageNode& from_image, const std::string& from_name
   if (from == nullptr) return failf(ErrorKind::NotFound, "Dirty bitmap '{}' not found", from_name);
   TRY(from->dirty_ranges(from_name, 0, 0));
   if (from_image.size() != to_image.size())
-    return failf(ErrorKind::Invalid,
-                 "Bitmaps are of different sizes (destination size is {}, source size is {}) and can't be merged",
-                 to_image.size(), from_image.size());
+    return failf(
+        ErrorKind::Invalid,
+        "Bitmaps are of different sizes (destination size is {}, source size is {}) and can't be merged",
+        to_image.size(), from_image.size());
   for (uint64_t at = 0; at < from_image.size();) {
     const auto ranges = TRY(from->dirty_ranges(from_name, at, kRangesAtATime));
     for (const block::DirtyRange& range : ranges) TRY(to->mark_dirty(to_name, range));

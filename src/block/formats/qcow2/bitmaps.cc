@@ -148,7 +148,8 @@ Result<> Qcow2Image::write_bits(Bitmap& bitmap) {
   bitmap.table_offset = 0;
   bitmap.table_size = static_cast<uint32_t>(bits.cells());
   if (!table.empty()) {
-    bitmap.table_offset = TRY(refcounts_.allocate((table.size() + cluster_size_ - 1) >> header_.cluster_bits));
+    bitmap.table_offset =
+        TRY(refcounts_.allocate((table.size() + cluster_size_ - 1) >> header_.cluster_bits));
     TRY(file().write(bitmap.table_offset, table));
   }
   bitmap.changed = false;
@@ -205,10 +206,11 @@ Result<Bitmap*> Qcow2Image::find_bitmap(const std::string& name, bool usable) {
       std::ranges::find_if(bitmaps_, [&](const Bitmap& bitmap) { return bitmap.info.name == name; });
   if (found == bitmaps_.end()) return failf(ErrorKind::NotFound, "Dirty bitmap '{}' not found", name);
   if (usable && !found->usable())
-    return failf(ErrorKind::Invalid,
-                 "Bitmap '{}' is inconsistent and cannot be used\nTry block-dirty-bitmap-remove to delete this "
-                 "bitmap from disk",
-                 name);
+    return failf(
+        ErrorKind::Invalid,
+        "Bitmap '{}' is inconsistent and cannot be used\nTry block-dirty-bitmap-remove to delete this "
+        "bitmap from disk",
+        name);
   return &*found;
 }
 
@@ -234,7 +236,8 @@ Result<> Qcow2Image::add_bitmap(const std::string& name, uint64_t granularity, b
   if (header_.version < 3)
     return failf(ErrorKind::Unsupported, "{}Cannot store dirty bitmaps in qcow2 v2 files", refused);
   if (name.size() > kMaxBitmapName)
-    return failf(ErrorKind::Invalid, "{}Name length exceeds maximum ({} characters)", refused, kMaxBitmapName);
+    return failf(ErrorKind::Invalid, "{}Name length exceeds maximum ({} characters)", refused,
+                 kMaxBitmapName);
   const uint64_t count = bits_for(header_.size, granularity);
   if (count / 8 > kMaxBitmapBytes)
     return failf(ErrorKind::Invalid,
@@ -281,7 +284,8 @@ Result<> Qcow2Image::set_recording(const std::string& name, bool recording) {
   return {};
 }
 
-Result<std::vector<DirtyRange>> Qcow2Image::dirty_ranges(const std::string& name, uint64_t from, size_t most) {
+Result<std::vector<DirtyRange>> Qcow2Image::dirty_ranges(const std::string& name, uint64_t from,
+                                                         size_t most) {
   const std::lock_guard lock(mutex_);
   Bitmap* bitmap = TRY(find_bitmap(name));
   TRY(load_bits(*bitmap));
