@@ -178,8 +178,10 @@ std::string compare(const Input& input, const Result& n, const Result& t, bool e
   for (unsigned i = 0; i < 16; ++i) {
     // The host's kernel leaves something in the upper half of RSP when it returns to a 16-bit stack; of other
     // registers KMOVQ with VEX.W set, which 32-bit code does not see, writes 64 bits on this CPU. Far returns
-    // that release parameters carry into the upper half of ESP.
-    uint64_t mask = input.c.mode != Mode::Long64 ? 0xffffffff : ~uint64_t{0};
+    // that release parameters carry into the upper half of ESP. Of RSP's upper half 32-bit code leaves
+    // nothing.
+    bool wide = input.c.mode == Mode::Long64 && (i != 4 || n.registers.selector[kCs] == kUserCode64);
+    uint64_t mask = wide ? ~uint64_t{0} : 0xffffffff;
     if (i == 4 && input.c.mode == Mode::Segmented16 && several) mask = 0xffff;
     uint64_t x = n.registers.gpr[i] & mask, y = t.registers.gpr[i] & mask;
     if (x != y) out += fmt::format("  {} native {:x} translated {:x}\n", kNames[i], x, y);
