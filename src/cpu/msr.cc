@@ -49,7 +49,7 @@ uint64_t physical_mask(const Core& c) {
 // ---- time ----
 
 uint64_t untouched_tsc(const Core& c) {
-  return c.counts_time ? c.counted_time() : __builtin_ia32_rdtsc();
+  return c.counts_time ? c.counted_time() : scaled_tsc(c, __builtin_ia32_rdtsc());
 }
 
 void move_tsc(Core& c, uint64_t by) {
@@ -467,6 +467,12 @@ bool refuse(Core& c, uint32_t index, bool write, bool unknown, uint64_t value) {
 }
 
 }  // namespace
+
+uint64_t scaled_tsc(const Core& c, uint64_t host_tsc) {
+  if (c.tsc_ratio == 0) [[likely]]
+    return host_tsc;
+  return static_cast<uint64_t>(static_cast<unsigned __int128>(host_tsc) * c.tsc_ratio >> 32);
+}
 
 uint64_t guest_tsc(const Core& c) {
   return untouched_tsc(c) + static_cast<uint64_t>(c.s.tsc_offset);

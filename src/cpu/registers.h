@@ -31,5 +31,6 @@ bool sti(Core& c);  // sets the interrupt shadow when IF was 0
 bool read_msr(Core& c, uint32_t index, uint64_t& value);
 bool write_msr(Core& c, uint32_t index, uint64_t value);
 uint64_t guest_tsc(const Core& c);
+uint64_t scaled_tsc(const Core& c, uint64_t host_tsc);  // at the guest's rate, without its offset
 
 }  // namespace rhea::cpu

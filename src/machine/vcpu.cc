@@ -132,7 +132,7 @@ void Vcpu::block_signals() const {
 
 void Vcpu::main() {
   block_signals();
-  ::pthread_setname_np(::pthread_self(), ("vcpu " + std::to_string(index())).c_str());
+  if (!thread_name_.empty()) ::pthread_setname_np(::pthread_self(), thread_name_.c_str());
   for (;;) {
     if (stop_ && !stand_still()) return;
     run_once();

@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <thread>
 
 #include "cpu/engine.h"
@@ -39,6 +40,7 @@ class Vcpu {
   unsigned index() { return core().index; }
   cpu::Engine& engine() { return *engine_; }
 
+  void name_thread(std::string name) { thread_name_ = std::move(name); }  // before start()
   // The thread begins, standing still.
   void start();
   void resume();
@@ -63,6 +65,7 @@ class Vcpu {
   Turns* turns_;
   Lockstep* lockstep_;
   std::unique_ptr<cpu::Engine> engine_;
+  std::string thread_name_;
   std::thread thread_;
   std::atomic<uint32_t> wake_{0};  // counts kicks; what a halted vCPU sleeps on
   std::atomic<bool> stop_{true};   // asked to stand still

@@ -14,6 +14,7 @@
 #include "cpu/control_transfer.h"
 #include "cpu/dump.h"
 #include "cpu/paging.h"
+#include "cpu/registers.h"
 #include "memory/address_space.h"
 
 namespace rhea::machine {
@@ -48,6 +49,7 @@ Result<> Vm::create_vcpus(unsigned count, engine::Accelerator& accelerator) {
     Turns* turns = options_.one_at_a_time ? &turns_ : nullptr;
     vcpus_.push_back(std::make_unique<Vcpu>(TRY(accelerator.create_engine(i)),
                                             static_cast<Vcpu::Listener&>(*this), turns, lockstep_.get()));
+    if (options_.name_threads) vcpus_.back()->name_thread(fmt::format("CPU {}/{}", i, accelerator.name()));
     if (lockstep_) lockstep_->add(vcpus_.back()->core());
   }
   return {};
@@ -272,7 +274,7 @@ void Vm::report_debug_stop() {
 void Vm::reset() {
   bool ran = vcpus_run_;
   stop_vcpus();
-  auto tsc_offset = lockstep_ ? -lockstep_->now_ns() : -static_cast<int64_t>(__rdtsc());
+  auto tsc_offset = lockstep_ ? -lockstep_->now_ns() : -static_cast<int64_t>(cpu::scaled_tsc(core(0), __rdtsc()));
   if (lockstep_) lockstep_->reset();
   {
     std::scoped_lock hold(lock_);

@@ -43,6 +43,7 @@ class Vm final : public MachineHost, private Vcpu::Listener {
     bool one_at_a_time = false;  // vCPUs in turn
     bool deterministic = false;  // in turn by instructions, which are the time (the engine counts them)
     std::optional<StateLogOptions> state_log = {};  // deterministic machines only
+    bool name_threads = true;
   };
 
   explicit Vm(Options options);

@@ -54,6 +54,7 @@ until_marker() {
   local name=$1 seconds=$2 marker=$3 pid end
   shift 3
   end=$((SECONDS + seconds * slow))
+: >"$out/$name.log"
   "$emulator" "${base[@]}" "$@" >"$out/$name.log" 2>&1 </dev/null &
   pid=$!
   while ((SECONDS < end)) && kill -0 $pid 2>/dev/null && ! tr -d '\033' <"$out/$name.log" | grep -aqE "$marker"; do sleep 0.3; done
@@ -97,6 +98,31 @@ linux linux-nosmp full 1 "nosmp quiet" -cpu max -smp 2,sockets=1,cores=2
 ending=until_marker linux linux-noacpi full 1 "quiet acpi=off" -cpu max  # nothing to power off with
 linux linux-nohpet full 1 "quiet hpet=disable" -cpu max
 linux linux-16cpu full 16 "quiet" -cpu max -m 512
+linux linux-64cpu full 64 "quiet" -cpu max -m 1024
+linux linux-topology full 8 "quiet" -cpu max -smp 8,sockets=2,cores=2,threads=2
+linux linux-single-thread full 4 "quiet" -cpu max -accel tcg,thread=single
+linux linux-6GiB full 1 "quiet" -cpu max -m 6G
+linux linux-pti full 1 "quiet pti=on" -cpu max
+linux linux-mwait full 2 "quiet idle=mwait" -cpu max
+linux linux-nox2apic full 4 "quiet" -cpu max,-x2apic
+linux linux-tsc-frequency full 2 "quiet" -cpu max,tsc-frequency=1G
+if [[ $quick == no ]]; then  # rare hangs
+  for i in $(seq 20); do linux "linux-smp-again-$i" full 4 "quiet" -cpu max; done
+fi
+
+# The kernel inside the image, by its PVH entry point.
+if wanted quick linux-pvh; then
+  if cloud=$(kernel cloud-amd64) && command -v lz4 >/dev/null; then
+    [[ -e $out/marker.gz ]] || "$guest/make-initramfs.sh" --mode marker "$out/marker.gz"
+    python3 -c 'import sys; d = open(sys.argv[1], "rb").read(); sys.stdout.buffer.write(d[d.find(b"\x02\x21\x4c\x18"):])' "$cloud" |
+      lz4 -dc >"$out/vmlinux" 2>/dev/null
+    run linux-pvh 60 'RHEA-GUEST-UP cpus=2 ' -cpu max -m 256 -smp 2 -serial stdio -kernel "$out/vmlinux" -initrd "$out/marker.gz" \
+        -append "console=ttyS0 quiet panic=-1"
+    rm -f "$out/vmlinux"
+  else
+    skip linux-pvh "${cloud:+needs lz4}"
+  fi
+fi
 linux linux-tinycache full 1 "quiet" -cpu max -accel tcg,tb-size=1
 if [[ $quick == no ]]; then
   for model in kvm64 Nehalem Westmere SandyBridge IvyBridge Broadwell Skylake-Client Skylake-Server Cascadelake-Server \
@@ -117,6 +143,61 @@ if wanted quick linux-686-pae; then
   fi
 fi
 
+# ---- gdb on a running kernel: breakpoint, step, watchpoint, threads ----
+if wanted quick linux-gdb; then
+  if command -v gdb >/dev/null && cloud=$(kernel cloud-amd64); then
+    cat >"$out/gdb-commands.sh" <<'COMMANDS'
+grep -E ' (__x64_sys_newuname|jiffies_64|linux_banner)$' /proc/kallsyms | while read -r a t n; do echo "@$n=0x$a"; done
+echo GDB-READY
+i=0; while [ $i -lt 1000000 ]; do uname >/dev/null; i=$((i+1)); done
+COMMANDS
+    "$guest/make-initramfs.sh" --mode commands --commands "$out/gdb-commands.sh" "$out/gdb.gz"
+    place=$(mktemp -d) log=$out/linux-gdb.log
+    : >"$log"
+    "$emulator" "${base[@]}" -cpu max -smp 4 -m 256 -serial stdio -kernel "$cloud" -initrd "$out/gdb.gz" -gdb "unix:$place/gdb" \
+      -append "console=ttyS0 quiet nokaslr panic=-1" </dev/null >"$log" 2>&1 &
+    pid=$!
+    for ((i = 0; i < 200 * slow; ++i)); do grep -q GDB-READY "$log" && break; sleep 0.3; done
+    symbol() { sed -n "s/^@$1=\(0x[0-9a-f]*\).*/\1/p" "$log"; }
+    cat >"$out/script.gdb" <<SCRIPT
+set pagination off
+set confirm off
+set architecture i386:x86-64
+target remote $place/gdb
+break *$(symbol __x64_sys_newuname)
+continue
+printf "at %lx\n", \$rip
+stepi
+printf "behind %lx\n", \$rip
+delete
+x/s $(symbol linux_banner)
+watch *(unsigned long*)$(symbol jiffies_64)
+continue
+continue
+delete
+hbreak *$(symbol __x64_sys_newuname)
+continue
+info threads
+monitor info jit
+detach
+SCRIPT
+    timeout $((60 * slow)) gdb -nx -batch -x "$out/script.gdb" >"$out/gdb.said" 2>&1
+    cat "$out/gdb.said" >>"$log"
+    bad=''
+    kill -0 $pid 2>/dev/null || bad='the emulator has ended'
+    address=$(symbol __x64_sys_newuname)
+    for words in "^at ${address#0x}" "^behind ${address:2:14}" 'Linux version' 'Hardware watchpoint' 'New value' 'CPU#0' 'CPU#3' 'Hardware assisted breakpoint'; do
+      grep -q "$words" "$out/gdb.said" || bad="gdb did not say '$words'"
+    done
+    kill $pid 2>/dev/null
+    wait $pid 2>/dev/null
+    rm -rf "$place"
+    if [[ -z $bad ]]; then ok linux-gdb; else not_ok linux-gdb "$bad"; fi
+  else
+    skip linux-gdb "needs gdb and the kernel"
+  fi
+fi
+
 # ---- what programs compute in the guest equals the host's ----
 if wanted quick same-output; then
   cat >"$out/commands.sh" <<'COMMANDS'
@@ -134,6 +215,12 @@ for i in range(1, 20000):
     h.update(struct.pack("<dddd", math.sin(x), math.exp(-x / 1000), math.log(x), x ** 1.5))
     h.update(repr(x / 3).encode())
 print(h.hexdigest(), zlib.crc32(open("/etc/sample", "rb").read()), pow(3, 10**5 + 7, 2**521 - 1) % 10**20)'
+for s in sha256 "-evp aes-128-gcm" "-evp chacha20-poly1305" rsa1024 ecdsap256; do
+  openssl speed -seconds 1 -bytes 4096 $s >/tmp/speed 2>&1 && echo "speed $s" || cat /tmp/speed
+done
+for o in -O0 -O2 "-O3 -mavx2 -mfma"; do
+  gcc -fpreprocessed -fno-use-linker-plugin -w $o -o /tmp/program /etc/program.c && sha256sum /tmp/program && /tmp/program
+done
 for o in -O0 -O2 -O3; do $(cat /etc/cc1) -quiet -fpreprocessed -fdiagnostics-color=never $o -o - /etc/program.c | sha256sum; done
 COMMANDS
   sample=$out/sample
@@ -147,6 +234,18 @@ double total(struct item *i, int n) { double s = 0; for (; i; i = i->next) for (
 u64 mix(u64 x, int r) { switch (r % 9) { case 0: return x * 31; case 1: return x ^ x >> 7; case 5: return x / 10; case 8: return x % 97; default: return x + r; } }
 void sort(int *v, int n) { for (int i = 1; i < n; ++i) { int x = v[i], k = i; while (k && v[k - 1] > x) v[k] = v[k - 1], --k; v[k] = x; } }
 float dot(const float *a, const float *b, int n) { float s = 0; for (int i = 0; i < n; ++i) s += a[i] * b[i]; return s; }
+int printf(const char *, ...);
+int main(void) {
+  struct item second = {0, 0.1, {9, 8, 7, 6, 5, 4, 3, 2}}, first = {&second, 1.0 / 3, {1, 2, 3, 4, 5, 6, 7, 8}};
+  float a[100], b[100];
+  u64 x = 1;
+  for (int i = 0; i < 100; ++i) a[i] = 1.0f / (i + 1), b[i] = i * 0.37f;
+  for (int i = 0; i < 100000; ++i) x = mix(x, i);
+  int v[] = {5, -3, 99, 0, 17, 4};
+  sort(v, 6);
+  printf("%.17g %.9g %lx %d %d %d\n", total(&first, 1000), dot(a, b, 100), x, v[0], v[3], v[5]);
+  return 0;
+}
 PROGRAM
   python=$(PATH=/usr/bin:/bin command -v python3 || true)
   if [[ -x $cc1 && -n $python && -x /usr/bin/openssl ]] && cloud=$(kernel cloud-amd64); then
@@ -155,7 +254,13 @@ PROGRAM
     mkdir -p "$out/pythonlib"
     (cd "$library" && tar -c --exclude test --exclude idlelib --exclude lib2to3 --exclude ensurepip --exclude 'config-*' \
        --exclude dist-packages --exclude pydoc_data --exclude unittest . | tar -x -C "$out/pythonlib")
-    "$guest/make-initramfs.sh" --mode commands --commands "$out/commands.sh" --plain --keep "$out/same-root" \
+    compiler=()  # what the gcc command needs besides cc1
+    for f in Scrt1.o crti.o crtn.o crtbeginS.o crtendS.o libgcc.a libgcc_s.so libgcc_s.so.1 libc.so libc_nonshared.a; do
+      f=$(realpath -s "$(gcc -print-file-name=$f)")
+      compiler+=(--add "$f:$f")
+    done
+    for f in gcc "$(gcc -print-prog-name=collect2)" as ld; do compiler+=(--program "$(command -v "$f")"); done
+    "$guest/make-initramfs.sh" --mode commands --commands "$out/commands.sh" --plain --keep "$out/same-root" "${compiler[@]}" \
       --program /usr/bin/openssl --program "$python" --program "$(readlink -f "$python")" --program "$cc1" \
       --add "$out/pythonlib:$library" --add "$sample:/etc/sample" --add "$out/cc1:/etc/cc1" --add "$out/program.c:/etc/program.c" "$out/same.cpio"
     in_root=(chroot "$out/same-root")

@@ -304,6 +304,38 @@ def triple_fault_is_logged():
     expect(status == 0 and "Triple fault: CPU 0\nEAX=" in err and "CR0=60000011" in err, err)
 
 
+TSC_AGAINST_PIT = """
+    mov $1, %al             # the gate of channel 2
+    out %al, $0x61
+    mov $0xb0, %al          # channel 2, mode 0: its output rises after 65535 / 1193182 s
+    out %al, $0x43
+    mov $0xff, %al
+    out %al, $0x42
+    out %al, $0x42
+    rdtsc
+    mov %eax, %ebx
+    mov %edx, %ecx
+1:  in $0x61, %al
+    test $0x20, %al
+    jz 1b
+    rdtsc
+    sub %ebx, %eax
+    sbb %ecx, %edx
+    shrd $20, %edx, %eax    # 55 ms in units of 2^20 ticks
+    out %al, $0xf4
+"""
+
+
+@test
+def tsc_runs_at_the_given_rate():
+    bios = image("tsc", TSC_AGAINST_PIT)
+    status, _, err = run("-bios", bios, "-cpu", "max,tsc-frequency=100M", *DEBUG_EXIT)
+    expect(5 <= status // 2 <= 60, f"{status // 2} * 2^20 ticks {err}")
+    for words in (["-cpu", "max,tsc-frequency=5"], ["-accel", "tcg,deterministic=on", "-cpu", "max,tsc-frequency=1G"]):
+        status, _, err = run(*words)
+        expect(status == 1 and "tsc-frequency" in err, f"{words}: {status} {err}")
+
+
 NOWHERE = """
     mov $0xf000, %ax
     mov %ax, %ds

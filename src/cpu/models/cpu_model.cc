@@ -138,6 +138,7 @@ struct ModelBuilder {
     m->name_ = spec.name;
     m->topology_ = request.topology;
     m->phys_bits_ = spec.phys_bits;
+    m->tsc_hz_ = spec.tsc_hz;
     uint64_t xcr0 = xcr0_of(spec.features);
     m->entries_ = build_leaves(spec, request, xcr0);
     CpuidTable& t = m->table_;

@@ -3,7 +3,7 @@
 //   request → parse → the model's row, its features and the user's changes → mask by what the engine can
 //   give, with a warning for each feature that cannot be had → CpuidTable.
 //
-// Missing: Hyper-V enlightenments (hv-*), tsc-frequency=. Used at start-up only; immutable afterwards.
+// Missing: Hyper-V enlightenments (hv-*). Used at start-up only; immutable afterwards.
 #pragma once
 
 #include <memory>
@@ -35,6 +35,7 @@ class CpuModel {
   const CpuidTable& table() const { return table_; }
   const std::string& name() const { return name_; }
   unsigned phys_bits() const { return phys_bits_; }
+  uint64_t tsc_hz() const { return tsc_hz_; }  // tsc-frequency=; 0: the host's
   const Topology& topology() const { return topology_; }
   // "TCG doesn't support requested feature: CPUID.07H:EBX.hle [bit 4]", without "warning:".
   const std::vector<std::string>& warnings() const { return warnings_; }
@@ -48,6 +49,7 @@ class CpuModel {
   std::string name_;
   Topology topology_;
   unsigned phys_bits_ = 40;
+  uint64_t tsc_hz_ = 0;
   CpuidTable table_;
   std::vector<CpuidTable::Entry> entries_;
   std::vector<std::string> warnings_;

@@ -147,6 +147,25 @@ Result<> set_vendor(std::string_view value, ModelSpec& spec) {
   return {};
 }
 
+// In Hz, or with K, M or G behind it.
+Result<uint64_t> parse_frequency(std::string_view key, std::string_view value) {
+  constexpr uint64_t kSlowest = 1'000'000, kFastest = 10'000'000'000;
+  constexpr std::string_view kSuffixes = "KMG";
+  uint64_t unit = 1;
+  std::string_view digits = value;
+  if (!value.empty() && kSuffixes.contains(value.back())) {
+    for (size_t i = 0; i <= kSuffixes.find(value.back()); ++i) unit *= 1000;
+    digits.remove_suffix(1);
+  }
+  uint64_t number = 0;
+  auto [end, problem] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+  bool good = problem == std::errc() && end == digits.data() + digits.size() && number <= kFastest / unit;
+  if (!good || number * unit < kSlowest) {
+    return failf(ErrorKind::Invalid, "CPU property '{}' expects Hz from 1M to 10G, not '{}'", key, value);
+  }
+  return number * unit;
+}
+
 // Properties that are not features. False: no such property.
 Result<bool> set_property(std::string_view key, std::string_view value, ModelSpec& spec) {
   if (key == "vendor") {
@@ -170,6 +189,8 @@ Result<bool> set_property(std::string_view key, std::string_view value, ModelSpe
   } else if (key == "host-phys-bits") {
     if (TRY(parse_bool(key, value)))
       spec.phys_bits = std::clamp(host_cpuid(0x80000008, 0).eax & 0xff, 32u, 52u);
+  } else if (key == "tsc-frequency") {
+    spec.tsc_hz = TRY(parse_frequency(key, value));
   } else if (key == "l3-cache") {
     spec.l3_cache = TRY(parse_bool(key, value));
   } else if (key == "kvm") {
@@ -192,7 +213,7 @@ Result<bool> set_property(std::string_view key, std::string_view value, ModelSpe
 std::unexpected<Error> unknown_property(std::string_view key) {
   static constexpr std::string_view kProperties[] = {
       "vendor",         "model-id", "family", "model", "stepping", "level",      "xlevel", "phys-bits",
-      "host-phys-bits", "l3-cache", "kvm",    "check", "enforce",  "migratable", "pmu"};
+      "host-phys-bits", "l3-cache", "kvm",    "check", "enforce",  "migratable", "pmu", "tsc-frequency"};
   std::vector<std::string_view> names(feature_names().begin(), feature_names().end());
   names.insert(names.end(), std::begin(kProperties), std::end(kProperties));
   return failf(ErrorKind::NotFound, "unknown CPU feature or property '{}'{}", key,

@@ -18,6 +18,7 @@ struct ModelSpec {
   unsigned family = 6, model = 0, stepping = 0;
   uint32_t level = 1, xlevel = 0x80000008;
   unsigned phys_bits = 40;
+  uint64_t tsc_hz = 0;  // 0: the host's
   bool l3_cache = true;
   bool hide_hypervisor = false;  // kvm=off: no hypervisor leaves
   FeatureSet features;

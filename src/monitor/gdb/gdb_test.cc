@@ -79,6 +79,7 @@ class FakeTarget final : public Target {
     if (n != 0) std::memcpy(memory + std::min<uint64_t>(linear, sizeof memory), from.data(), n);
     return n;
   }
+  void use_physical_addresses(bool on) override { physical = on; }
   bool set_points(const std::vector<Point>& p) override {
     points = p;
     return p.size() <= 4;
@@ -95,6 +96,7 @@ class FakeTarget final : public Target {
   uint8_t memory[64] = {1, 2, 3, 4};
   std::vector<Point> points;
   std::vector<Action> actions;
+  bool physical = false;
   int interrupts = 0, detached = 0, killed = 0;
 };
 
@@ -194,6 +196,10 @@ TEST_F(SessionTest, target_description_comes_whole) {
 TEST_F(SessionTest, monitor_commands_are_answered_in_hex) {
   session.interrupted();
   EXPECT_EQ(ask("qRcmd,68656c6c6f"), "68690a");
+  EXPECT_EQ(ask("qqemu.PhyMemMode"), "0");
+  EXPECT_EQ(ask("Qqemu.PhyMemMode:1"), "OK");
+  EXPECT_EQ(ask("qqemu.PhyMemMode"), "1");
+  EXPECT_TRUE(target.physical);
   EXPECT_EQ(ask("qRcmd,zz"), "E22");
   EXPECT_THAT(ask("qRcmd,00"), StartsWith("636f6d"));
 }

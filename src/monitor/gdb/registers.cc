@@ -17,7 +17,7 @@ struct Place {
 };
 
 constexpr unsigned kRip = 16, kFlags = 17, kSegments = 18, kSt = 24, kFpu = 32, kXmm = 40, kMxcsr = 56,
-                   kBases = 57, kControl = 59, kCount = 64;
+                   kBases = 57, kControl = 59, kCount = 65;
 constexpr Reg kGprOrder[16] = {RAX, RBX, RCX, RDX, RSI, RDI, RBP, RSP, R8, R9, R10, R11, R12, R13, R14, R15};
 constexpr SegIndex kSegmentOrder[6] = {CS, SS, DS, ES, FS, GS};
 
@@ -130,7 +130,7 @@ uint64_t read_integer(const CpuState& s, const Place& at) {
     case Group::Mxcsr: return field<uint32_t>(s, kFxMxcsr);
     case Group::Base: return s.seg[at.index == 0 ? FS : GS].base;
     case Group::Control: {
-      const uint64_t values[] = {s.cr0, s.cr2, s.cr3, s.cr4, s.efer};
+      const uint64_t values[] = {s.cr0, s.cr2, s.cr3, s.cr4, s.efer, s.kernel_gs_base};
       return values[at.index];
     }
     case Group::St:

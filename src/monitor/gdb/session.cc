@@ -162,6 +162,7 @@ std::string Session::query(std::string_view text) {
   if (text == "sThreadInfo") return "l";
   if (text == "Attached" || text.starts_with("Attached:")) return "1";
   if (text.starts_with("Symbol:")) return "OK";
+  if (text == "qemu.PhyMemMode") return physical_ ? "1" : "0";
   if (prefixed(text, "Rcmd,")) return command(text);
   if (prefixed(text, "ThreadExtraInfo,")) {
     int64_t thread = 0;
@@ -183,6 +184,11 @@ std::string Session::command(std::string_view text) {
 }
 
 std::string Session::set(std::string_view text) {
+  if (text == "qemu.PhyMemMode:0" || text == "qemu.PhyMemMode:1") {
+    physical_ = text.back() == '1';
+    target_.use_physical_addresses(physical_);
+    return "OK";
+  }
   if (text != "StartNoAckMode") return "";
   acks_ = false;
   return "OK";

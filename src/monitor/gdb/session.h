@@ -61,6 +61,7 @@ class Session {
   bool running_ = true;
   bool report_stop_ = false;  // the debugger waits for a stop reply
   bool acks_ = true;
+  bool physical_ = false;  // addresses are physical (QEMU's extension)
   bool done_ = false;
   unsigned current_ = 0;          // vCPU of registers and memory
   int64_t continue_thread_ = -1;  // of c and s: vCPU number, or -1 all

@@ -26,6 +26,8 @@ class Target {
   // Guest virtual memory as `cpu` sees it now. Returns how many bytes from the start could be reached.
   virtual size_t read_memory(unsigned cpu, uint64_t linear, std::span<uint8_t> to) = 0;
   virtual size_t write_memory(unsigned cpu, uint64_t linear, std::span<const uint8_t> from) = 0;
+  // Addresses of both are physical from now on, or linear again.
+  virtual void use_physical_addresses(bool on) = 0;
   // False: the engine cannot do so many.
   virtual bool set_points(const std::vector<Point>& points) = 0;
   virtual void resume(const std::vector<Action>& actions) = 0;  // one a CPU

@@ -95,7 +95,8 @@ std::string_view target_xml() {
          R"(</feature>)"
          R"(<feature name="rhea.x86.control"><reg name="cr0" bitsize="64" type="int64"/>)"
          R"(<reg name="cr2" bitsize="64" type="int64"/><reg name="cr3" bitsize="64" type="int64"/>)"
-         R"(<reg name="cr4" bitsize="64" type="int64"/><reg name="efer" bitsize="64" type="int64"/></feature></target>)";
+         R"(<reg name="cr4" bitsize="64" type="int64"/><reg name="efer" bitsize="64" type="int64"/>)"
+         R"(<reg name="k_gs_base" bitsize="64" type="int64"/></feature></target>)";
 }
 
 }  // namespace rhea::gdb

@@ -44,10 +44,10 @@ cpu::CpuState& VmTarget::change(unsigned cpu) {
 
 // As the CPU itself would reach it: neither the privilege nor the write protection of the moment counts for a
 // debugger.
-bool VmTarget::translate(unsigned cpu, uint64_t linear, uint64_t& physical) {
+bool VmTarget::translate(unsigned cpu, uint64_t address, uint64_t& physical) {
   state(cpu);
-  cpu::Core& core = vm_.core(cpu);
-  return cpu::debug_translate(core, linear, physical);
+  physical = address;
+  return physical_addresses_ || cpu::debug_translate(vm_.core(cpu), address, physical);
 }
 
 size_t VmTarget::read_memory(unsigned cpu, uint64_t linear, std::span<uint8_t> to) {

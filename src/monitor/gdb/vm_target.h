@@ -21,6 +21,7 @@ class VmTarget final : public Target {
   cpu::CpuState& change(unsigned cpu) override;
   size_t read_memory(unsigned cpu, uint64_t linear, std::span<uint8_t> to) override;
   size_t write_memory(unsigned cpu, uint64_t linear, std::span<const uint8_t> from) override;
+  void use_physical_addresses(bool on) override { physical_addresses_ = on; }
   bool set_points(const std::vector<Point>& points) override;
   void resume(const std::vector<Action>& actions) override;
   void interrupt() override { vm_.request_pause(); }
@@ -33,13 +34,14 @@ class VmTarget final : public Target {
     bool fetched = false, changed = false;
     cpu::DebugRequest request;
   };
-  bool translate(unsigned cpu, uint64_t linear, uint64_t& physical);
+  bool translate(unsigned cpu, uint64_t address, uint64_t& physical);
   void push_changes();
 
   machine::Vm& vm_;
   const engine::Accelerator& accelerator_;
   std::vector<Cpu> cpus_;
   std::vector<Point> points_;
+  bool physical_addresses_ = false;
 };
 
 }  // namespace rhea::gdb

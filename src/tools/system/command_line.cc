@@ -141,11 +141,16 @@ Result<> take_fw_cfg(SystemOptions& o, std::string_view text) {
   return {};
 }
 
-Result<> take_name(SystemOptions& o, std::string_view text) {
-  if (text.find(',') != std::string_view::npos || text.starts_with("process=")) {
-    return fail(ErrorKind::Unsupported, "only the name itself is supported");
+// Letters as in QEMU: a and b are floppies, c to f disks, n to p networks.
+Result<> take_boot(SystemOptions& o, std::string_view text) {
+  TRY(boot_group().parse_into(text, o.boot));
+  for (size_t i = 0; i < o.boot.order.size(); ++i) {
+    char letter = o.boot.order[i];
+    if (letter < 'a' || letter > 'p') return failf(ErrorKind::Invalid, "'{}' is not a boot device", letter);
+    if (o.boot.order.find(letter) != i) {
+      return failf(ErrorKind::Invalid, "boot device '{}' was given twice", letter);
+    }
   }
-  o.name = text.starts_with("guest=") ? text.substr(6) : text;
   return {};
 }
 
@@ -178,15 +183,15 @@ void add_machine_options(Options& to, SystemOptions& o) {
                 [&o](std::string_view text) { return take_device(o, text); }});
   to.push_back({"global", "DRIVER.PROPERTY=VALUE", "default of a device's property (isa-debugcon.iobase)",
                 [&o](std::string_view text) { return take_global(o, text); }});
-  to.push_back({"name", "NAME", "the machine's name, shown as the process's command",
-                [&o](std::string_view text) { return take_name(o, text); }});
+  to.push_back(grouped("name", "[guest=]NAME[,process=NAME][,debug-threads=on|off]",
+                       "the machine's name, and that of the process", name_group(),
+                       [&o](std::string_view text) { return name_group().parse_into(text, o.name); }));
   to.push_back(word("uuid", "UUID", "the machine's UUID", o.uuid));
 }
 
 void add_boot_options(Options& to, SystemOptions& o) {
   to.push_back(grouped("boot", "[order=]DRIVES[,menu=on][,splash-time=MS][,reboot-timeout=MS]", "boot order",
-                       boot_group(),
-                       [&o](std::string_view text) { return boot_group().parse_into(text, o.boot); }));
+                       boot_group(), [&o](std::string_view text) { return take_boot(o, text); }));
   to.push_back(word("kernel", "FILE", "Linux, Multiboot or PVH kernel to start", o.kernel));
   to.push_back(word("initrd", "FILE", "initial RAM disk, or Multiboot modules", o.initrd));
   to.push_back({"append", "TEXT", "the kernel's command line", [&o](std::string_view text) -> Result<> {

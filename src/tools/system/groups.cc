@@ -140,6 +140,19 @@ const Group<ChardevOptions>& chardev_group() {
   return group;
 }
 
+const Group<NameOptions>& name_group() {
+  static const Group<NameOptions> group{
+      "name",
+      "guest",
+      {
+          text("guest", &NameOptions::guest, "the machine's name"),
+          text("process", &NameOptions::process, "the process's name, the machine's by default"),
+          boolean("debug-threads", &NameOptions::debug_threads,
+                  "threads of vCPUs have names such as CPU 0/TCG (default: on)"),
+      }};
+  return group;
+}
+
 const Group<FwCfgOptions>& fw_cfg_group() {
   static const Group<FwCfgOptions> group{
       "fw_cfg",

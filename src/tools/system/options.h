@@ -71,6 +71,11 @@ struct FwCfgOptions {
   std::optional<std::string> file, string;
 };
 
+struct NameOptions {
+  std::string guest, process;
+  std::optional<bool> debug_threads;
+};
+
 struct DeviceOption {
   std::string driver;
   config::KeyValues values;
@@ -101,7 +106,7 @@ struct SystemOptions {
   bool nographic = false, nodefaults = false;
   bool no_reboot = false, no_shutdown = false, start_paused = false;
   std::string gdb;  // empty: none
-  std::string name;
+  NameOptions name;
   std::string uuid;
   std::string log_items, log_file;
   bool perfmap = false;

@@ -254,6 +254,19 @@ Result<> make_deterministic(const SystemOptions& options, machine::PcConfig& con
   return {};
 }
 
+// -cpu …,tsc-frequency=: the host's counter, scaled.
+Result<> set_tsc_rate(const cpu::CpuModel& model, const Choice& choice, const std::vector<cpu::Core*>& cores,
+                      machine::PcConfig& config) {
+  if (model.tsc_hz() == 0) return {};
+  if (choice.deterministic() || !choice.accelerator->is_translator()) {
+    return failf(ErrorKind::Unsupported, "-cpu tsc-frequency: only with the translator, and not with deterministic=on");
+  }
+  config.tsc_hz = model.tsc_hz();
+  auto ratio = (static_cast<unsigned __int128>(model.tsc_hz()) << 32) / machine::host_tsc_hz();
+  for (cpu::Core* core : cores) core->tsc_ratio = static_cast<uint64_t>(ratio);
+  return {};
+}
+
 Result<> set_up_log(const SystemOptions& options) {
   if (!options.log_file.empty()) TRY_IN(set_log_file(options.log_file), "-D " + options.log_file);
   if (!options.log_items.empty()) TRY_IN(set_log_items(options.log_items), "-d " + options.log_items);
@@ -265,7 +278,9 @@ Result<> set_up_log(const SystemOptions& options) {
 Result<int> run_machine(const SystemOptions& options) {
   machine::begin_tsc_measurement();
   TRY(set_up_log(options));
-  if (!options.name.empty()) ::prctl(PR_SET_NAME, options.name.c_str());
+  const NameOptions& name = options.name;
+  const std::string& process = name.process.empty() ? name.guest : name.process;
+  if (!process.empty()) ::prctl(PR_SET_NAME, process.c_str());
   SmpChoice smp = TRY_IN(resolve_topology(options.smp, kMostVcpus), "-smp");
   Choice choice = TRY(choose_accelerator(options));
   auto& accelerator = choice.accelerator;
@@ -277,7 +292,8 @@ Result<int> run_machine(const SystemOptions& options) {
                   .start_paused = options.start_paused,
                   .one_at_a_time = choice.options.thread == Threading::Single && !choice.deterministic(),
                   .deterministic = choice.deterministic(),
-                  .state_log = state_log_options(choice.options)});
+                  .state_log = state_log_options(choice.options),
+                  .name_threads = name.debug_threads.value_or(true)});
   Lines lines(vm);
   TRY(lines.open(options));
   TRY(vm.create_vcpus(smp.cpus, *accelerator));
@@ -288,6 +304,7 @@ Result<int> run_machine(const SystemOptions& options) {
   }
   auto config = TRY(configure(options, smp, *model, *accelerator, lines));
   if (choice.deterministic()) TRY(make_deterministic(options, config));
+  TRY(set_tsc_rate(*model, choice, cores, config));
   auto board = TRY(machine::PcBoard::create(std::move(config), {.host = vm,
                                                                 .lock = vm.lock(),
                                                                 .virtual_clock = vm.loop().virtual_clock(),
