@@ -274,7 +274,8 @@ void Vm::report_debug_stop() {
 void Vm::reset() {
   bool ran = vcpus_run_;
   stop_vcpus();
-  auto tsc_offset = lockstep_ ? -lockstep_->now_ns() : -static_cast<int64_t>(cpu::scaled_tsc(core(0), __rdtsc()));
+  auto tsc_offset =
+      lockstep_ ? -lockstep_->now_ns() : -static_cast<int64_t>(cpu::scaled_tsc(core(0), __rdtsc()));
   if (lockstep_) lockstep_->reset();
   {
     std::scoped_lock hold(lock_);

@@ -97,6 +97,9 @@ def refusals_are_one_line_each():
         (["-append", "x"], "-kernel"),
         (["-gdb", "tcp::99999"], "99999"),
         (["-rtc", "base=yesterday"], "yesterday"),
+        (["-boot", "z"], "'z' is not a boot device"),
+        (["-boot", "order=cc"], "given twice"),
+        (["-name", "a,b=c"], "'b'"),
         (["-serial"], "requires an argument"),
     ]:
         status, out, err = run(*words)
@@ -355,6 +358,18 @@ back:
     mov $0x10, %al
     out %al, $0xf4
 """
+
+
+@test
+def name_is_that_of_the_process():
+    process = start("-S", "-name", "guest=a,process=second,debug-threads=on", "-smp", "2")
+    threads = pathlib.Path(f"/proc/{process.pid}/task")
+
+    def names():
+        return sorted(path.read_text().strip() for path in threads.glob("*/comm"))
+    wait_for(lambda: {"second", "CPU 0/TCG", "CPU 1/TCG"} <= set(names()), "names of threads")
+    process.terminate()
+    process.communicate()
 
 
 @test

@@ -213,7 +213,7 @@ Result<bool> set_property(std::string_view key, std::string_view value, ModelSpe
 std::unexpected<Error> unknown_property(std::string_view key) {
   static constexpr std::string_view kProperties[] = {
       "vendor",         "model-id", "family", "model", "stepping", "level",      "xlevel", "phys-bits",
-      "host-phys-bits", "l3-cache", "kvm",    "check", "enforce",  "migratable", "pmu", "tsc-frequency"};
+      "host-phys-bits", "l3-cache", "kvm",    "check", "enforce",  "migratable", "pmu",    "tsc-frequency"};
   std::vector<std::string_view> names(feature_names().begin(), feature_names().end());
   names.insert(names.end(), std::begin(kProperties), std::end(kProperties));
   return failf(ErrorKind::NotFound, "unknown CPU feature or property '{}'{}", key,

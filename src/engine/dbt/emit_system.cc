@@ -211,7 +211,7 @@ void Emitter::read_time(bool with_aux, bool live) {
   a_.op_rr(0x31, hRDX, hRDX, false);  // xor edx, edx
   a_.cmp(hRDX, ratio);
   uint8_t* unscaled = a_.jcc_short_later(ccE);
-  a_.op_rm(0xf7, 4, ratio);  // mul
+  a_.op_rm(0xf7, 4, ratio);                 // mul
   a_.op_rr(0x0fac, hRDX, hRAX), a_.u8(32);  // shrd rax, rdx, 32
   a_.bind_short(unscaled);
   a_.add(hRAX, ctx_mem(RHEA_CTX(core.s.tsc_offset)));

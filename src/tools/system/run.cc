@@ -259,7 +259,8 @@ Result<> set_tsc_rate(const cpu::CpuModel& model, const Choice& choice, const st
                       machine::PcConfig& config) {
   if (model.tsc_hz() == 0) return {};
   if (choice.deterministic() || !choice.accelerator->is_translator()) {
-    return failf(ErrorKind::Unsupported, "-cpu tsc-frequency: only with the translator, and not with deterministic=on");
+    return failf(ErrorKind::Unsupported,
+                 "-cpu tsc-frequency: only with the translator, and not with deterministic=on");
   }
   config.tsc_hz = model.tsc_hz();
   auto ratio = (static_cast<unsigned __int128>(model.tsc_hz()) << 32) / machine::host_tsc_hz();
