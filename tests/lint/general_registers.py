@@ -16,7 +16,8 @@ import sys
 from pathlib import Path
 
 _FLAG = "-mgeneral-regs-only"
-_VECTOR = re.compile(r"%(?:[xyz]mm\d|st\b|st\(|mm\d|k[1-7]\b)|\bf(?:nsave|xsave|ldcw|nstcw)|\bxsave|\bxrstor|\bemms")
+# FNSTCW and FNSTSW only look.
+_VECTOR = re.compile(r"%(?:[xyz]mm\d|st\b|st\(|mm\d|k[1-7]\b)|\bf(?:nsave|xsave|ldcw)|\bxsave|\bxrstor|\bemms")
 # These do not come back.
 _NO_RETURN = re.compile(r"check_failed|__throw_|__stack_chk_fail|^abort@plt|__glibcxx_assert_fail|__ubsan|_Unwind_Resume")
 # Core::cold()'s callees: void f(void*), or anything in a namespace named *_cold. Called directly only where no engine is
