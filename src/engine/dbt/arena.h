@@ -1,7 +1,11 @@
 // Objects that live until all of them go: what belongs to translated code between two resets of the cache. A
-// bump of a pointer each, nothing to destroy, the memory kept over reset(). Threading: the owner's.
+// bump of a pointer each, nothing to destroy, in one stretch of memory, so that they can refer to each other
+// by a distance of four bytes. Linux: mmap(2). Threading: the owner's.
 #pragma once
 
+#include <sys/mman.h>
+
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -9,12 +13,55 @@
 #include <span>
 #include <type_traits>
 #include <utility>
-#include <vector>
+
+#include "base/check.h"
+#include "base/result.h"
 
 namespace rhea::dbt {
 
+// A pointer from one object of an arena to another, or null. Never to itself.
+template <class T>
+class Near {
+ public:
+  Near() = default;
+  Near(const Near&) = delete;
+  Near& operator=(const Near& from) { return *this = from.get(); }
+  Near& operator=(T* to) {
+    distance_ = to == nullptr ? 0 : static_cast<int32_t>(reinterpret_cast<intptr_t>(to) - here());
+    return *this;
+  }
+  T* get() const { return distance_ == 0 ? nullptr : reinterpret_cast<T*>(here() + distance_); }
+  operator T*() const { return get(); }
+  T* operator->() const { return get(); }
+
+ private:
+  intptr_t here() const { return reinterpret_cast<intptr_t>(this); }
+  int32_t distance_ = 0;
+};
+
 class Arena {
  public:
+  Arena() = default;
+  Arena(const Arena&) = delete;
+  Arena& operator=(const Arena&) = delete;
+  ~Arena() {
+    if (begin_ != nullptr) munmap(begin_, size_);
+  }
+
+  // Pages are there when touched, as huge ones behind the first few where wanted and possible. bytes: less
+  // than 2 GiB. Errors: NoSpace.
+  Result<> create(uint64_t bytes, bool huge) {
+    CHECK(bytes <= INT32_MAX);
+    void* m =
+        mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (m == MAP_FAILED) return fail_errno(errno, "allocating the translation cache's index");
+    begin_ = at_ = static_cast<std::byte*>(m);
+    size_ = bytes;
+    constexpr uint64_t kSmall = uint64_t{2} << 20;
+    if (huge && bytes > kSmall) madvise(begin_ + kSmall, bytes - kSmall, MADV_HUGEPAGE);  // if it can
+    return {};
+  }
+
   template <class T, class... Args>
   T& make(Args&&... args) {
     static_assert(std::is_trivially_destructible_v<T>);
@@ -30,36 +77,21 @@ class Arena {
     std::uninitialized_copy(from.begin(), from.end(), to);
     return {to, from.size()};
   }
-  void reset() {
-    chunk_ = 0;
-    at_ = end_ = nullptr;
-  }
+  void reset() { at_ = begin_; }
+  uint64_t used() const { return static_cast<uint64_t>(at_ - begin_); }
+  uint64_t left() const { return size_ - used(); }
 
  private:
-  static constexpr size_t kChunk = 256 * 1024;  // more than any one object
-
   void* take(size_t bytes, size_t alignment) {
     auto at = (reinterpret_cast<uintptr_t>(at_) + alignment - 1) & ~(alignment - 1);
-    if (at_ == nullptr || at + bytes > reinterpret_cast<uintptr_t>(end_)) return next_chunk(bytes);
+    CHECK(at + bytes <= reinterpret_cast<uintptr_t>(begin_) + size_);
     at_ = reinterpret_cast<std::byte*>(at + bytes);
     return reinterpret_cast<void*>(at);
   }
-  void* next_chunk(size_t bytes) {
-    // Not cleared: pages that are never used stay untouched.
-    if (chunk_ == chunks_.size()) chunks_.push_back(std::make_unique_for_overwrite<Chunk>());
-    std::byte* begin = chunks_[chunk_++]->bytes;
-    at_ = begin + bytes;
-    end_ = begin + kChunk;
-    return begin;
-  }
 
-  struct alignas(64) Chunk {
-    std::byte bytes[kChunk];
-  };
-  std::vector<std::unique_ptr<Chunk>> chunks_;
-  size_t chunk_ = 0;  // chunks in use
+  std::byte* begin_ = nullptr;
   std::byte* at_ = nullptr;
-  std::byte* end_ = nullptr;
+  uint64_t size_ = 0;
 };
 
 }  // namespace rhea::dbt

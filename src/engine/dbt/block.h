@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <span>
 
+#include "engine/dbt/arena.h"
 #include "engine/dbt/insn.h"
 #include "memory/ram_block.h"
 
@@ -21,24 +22,24 @@ struct Block;
 // leads to another page: it is linked to the place that was mapped there first, for good, and each vCPU keeps
 // in Context::far_page for which rip_page it has seen that mapping since its last flush.
 struct LinkSite {
-  uint8_t* rel32;     // writable view
-  uint8_t* unlinked;  // its own stub, where the jump goes while it is not linked
-  Block* from;
-  Block* to = nullptr;
-  uint32_t mode;  // of the block to link to
-  // Null: ask the dispatcher. Far links: what the jump table says of the target when the mapping is that one.
-  const uint8_t* to_host = nullptr;
-  int32_t target_offset;  // from the first byte of the page
-  uint32_t far_slot = 0;  // 0: not a far link
-  const memory::RamBlock* place_ram = nullptr;
-  uint64_t place_offset = 0;
-  LinkSite* next_incoming = nullptr;
-  LinkSite* next_outgoing = nullptr;  // of the block it is from
+  uint32_t rel32 = 0;     // from the start of the cache
+  uint32_t unlinked = 0;  // its own stub, where the jump goes while it is not linked
+  Near<Block> from;
+  Near<Block> to;
+  uint32_t mode = 0;          // of the block to link to
+  int32_t target_offset = 0;  // from the first byte of the page
+  uint32_t far_slot = 0;      // 0: not a far link
+  // 0: ask the dispatcher. Far links: the low half of what the jump table says of the target when the mapping
+  // is that one; all of the cache's addresses differ in it.
+  uint32_t to_host = 0;
+  Near<Block> place;  // a far link's first target, dropped or not: where it is made from counts
+  Near<LinkSite> next_incoming;
+  Near<LinkSite> next_outgoing;  // of the block it is from
 };
 
 // LinkSite::to_host where the jump table must be asked each time: the instruction there goes on in another
 // page.
-inline const uint8_t* const kByTable = reinterpret_cast<const uint8_t*>(1);
+inline constexpr uint32_t kByTable = 1;
 
 // From this host offset on the code belongs to this guest instruction (ascending): maps a host fault (#DE,
 // #XM, #MF, alignment) back.
@@ -49,41 +50,55 @@ struct FaultPoint {
   bool rsi_in_t2 = false;
 };
 
-struct alignas(64) Block {
-  // What finding it reads, in one line of the host's cache.
+// There are as many as a tenth of the guest's instructions: small.
+struct alignas(32) Block {
+  // What finding it reads comes first, in one line of the host's cache.
   std::atomic<Block*> hash_next{nullptr};
-  memory::RamBlock* ram;
-  uint64_t offset;  // of its first byte in ram
-  uint32_t mode;
+  memory::RamBlock* ram = nullptr;
+  uint64_t offset = 0;  // of its first byte in ram
+  uint32_t mode = 0;
   std::atomic<bool> dropped{false};
-  bool crossing = false;  // one instruction that continues on another page
-  uint8_t* dispatched = nullptr;
-  uint8_t* direct = nullptr;
-  uint64_t lines = 0;  // 64-byte lines of its page that it was made from
-  Block* page_next = nullptr;
+  const bool crossing;       // one instruction that continues on another page: it is a CrossingBlock
+  uint8_t paged_at = 0;      // from `start`: entry with rip_page to be set from T0
+  uint8_t direct_at = 0;     // from `start`
+  uint64_t lines = 0;        // 64-byte lines of its page that it was made from
+  uint8_t* start = nullptr;  // writable view, as all of these
+  uint32_t hot_bytes = 0;
+  uint32_t cold_at = 0, cold_bytes = 0;  // its stubs, from `start`
+  uint16_t guest_bytes = 0, insns = 0, flags_live_in = 0, fault_count = 0;
+  Near<const FaultPoint> fault_points;
+  Near<Block> page_next;
+  Near<LinkSite> incoming;
+  Near<LinkSite> links;  // first by next_outgoing
 
+  explicit Block(bool goes_on = false) : crossing(goes_on) {}
+  static constexpr unsigned kDispatchedAt = 5;  // behind a call
+  uint8_t* dispatched() const { return start + kDispatchedAt; }
+  uint8_t* paged() const { return start + paged_at; }
+  uint8_t* direct() const { return start + direct_at; }
+  uint8_t* end() const { return start + hot_bytes; }
+  uint8_t* cold_start() const { return start + cold_at; }
+  uint8_t* cold_end() const { return cold_start() + cold_bytes; }
+  size_t host_bytes() const { return size_t{hot_bytes} + cold_bytes; }
+  std::span<const FaultPoint> faults() const { return {fault_points.get(), fault_count}; }
+  bool goes_on_at(const memory::RamBlock* second_ram, uint64_t second_offset) const;
+};
+
+struct CrossingBlock : Block {
+  CrossingBlock() : Block(true) {}
   memory::RamBlock* second_ram = nullptr;
   uint64_t second_offset = 0;
-  uint16_t insns = 0;
-  uint16_t flags_live_in = 0;
-  uint32_t guest_bytes = 0;
-
-  uint8_t* start = nullptr;  // writable view, as all of these
-  uint8_t* paged = nullptr;  // entry with rip_page to be set from T0
-  uint8_t* end = nullptr;
-  uint8_t* cold_start = nullptr;  // its stubs
-  uint8_t* cold_end = nullptr;
-  size_t host_bytes() const { return static_cast<size_t>((end - start) + (cold_end - cold_start)); }
-
-  LinkSite* incoming = nullptr;
-  LinkSite* links = nullptr;  // first by next_outgoing
-  std::span<const FaultPoint> faults;
 };
+
+inline bool Block::goes_on_at(const memory::RamBlock* second_ram, uint64_t second_offset) const {
+  const auto* c = static_cast<const CrossingBlock*>(this);
+  return crossing && c->second_ram == second_ram && c->second_offset == second_offset;
+}
 
 // One page of RAM that code has been made from.
 struct CodePage {
   std::atomic<uint64_t> lines{0};
-  Block* blocks = nullptr;  // first by page_next
+  Near<Block> blocks;  // first by page_next
   uint32_t drops = 0;
 };
 

@@ -12,6 +12,7 @@ namespace rhea::dbt {
 
 namespace {
 constexpr uint64_t kBlockReserve = 128 * 1024;  // more than the largest block can need, hot or cold
+constexpr uint64_t kIndexReserve = 128 * 1024;  // the same for what is known about it
 // Of the cache, in sixteenths: code that runs straight through. The rest is for stubs.
 constexpr uint64_t kHotShare = 10;
 
@@ -29,6 +30,7 @@ Result<std::unique_ptr<CodeCache>> CodeCache::create(uint64_t bytes, bool huge_p
   std::unique_ptr<CodeCache> c(new CodeCache);
   c->size_ = std::max<uint64_t>((bytes + 4095) & ~uint64_t{4095}, 8 * kBlockReserve);
   TRY(c->memory_.create(c->size_, huge_pages));
+  TRY(c->arena_.create(std::min<uint64_t>(c->size_, INT32_MAX), huge_pages));
   c->rw_ = c->cursor_ = c->thunks_end_ = c->memory_.writable();
   c->cold_begin_ = c->cold_cursor_ = c->rw_ + (c->size_ / 16 * kHotShare & ~uint64_t{4095});
   c->rx_ = c->memory_.executable();
@@ -45,7 +47,7 @@ CodeCache::~CodeCache() {
 }
 
 bool CodeCache::has_room() const {
-  return static_cast<uint64_t>(cold_begin_ - cursor_) >= kBlockReserve &&
+  return arena_.left() >= kIndexReserve && static_cast<uint64_t>(cold_begin_ - cursor_) >= kBlockReserve &&
          static_cast<uint64_t>(rw_ + size_ - cold_cursor_) >= kBlockReserve;
 }
 void CodeCache::prepare(CacheLock&) {
@@ -59,6 +61,9 @@ void CodeCache::set_thunks_end() {
 
 Block& CodeCache::make_block(CacheLock&) {
   return arena_.make<Block>();
+}
+CrossingBlock& CodeCache::make_crossing_block(CacheLock&) {
+  return arena_.make<CrossingBlock>();
 }
 LinkSite& CodeCache::make_link(CacheLock&) {
   return arena_.make<LinkSite>();
@@ -95,22 +100,23 @@ void CodeCache::attach(Block& block, memory::RamBlock& ram, uint64_t page, uint6
   p.lines.store(p.lines.load(std::memory_order_relaxed) | lines, std::memory_order_seq_cst);
   ram.set_page_has_code(page, true);
   if (&ram == block.ram && page == block.offset / kPageSize) {
-    block.page_next = p.blocks;
+    block.page_next = p.blocks.get();
     p.blocks = &block;
   }
 }
 
 void CodeCache::publish(CacheLock&, Block& block) {
-  cursor_ = block.end;
-  cold_cursor_ = block.cold_end;
+  cursor_ = block.end();
+  cold_cursor_ = block.cold_end();
   by_address_.push_back(&block);
   if (block.ram == nullptr) return;  // not from RAM: used once, never found
   attach(block, *block.ram, block.offset / kPageSize, block.lines);
   if (block.crossing) {
-    CodePage& second = page_for(*block.second_ram, block.second_offset / kPageSize);
+    auto& two = static_cast<CrossingBlock&>(block);
+    CodePage& second = page_for(*two.second_ram, two.second_offset / kPageSize);
     second.lines.store(second.lines.load(std::memory_order_relaxed) | 1, std::memory_order_seq_cst);
-    block.second_ram->set_page_has_code(block.second_offset / kPageSize, true);
-    crossing_.push_back(&block);
+    two.second_ram->set_page_has_code(two.second_offset / kPageSize, true);
+    crossing_.push_back(&two);
   }
   auto& head = heads_[hash(block.ram->id(), block.offset, block.mode)];
   block.hash_next.store(head.load(std::memory_order_relaxed), std::memory_order_relaxed);
@@ -123,26 +129,26 @@ void CodeCache::drop(CacheLock&, Block& block) {
   if (drop_listener_) drop_listener_(block);
   // Whoever still reaches the entry (another vCPU's jump table) goes to the dispatcher: two bytes that one
   // write replaces, `jmp` back to the call that the block's code starts with.
-  auto back = static_cast<uint8_t>(block.start - (block.direct + 2));
+  auto back = static_cast<uint8_t>(block.start - (block.direct() + 2));
   auto jump_back = static_cast<uint16_t>(0xeb | static_cast<unsigned>(back) << 8);
-  patch(block.direct, jump_back);
+  patch(block.direct(), jump_back);
   for (LinkSite* l = block.incoming; l != nullptr; l = l->next_incoming) {
     if (l->to != &block) continue;
     l->to = nullptr;
-    l->to_host = nullptr;
-    patch(l->rel32, static_cast<uint32_t>(l->unlinked - (l->rel32 + 4)));
+    l->to_host = 0;
+    patch(at_place(l->rel32), l->unlinked - (l->rel32 + 4));
   }
   block.incoming = nullptr;
   for (LinkSite* l = block.links; l != nullptr; l = l->next_outgoing) {
     if (l->to == nullptr) continue;
-    for (LinkSite** in = &l->to->incoming; *in != nullptr; in = &(*in)->next_incoming) {
-      if (*in == l) {
+    for (Near<LinkSite>* in = &l->to->incoming; in->get() != nullptr; in = &in->get()->next_incoming) {
+      if (in->get() == l) {
         *in = l->next_incoming;
         break;
       }
     }
     l->to = nullptr;
-    l->to_host = nullptr;
+    l->to_host = 0;
   }
   if (block.ram == nullptr) return;
   auto* at = &heads_[hash(block.ram->id(), block.offset, block.mode)];
@@ -167,15 +173,15 @@ unsigned CodeCache::drop_range(CacheLock& lock, memory::RamBlock& ram, uint64_t 
     if ((p->lines.load() & mask) == 0) continue;
     ++p->drops;
     if ((mask & 1) != 0) {  // blocks that start on another page and end here are not in this page's list
-      std::erase_if(crossing_, [](const Block* b) { return b->dropped.load(); });
-      for (Block* b : crossing_) {
+      std::erase_if(crossing_, [](const CrossingBlock* b) { return b->dropped.load(); });
+      for (CrossingBlock* b : crossing_) {
         if (b->second_ram == &ram && b->second_offset / kPageSize == page) drop(lock, *b), ++dropped;
       }
     }
     uint64_t left = 0;
-    Block** at = &p->blocks;
-    while (*at != nullptr) {
-      Block& b = **at;
+    Near<Block>* at = &p->blocks;
+    while (at->get() != nullptr) {
+      Block& b = *at->get();
       if (!b.dropped && (b.lines & mask) != 0) drop(lock, b), ++dropped;
       if (b.dropped) {
         *at = b.page_next;
@@ -184,7 +190,7 @@ unsigned CodeCache::drop_range(CacheLock& lock, memory::RamBlock& ram, uint64_t 
         at = &b.page_next;
       }
     }
-    for (Block* b : crossing_) {
+    for (const CrossingBlock* b : crossing_) {
       if (!b->dropped && b->second_ram == &ram && b->second_offset / kPageSize == page) left |= 1;
     }
     p->lines.store(left);
@@ -202,16 +208,16 @@ void CodeCache::concede(CacheLock& lock, Block& block, Concession what) {
 void CodeCache::link(CacheLock&, LinkSite& site, Block& to) {
   if (site.to != nullptr || to.dropped || site.from->dropped) return;
   bool far = site.far_slot != 0;
-  if (far && site.place_ram != nullptr && (site.place_ram != to.ram || site.place_offset != to.offset))
-    return;
+  const Block* place = site.place;
+  if (far && place != nullptr && (place->ram != to.ram || place->offset != to.offset)) return;
   site.to = &to;
   site.next_incoming = to.incoming;
   to.incoming = &site;
-  patch(site.rel32, static_cast<uint32_t>((far ? to.paged : to.direct) - (site.rel32 + 4)));
+  patch(at_place(site.rel32), place_of(far ? to.paged() : to.direct()) - (site.rel32 + 4));
   if (!far) return;
-  site.place_ram = to.ram;
-  site.place_offset = to.offset;
-  std::atomic_ref(site.to_host).store(executable(to.dispatched), std::memory_order_release);
+  site.place = &to;
+  auto host = static_cast<uint32_t>(reinterpret_cast<uintptr_t>(executable(to.dispatched())));
+  if (host > kByTable) std::atomic_ref(site.to_host).store(host, std::memory_order_release);
 }
 
 uint32_t CodeCache::make_far_slot(CacheLock&, Bank bank) {
@@ -231,7 +237,9 @@ void CodeCache::reset(CacheLock&) {
   for (unsigned i = 0; i < (1u << kHashBits); ++i) heads_[i].store(nullptr);
   for (const Block* b : by_address_) {
     if (b->ram != nullptr) b->ram->set_page_has_code(b->offset / kPageSize, false);
-    if (b->second_ram != nullptr) b->second_ram->set_page_has_code(b->second_offset / kPageSize, false);
+    if (!b->crossing) continue;
+    const auto* two = static_cast<const CrossingBlock*>(b);
+    if (two->second_ram != nullptr) two->second_ram->set_page_has_code(two->second_offset / kPageSize, false);
   }
   for (PageTable& t : tables_) {
     if (t.pages != nullptr) madvise(static_cast<void*>(t.pages), t.count * sizeof(*t.pages), MADV_DONTNEED);
@@ -251,10 +259,10 @@ const Block* CodeCache::block_at(uintptr_t executable_address) const {
   bool cold = at >= cold_begin_;
   auto it = std::upper_bound(
       by_address_.begin(), by_address_.end(), at,
-      [cold](const uint8_t* a, const Block* b) { return a < (cold ? b->cold_start : b->start); });
+      [cold](const uint8_t* a, const Block* b) { return a < (cold ? b->cold_start() : b->start); });
   if (it == by_address_.begin()) return nullptr;
   const Block* b = *--it;
-  return at < (cold ? b->cold_end : b->end) ? b : nullptr;
+  return at < (cold ? b->cold_end() : b->end()) ? b : nullptr;
 }
 
 }  // namespace rhea::dbt

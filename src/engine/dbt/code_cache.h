@@ -45,6 +45,7 @@ class CodeCache {
   uint8_t* cursor() const { return cursor_; }            // of what runs straight through
   uint8_t* cold_cursor() const { return cold_cursor_; }  // of stubs: elsewhere, so that hot code is dense
   Block& make_block(CacheLock&);
+  CrossingBlock& make_crossing_block(CacheLock&);
   LinkSite& make_link(CacheLock&);
   // An index into Context::far_page that no other link uses until the next reset; 0: none left.
   uint32_t make_far_slot(CacheLock&, Bank bank);
@@ -76,6 +77,8 @@ class CodeCache {
   void reset(CacheLock&);
   void set_thunks_end();  // what was emitted so far stays over resets
 
+  uint32_t place_of(const uint8_t* writable) const { return static_cast<uint32_t>(writable - rw_); }
+  uint8_t* at_place(uint32_t place) const { return rw_ + place; }
   uint8_t* executable(const uint8_t* writable) const { return const_cast<uint8_t*>(writable) + (rx_ - rw_); }
   uint8_t* writable(const uint8_t* executable_address) const {
     return const_cast<uint8_t*>(executable_address) - (rx_ - rw_);
@@ -88,6 +91,7 @@ class CodeCache {
   const Block* block_at(uintptr_t executable_address) const;
   void emitted(uint8_t* end) { cursor_ = end; }
   uint64_t used() const { return static_cast<uint64_t>((cursor_ - rw_) + (cold_cursor_ - cold_begin_)); }
+  uint64_t index_bytes() const { return arena_.used(); }
   uint64_t capacity() const { return size_; }
 
   // Called under the lock when a chunk of far slots is put to use: it must read as empty everywhere.
@@ -134,7 +138,7 @@ class CodeCache {
   PageTable tables_[kMaxRams];
   Arena arena_;                     // blocks, links, instructions, pages
   std::vector<Block*> by_address_;  // ascending start, and ascending cold_start
-  std::vector<Block*> crossing_;
+  std::vector<CrossingBlock*> crossing_;
   std::unordered_map<uint64_t, uint8_t> concessions_;  // by RAM id << 48 | offset
 };
 

@@ -51,8 +51,8 @@ void log_guest_code(const Block& block, std::span<const Insn> insns) {
 void log_host_code(const CodeCache& cache, const Block& block) {
   if (!log_on(LogItem::OutAsm)) return;
   log_line(fmt::format("OUT: [size={}]", block.host_bytes()));
-  for (const uint8_t *p = block.start, *end = block.end; p < block.cold_end;) {
-    if (p == block.end) p = block.cold_start, end = block.cold_end;
+  for (const uint8_t *p = block.start, *end = block.end(); p < block.cold_end();) {
+    if (p == block.end()) p = block.cold_start(), end = block.cold_end();
     ZydisDisassembledInstruction d;
     auto left = static_cast<ZyanUSize>(end - p);
     auto address = reinterpret_cast<uint64_t>(cache.executable(p));

@@ -247,7 +247,7 @@ uint8_t* Emitter::aligned_jmp() {
 
 LinkSite* Emitter::link_site(int32_t offset_from_page, uint8_t* rel32) {
   LinkSite& l = cache_.make_link(lock_);
-  l.rel32 = rel32;
+  l.rel32 = cache_.place_of(rel32);
   l.from = &block_;
   l.mode = mode_ & ~mode::kUngrouped;
   l.target_offset = offset_from_page;
@@ -281,7 +281,8 @@ uint8_t* Emitter::poll(uint16_t live) {
 }
 
 void Emitter::link_stub(LinkSite* l, uint8_t* to_poll) {
-  stubs_.push_back({.kind = Stub::Kind::Link, .patch = l->rel32, .op = {}, .mem = {}, .link = l});
+  stubs_.push_back(
+      {.kind = Stub::Kind::Link, .patch = cache_.at_place(l->rel32), .op = {}, .mem = {}, .link = l});
   if (to_poll != nullptr)
     stubs_.push_back({.kind = Stub::Kind::Poll, .patch = to_poll, .op = {}, .mem = {}, .link = l});
 }

@@ -31,13 +31,12 @@ Emitter::Emitter(CodeCache& cache, CacheLock& lock, const Thunks& thunks, const 
 void Emitter::begin(unsigned page_offset) {
   block_.start = a_.here();
   a_.call(thunks_.dropped);
-  block_.dispatched = a_.here();
   a_.lea(kT0, {.base = kT0, .disp = -static_cast<int32_t>(page_offset)});
-  block_.paged = a_.here();
+  block_.paged_at = static_cast<uint8_t>(a_.here() - block_.start);
   if (block_.flags_live_in != 0) restore_flags();
   a_.store(ctx_mem(RHEA_CTX(rip_page)), kT0);
   a_.keep_together(0, 2);
-  block_.direct = a_.here();
+  block_.direct_at = static_cast<uint8_t>(a_.here() - block_.start);
   a_.u8(0x66);
   a_.u8(0x90);
   if (options_.deterministic && !single()) leave_unless_it_fits(page_offset);
@@ -65,9 +64,9 @@ void Emitter::help_end(const Insn& i) {
 }
 
 void Emitter::finish() {
-  block_.end = a_.here();
-  block_.cold_start = cache_.cold_cursor();
-  a_.seek(block_.cold_start);
+  block_.hot_bytes = static_cast<uint32_t>(a_.here() - block_.start);
+  block_.cold_at = static_cast<uint32_t>(cache_.cold_cursor() - block_.start);
+  a_.seek(block_.cold_start());
   for (Stub& s : stubs_) {
     switch (s.kind) {
       case Stub::Kind::Access: emit_access_stub(s); break;
@@ -107,8 +106,8 @@ void Emitter::finish() {
           a_.jmp(s.after);
           Assembler::bind(call, a_.here());
         }
-        Assembler::bind(s.link->rel32, a_.here());
-        s.link->unlinked = a_.here();
+        Assembler::bind(cache_.at_place(s.link->rel32), a_.here());
+        s.link->unlinked = cache_.place_of(a_.here());
         a_.call(thunks_.link_far[bank_]);
         a_.u64(reinterpret_cast<uint64_t>(s.link));
         break;
@@ -116,14 +115,16 @@ void Emitter::finish() {
       case Stub::Kind::Poll:
         bool link = s.kind == Stub::Kind::Link;
         Assembler::bind(s.patch, a_.here());
-        if (link) s.link->unlinked = a_.here();
+        if (link) s.link->unlinked = cache_.place_of(a_.here());
         a_.call(link ? thunks_.link[bank_of(s.link->mode)] : thunks_.poll);
         a_.u64(reinterpret_cast<uint64_t>(s.link));
         break;
     }
   }
-  block_.cold_end = a_.here();
-  block_.faults = cache_.keep(lock_, faults_);
+  block_.cold_bytes = static_cast<uint32_t>(a_.here() - block_.cold_start());
+  std::span<const FaultPoint> faults = cache_.keep(lock_, faults_);
+  block_.fault_points = faults.data();
+  block_.fault_count = static_cast<uint16_t>(faults.size());
 }
 
 }  // namespace rhea::dbt

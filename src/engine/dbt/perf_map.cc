@@ -29,8 +29,8 @@ void PerfMap::add(const CodeCache& cache, const Block& block, uint64_t linear) {
                  linear, block.mode & mode::kCplMask, part);
   };
   std::scoped_lock hold(mutex_);
-  line(block.start, block.end, "");
-  if (block.cold_start != block.cold_end) line(block.cold_start, block.cold_end, " stubs");
+  line(block.start, block.end(), "");
+  if (block.cold_bytes != 0) line(block.cold_start(), block.cold_end(), " stubs");
 }
 
 }  // namespace rhea::dbt

@@ -125,8 +125,7 @@ Block* find_block(Context& c, const FetchEntry& f, uint64_t linear, uint32_t blo
     fault = true;
     return nullptr;
   }
-  if (second->page != kEmptyTag && second->ram == b->second_ram && second->offset == b->second_offset)
-    return b;
+  if (second->page != kEmptyTag && b->goes_on_at(second->ram, second->offset)) return b;
   TranslateRequest drop{&c, ram, offset, linear, block_mode, b, false};
   run_cold(c.core, cold_drop_block, &drop);
   return nullptr;
@@ -175,9 +174,7 @@ const uint8_t* find_in_front(Context& c, uint64_t linear, uint32_t block_mode) {
   if ((e.mode & FrontEntry::kCrossing) != 0) [[unlikely]] {
     const Block* b = c.cache->find(*f->ram, f->offset + (linear & kPageMask), block_mode);
     const FetchEntry* second = known_page(c, next_page(c, linear));
-    if (b == nullptr || second == nullptr || second->ram != b->second_ram ||
-        second->offset != b->second_offset)
-      return nullptr;
+    if (b == nullptr || second == nullptr || !b->goes_on_at(second->ram, second->offset)) return nullptr;
     if (grouped) note_crossing_jump(c, f->global, linear, host);
   } else if (grouped) {
     note_jump(c, f->global, linear, host);  // flat CS: linear is rip
@@ -348,7 +345,7 @@ const uint8_t* dispatch(Context& c) {
     }
     ++c.counters.lookups;
     if (c.log_exec != 0) run_cold(core, cold_log_exec, &c);
-    const uint8_t* host = c.cache->executable(b->dispatched);
+    const uint8_t* host = c.cache->executable(b->dispatched());
     if (single) {
       core.s.interrupt_shadow = core.s.shadow_is_mov_ss = 0;
       core.s.system_flags &= ~static_cast<uint32_t>(cpu::rflags::RF);  // it covers this one instruction
@@ -460,7 +457,7 @@ extern "C" const uint8_t* runtime_link(Context* context, LinkSite* site) {
   }
   Block* to = c.cache->find(*ram, offset, mode);
   // Only when the dispatcher went there: an interrupt or a fault may have come first.
-  if (to == nullptr || c.cache->executable(to->dispatched) != host) return host;
+  if (to == nullptr || c.cache->executable(to->dispatched()) != host) return host;
   link_to(c, site, to);
   return host;
 }
@@ -479,7 +476,7 @@ extern "C" const uint8_t* runtime_link_far(Context* context, LinkSite* site) {
   const FetchEntry& f = c.fetch[c.bank][(rip >> 12) & (kFetchEntries - 1)];
   if (f.page != (rip & ~kPageMask) || f.ram == nullptr || f.stamp != c.fetch_stamp[f.global]) return host;
   Block* to = c.cache->find(*f.ram, f.offset + (rip & kPageMask), mode);
-  if (to == nullptr || c.cache->executable(to->dispatched) != host) return host;
+  if (to == nullptr || c.cache->executable(to->dispatched()) != host) return host;
   link_to(c, site, to);
   return host;
 }

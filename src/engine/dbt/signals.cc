@@ -52,9 +52,10 @@ int guest_vector(int signal, const siginfo_t* info, const ucontext_t* u) {
 // The instruction of the fault table that stands at or before the host pc; null: none.
 const FaultPoint* fault_point(const CodeCache& cache, const Block& b, uintptr_t pc) {
   auto offset = static_cast<uint32_t>(cache.writable(reinterpret_cast<const uint8_t*>(pc)) - b.start);
-  auto it = std::upper_bound(b.faults.begin(), b.faults.end(), offset,
+  std::span<const FaultPoint> faults = b.faults();
+  auto it = std::upper_bound(faults.begin(), faults.end(), offset,
                              [](uint32_t o, const FaultPoint& f) { return o < f.host_begin; });
-  return it == b.faults.begin() ? nullptr : &*--it;
+  return it == faults.begin() ? nullptr : &*--it;
 }
 
 void on_fault(int signal, siginfo_t* info, void* ucontext) {

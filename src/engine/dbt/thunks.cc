@@ -346,13 +346,13 @@ class ThunkMaker {
     a_.cmp32_mem_imm8(ctx_mem(RHEA_CTX(core.pending)), 0);
     uint8_t* slow[3];
     slow[0] = a_.jcc_later(ccNE);
-    a_.op_rm(0x83, 7, site(offsetof(LinkSite, to_host))), a_.u8(0);  // cmp qword, 0
+    a_.cmp32_mem_imm8(site(offsetof(LinkSite, to_host)), 0);
     slow[1] = a_.jcc_later(ccE);
     jump_offset(a_);
     a_.cmp(kT0, ctx_mem(table, kT1));
     slow[2] = a_.jcc_later(ccNE);
     a_.load(kT1, ctx_mem(table + offsetof(JumpEntry, host), kT1));
-    a_.cmp(kT1, site(offsetof(LinkSite, to_host)));
+    a_.op_rm(0x3b, kT1, site(offsetof(LinkSite, to_host)), false);  // cmp, the low halves
     uint8_t* elsewhere = a_.jcc_later(ccNE);
     a_.store(ctx_mem(RHEA_CTX(scratch[3])), hRAX);
     a_.load32(hRAX, site(offsetof(LinkSite, far_slot)));

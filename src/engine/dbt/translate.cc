@@ -106,13 +106,10 @@ class Translator::Work final : Emitter::TargetFlags {
     lines_ = 0;
     if (!collect()) return nullptr;
     cache_.prepare(lock);
-    Block& block = cache_.make_block(lock);
+    Block& block = make_block(lock);
     block.ram = in_.ram;
     block.offset = in_.offset;
     block.mode = in_.mode;
-    block.crossing = in_.crossing;
-    block.second_ram = in_.second_ram;
-    block.second_offset = in_.second_offset;
     analyse();
     block.flags_live_in = live_in_;
     block.insns = static_cast<uint16_t>(insns_.size());
@@ -132,7 +129,7 @@ class Translator::Work final : Emitter::TargetFlags {
     e.begin(in_.page_offset);
     emit(e);
     e.finish();
-    block.guest_bytes = next_ - in_.page_offset;
+    block.guest_bytes = static_cast<uint16_t>(next_ - in_.page_offset);
     block.lines = lines_;
     cache_.publish(lock, block);
     log_guest_code(block, insns_);
@@ -145,6 +142,13 @@ class Translator::Work final : Emitter::TargetFlags {
   }
 
  private:
+  Block& make_block(CacheLock& lock) {
+    if (!in_.crossing) return cache_.make_block(lock);
+    CrossingBlock& block = cache_.make_crossing_block(lock);
+    block.second_ram = in_.second_ram;
+    block.second_offset = in_.second_offset;
+    return block;
+  }
   const uint8_t* at(unsigned page_offset) const { return in_.bytes + (page_offset - in_.page_offset); }
 
   void touch(unsigned first, unsigned length) {
