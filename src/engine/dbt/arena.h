@@ -1,11 +1,8 @@
 // Objects that live until all of them go: what belongs to translated code between two resets of the cache. A
 // bump of a pointer each, nothing to destroy, in one stretch of memory, so that they can refer to each other
-// by a distance of four bytes. Linux: mmap(2). Threading: the owner's.
+// by a distance of four bytes. Threading: the owner's.
 #pragma once
 
-#include <sys/mman.h>
-
-#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -15,7 +12,6 @@
 #include <utility>
 
 #include "base/check.h"
-#include "base/result.h"
 
 namespace rhea::dbt {
 
@@ -41,25 +37,11 @@ class Near {
 
 class Arena {
  public:
-  Arena() = default;
-  Arena(const Arena&) = delete;
-  Arena& operator=(const Arena&) = delete;
-  ~Arena() {
-    if (begin_ != nullptr) munmap(begin_, size_);
-  }
-
-  // Pages are there when touched, as huge ones behind the first few where wanted and possible. bytes: less
-  // than 2 GiB. Errors: NoSpace.
-  Result<> create(uint64_t bytes, bool huge) {
+  // In memory of the caller's, of less than 2 GiB.
+  void create(uint8_t* begin, uint64_t bytes) {
     CHECK(bytes <= INT32_MAX);
-    void* m =
-        mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (m == MAP_FAILED) return fail_errno(errno, "allocating the translation cache's index");
-    begin_ = at_ = static_cast<std::byte*>(m);
+    begin_ = at_ = reinterpret_cast<std::byte*>(begin);
     size_ = bytes;
-    constexpr uint64_t kSmall = uint64_t{2} << 20;
-    if (huge && bytes > kSmall) madvise(begin_ + kSmall, bytes - kSmall, MADV_HUGEPAGE);  // if it can
-    return {};
   }
 
   template <class T, class... Args>

@@ -12,6 +12,7 @@ namespace rhea::dbt {
 
 namespace {
 constexpr uint64_t kBlockReserve = 128 * 1024;  // more than the largest block can need, hot or cold
+constexpr uint64_t kLargestIndex = uint64_t{1} << 30;
 constexpr uint64_t kIndexReserve = 128 * 1024;  // the same for what is known about it
 // Of the cache, in sixteenths: code that runs straight through. The rest is for stubs.
 constexpr uint64_t kHotShare = 10;
@@ -29,8 +30,9 @@ void patch(uint8_t* at, uint32_t value) {
 Result<std::unique_ptr<CodeCache>> CodeCache::create(uint64_t bytes, bool huge_pages) {
   std::unique_ptr<CodeCache> c(new CodeCache);
   c->size_ = std::max<uint64_t>((bytes + 4095) & ~uint64_t{4095}, 8 * kBlockReserve);
-  TRY(c->memory_.create(c->size_, huge_pages));
-  TRY(c->arena_.create(std::min<uint64_t>(c->size_, INT32_MAX), huge_pages));
+  TRY(c->memory_.create("rhea-code", c->size_, huge_pages, true));
+  TRY(c->index_memory_.create("rhea-code-index", std::min(c->size_, kLargestIndex), huge_pages, false));
+  c->arena_.create(c->index_memory_.writable(), c->index_memory_.size());
   c->rw_ = c->cursor_ = c->thunks_end_ = c->memory_.writable();
   c->cold_begin_ = c->cold_cursor_ = c->rw_ + (c->size_ / 16 * kHotShare & ~uint64_t{4095});
   c->rx_ = c->memory_.executable();
@@ -54,6 +56,7 @@ void CodeCache::prepare(CacheLock&) {
   constexpr uint64_t kUsualBlock = 8 * 1024;
   memory_.prepare(static_cast<uint64_t>(cursor_ - rw_), kUsualBlock);
   memory_.prepare(static_cast<uint64_t>(cold_cursor_ - rw_), kUsualBlock);
+  index_memory_.prepare(arena_.used(), kUsualBlock);
 }
 void CodeCache::set_thunks_end() {
   thunks_end_ = cursor_;

@@ -123,7 +123,7 @@ class CodeCache {
   uint32_t far_next_[kBanks] = {};        // a multiple of the chunk's size: a new one is due
   Bank far_banks_[kFarSlots / kFarChunk] = {};
   std::atomic<uint64_t> drop_epoch_{0}, resets_{0};
-  CodeMemory memory_;
+  CodeMemory memory_, index_memory_;
   uint8_t* rw_ = nullptr;
   uint8_t* rx_ = nullptr;
   uint64_t size_ = 0;

@@ -39,8 +39,8 @@ uint8_t* map_view(int fd, uint64_t bytes, uint64_t alignment, int protection) {
 
 }  // namespace
 
-Result<> CodeMemory::create(uint64_t bytes, bool huge) {
-  int fd = memfd_create("rhea-code", MFD_CLOEXEC);
+Result<> CodeMemory::create(const char* name, uint64_t bytes, bool huge, bool executable) {
+  int fd = memfd_create(name, MFD_CLOEXEC);
   if (fd < 0) return fail_errno(errno, "creating the translation cache");
   if (ftruncate(fd, static_cast<off_t>(bytes)) != 0) {
     int e = errno;
@@ -48,11 +48,11 @@ Result<> CodeMemory::create(uint64_t bytes, bool huge) {
     return fail_errno(e, "sizing the translation cache");
   }
   rw_ = map_view(fd, bytes, kHugePage, PROT_READ | PROT_WRITE);
-  rx_ = rw_ == nullptr ? nullptr : map_view(fd, bytes, kHugePage, PROT_READ | PROT_EXEC);
+  if (executable && rw_ != nullptr) rx_ = map_view(fd, bytes, kHugePage, PROT_READ | PROT_EXEC);
   int e = errno;
   close(fd);
   size_ = bytes;
-  if (rx_ == nullptr) return fail_errno(e, "mapping the translation cache");
+  if (rw_ == nullptr || (executable && rx_ == nullptr)) return fail_errno(e, "mapping the translation cache");
   huge_ = huge;
   ready_.resize((bytes + kStep - 1) / kStep);
   return {};
@@ -69,7 +69,8 @@ bool CodeMemory::collapse(uint64_t chunk) {
   uint64_t at = chunk * kHugePage;
   if (at + kHugePage > size_) return false;
   madvise(rw_ + at, 1, MADV_POPULATE_WRITE);  // an empty range has nothing to collapse
-  return madvise(rw_ + at, kHugePage, MADV_COLLAPSE) == 0 && madvise(rx_ + at, kHugePage, MADV_COLLAPSE) == 0;
+  return madvise(rw_ + at, kHugePage, MADV_COLLAPSE) == 0 &&
+         (rx_ == nullptr || madvise(rx_ + at, kHugePage, MADV_COLLAPSE) == 0);
 }
 
 void CodeMemory::prepare(uint64_t offset, uint64_t bytes) {
@@ -88,7 +89,7 @@ void CodeMemory::prepare(uint64_t offset, uint64_t bytes) {
     uint64_t at = step * kStep, length = std::min(kStep, size_ - at);
     // Older kernels do without: the pages come one by one.
     madvise(rw_ + at, length, MADV_POPULATE_WRITE);
-    madvise(rx_ + at, length, MADV_POPULATE_READ);
+    if (rx_ != nullptr) madvise(rx_ + at, length, MADV_POPULATE_READ);
     ready_[step] = 1;
     ++small_;
   }

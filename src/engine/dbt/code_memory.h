@@ -1,8 +1,8 @@
-// The memory that translated code lives in: one memory object mapped twice, writable here and executable
-// there. Pages are asked for ahead of the translator and as huge pages where the host has them: touching both
-// views a page at a time costs two faults for every six blocks, and small pages of code that runs once an
-// hour cost a miss of the instruction TLB each time. Linux: memfd_create(2), madvise(2). Threading: prepare()
-// under the code cache's lock.
+// The memory that translated code and its index live in: one memory object, code mapped twice, writable here
+// and executable there. Pages are asked for ahead of the translator and as huge pages where the host has
+// them: touching both views a page at a time costs two faults for every six blocks, and small pages of code
+// that runs once an hour cost a miss of the instruction TLB each time. Linux: memfd_create(2), madvise(2).
+// Threading: prepare() under the code cache's lock.
 #pragma once
 
 #include <cstdint>
@@ -19,8 +19,8 @@ class CodeMemory {
   CodeMemory(const CodeMemory&) = delete;
   CodeMemory& operator=(const CodeMemory&) = delete;
 
-  // huge: huge pages wanted. Errors: NoSpace.
-  Result<> create(uint64_t bytes, bool huge);
+  // name: in the host's list of mappings. huge: huge pages wanted. Errors: NoSpace.
+  Result<> create(const char* name, uint64_t bytes, bool huge, bool executable);
   uint8_t* writable() const { return rw_; }
   uint8_t* executable() const { return rx_; }
   uint64_t size() const { return size_; }

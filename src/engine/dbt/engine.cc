@@ -273,7 +273,7 @@ JitInfo jit_info(DbtShared& shared) {
   }
   info.dropped = shared.dropped;
   info.cache_resets = shared.resets;
-  info.cache_used = shared.cache->used();
+  info.cache_used = shared.cache->used(), info.index_bytes = shared.cache->index_bytes();
   info.cache_size = shared.cache->capacity();
   info.translate_ns = shared.translate_ns;
   return info;
