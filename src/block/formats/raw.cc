@@ -6,6 +6,7 @@
 #include "base/checked.h"
 #include "base/failf.h"
 #include "base/sizes.h"
+#include "block/facets.h"
 #include "block/open.h"
 
 namespace rhea::block {
@@ -16,7 +17,7 @@ constexpr std::array<CreateOption, 1> kOptions = {
 
 constexpr size_t kGuardedBytes = 512;
 
-class RawImage final : public ImageNode {
+class RawImage final : public ImageNode, public ReservingWriter {
  public:
   RawImage(const FormatDriver& driver, std::unique_ptr<BlockNode> file, uint64_t offset,
            std::optional<uint64_t> window, bool guard_head)
@@ -46,6 +47,9 @@ class RawImage final : public ImageNode {
     return file().discard(offset_ + offset, length);
   }
   Result<> flush() override { return file().flush(); }
+  // Every byte has its place already.
+  Result<> reserve(uint64_t offset, uint64_t length) override { return check_range(offset, length, size()); }
+  uint64_t reserve_unit() const override { return 512; }
   Result<Extent> extent(uint64_t offset, uint64_t length) override {
     TRY(check_range(offset, length, size()));
     return file().extent(offset_ + offset, length);

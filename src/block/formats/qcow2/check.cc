@@ -123,10 +123,30 @@ Result<> CheckRun::walk_l1(const std::vector<uint64_t>& l1, uint64_t l1_offset, 
   return {};
 }
 
+// What nearly all entries of an active table are: a whole cluster that only this entry refers to, with a
+// count that says so. False: not seen to be one, and nothing was done.
+inline bool CheckRun::count_plain(uint64_t word) {
+  const uint64_t host = word & kOffsetMask;
+  const uint64_t cluster = host >> image_.header_.cluster_bits;
+  const uint64_t place = cluster - window_begin_;
+  if ((word & ~kOffsetMask) != kCopied || host == 0 || (host & (image_.cluster_size_ - 1)) != 0) return false;
+  if (cluster < window_begin_ || place >= counts_.size() || counts_[place] == UINT16_MAX) return false;
+  if (!image_.refcounts_.is_one_at_hand(cluster)) return false;
+  ++counts_[place];
+  highest_ = std::max(highest_, cluster);
+  ++report_.allocated_clusters;
+  if (next_data_ != 0 && host != next_data_) ++report_.fragmented_clusters;
+  next_data_ = host + image_.cluster_size_;
+  return true;
+}
+
 Result<> CheckRun::walk_l2(uint64_t table_offset, bool active, std::vector<uint8_t>& buffer) {
   TRY(image_.file().read(table_offset, buffer));
   bool changed = false;
+  const bool plain =
+      active && first_walk_ && repair_ == Repair::None && !image_.data_file_ && !image_.header_.extended_l2();
   for (uint64_t i = 0; i < image_.l2_entries_; ++i) {
+    if (plain && count_plain(load_be<uint64_t>(&buffer[i * 8]))) continue;
     const L2Entry entry = image_.load_entry(buffer.data(), i);
     if (entry.word != 0 || entry.bitmap != 0) TRY(walk_entry(entry, active, i, buffer, changed));
   }

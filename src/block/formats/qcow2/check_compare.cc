@@ -13,6 +13,7 @@ Result<> CheckRun::compare_window() {
   const std::vector<uint64_t>& table = image_.refcounts_.table();
   std::vector<uint8_t> block(image_.cluster_size_);
   const uint64_t end = window_begin_ + counts_.size();
+  uint64_t sound_end = 0;
   for (uint64_t cluster = window_begin_; cluster < end;) {
     const uint64_t index = cluster / per_block;
     const uint64_t stop = std::min(end, (index + 1) * per_block);
@@ -22,12 +23,20 @@ Result<> CheckRun::compare_window() {
       TRY(image_.refcounts_.write_back());
       TRY(image_.file().read(offset, block));
     }
+    const bool plain = readable && header.refcount_order == 4;
     for (; cluster < stop; ++cluster) {
+      if (plain && counts_[cluster - window_begin_] == 1 &&
+          load_be<uint16_t>(&block[cluster % per_block * 2]) == 1) {
+        sound_end = cluster + 1;
+        continue;
+      }
       const uint64_t count =
           readable ? load_refcount(block.data(), cluster % per_block, header.refcount_order) : 0;
       if (count != 0 || counts_[cluster - window_begin_] != 0) TRY(compare_cluster(cluster, count));
     }
   }
+  if (sound_end != 0)
+    report_.image_end_offset = std::max(report_.image_end_offset, sound_end << header.cluster_bits);
   if (window_begin_ + counts_.size() >= file_clusters_)
     report_.image_end_offset = std::max(report_.image_end_offset, (highest_ + 1) << header.cluster_bits);
   return {};

@@ -20,6 +20,7 @@ class CheckRun {
   Result<> walk();
   Result<> walk_l1(const std::vector<uint64_t>& l1, uint64_t l1_offset, bool active);
   Result<> walk_l2(uint64_t table_offset, bool active, std::vector<uint8_t>& buffer);
+  bool count_plain(uint64_t word);
   Result<> check_copied(const L2Entry& entry);
   Result<> walk_entry(const L2Entry& entry, bool active, uint64_t index, std::vector<uint8_t>& table,
                       bool& table_changed);

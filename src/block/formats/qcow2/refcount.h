@@ -35,6 +35,14 @@ class Refcounts {
   uint64_t max_refcount() const;
 
   Result<uint64_t> get(uint64_t cluster);
+  // Whether the count is known to be 1 without a look at the disk: for walks over whole images.
+  bool is_one_at_hand(uint64_t cluster) const {
+    const uint64_t index = cluster >> (header_.cluster_bits - 1);
+    if (header_.refcount_order != 4 || index >= table_.size()) return false;
+    const uint8_t* block = cache_.last_if(table_[index]);
+    const uint64_t inside = cluster & ((uint64_t{1} << (header_.cluster_bits - 1)) - 1);
+    return block != nullptr && load_be<uint16_t>(block + inside * 2) == 1;
+  }
   // Adds `difference` to each of the clusters' counts at once.
   Result<> add(uint64_t first_cluster, uint64_t count, int64_t difference);
   Result<> set(uint64_t cluster, uint64_t value);

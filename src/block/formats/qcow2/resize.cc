@@ -9,6 +9,8 @@ namespace rhea::block::qcow2 {
 
 namespace {
 
+constexpr uint64_t kLargeTable = 128 * 1024;
+
 // Makes the host give the bytes their place: by asking, or by writing zeros.
 Result<> allocate_space(BlockNode& file, uint64_t offset, uint64_t length, Preallocation mode) {
   if (mode == Preallocation::Falloc) return file.write_zeroes(offset, length, ZeroMode::KeepAllocated);
@@ -34,7 +36,10 @@ Result<> Qcow2Image::grow_l1(uint64_t entries) {
   const uint64_t old_bytes = l1_.size() * 8;
   l1_.resize(entries);
   l1_offset_ = offset;
-  TRY(write_l1(0, entries));
+  // A new image's large table is a hole at the end of its file.
+  TRY(old_bytes == 0 && bytes > kLargeTable
+          ? file().write_zeroes(offset, clusters << header_.cluster_bits, ZeroMode::MayUnmap)
+          : write_l1(0, entries));
   TRY(refcounts_.write_back());
   TRY(file().flush());
   header_.l1_table_offset = offset;

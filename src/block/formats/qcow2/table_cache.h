@@ -24,6 +24,10 @@ class TableCache {
 
   // The table at `offset`. The pointer stays good until the next call of get() or create().
   Result<uint8_t*> get(uint64_t offset);
+  // The same if it is the one asked for last, else null.
+  const uint8_t* last_if(uint64_t offset) const {
+    return offset == last_offset_ ? last_->bytes.data() : nullptr;
+  }
   // A new table of zeros, dirty.
   Result<uint8_t*> create(uint64_t offset);
   void mark_dirty(uint64_t offset);
