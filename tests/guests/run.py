@@ -35,11 +35,11 @@ class Config:
 
 
 def configs():
-    yield Config("k64", "kernel64", "-device edu -m 128", "skip=smp_*")
+    yield Config("k64", "kernel64", "-device edu -device pci-testdev -device pc-testdev -m 128", "skip=smp_*")
     yield Config("k32", "kernel32")
     yield Config("smp4", "kernel64", "-smp 4 -m 128", "run=smp_*", seconds=60)
     yield Config("smp16", "kernel64", "-smp 16 -m 128", "run=smp_*", seconds=120)
-    yield Config("tiny", "kernel64", "-device edu -m 128", "skip=smp_*", accel="tcg,tb-size=1", seconds=40)
+    yield Config("tiny", "kernel64", "-device edu -device pci-testdev -device pc-testdev -m 128", "skip=smp_*", accel="tcg,tb-size=1", seconds=40)
     yield Config("tiny32", "kernel32", accel="tcg,tb-size=1", seconds=40)
     yield Config("tiny-smp4", "kernel64", "-smp 4 -m 128", "run=smp_*", accel="tcg,tb-size=1", seconds=60)
     yield Config("single-smp4", "kernel64", "-smp 4 -m 128", "run=smp_*", accel="tcg,thread=single", seconds=60)
