@@ -1,5 +1,6 @@
 #include "block/open.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -226,9 +227,18 @@ Result<std::unique_ptr<BlockNode>> create_file(const std::string& filename, cons
   return std::unexpected(std::move(file).error().in(fmt::format("Could not create '{}'", local)));
 }
 
+Result<> create_file_with(const std::string& filename, const CreateValues& values,
+                          const std::function<Result<>(BlockNode&)>& fill) {
+  const auto file = TRY(create_file(filename, values));
+  auto filled = fill(*file);
+  if (!filled) remove_created_file(filename);
+  return filled;
+}
+
 void remove_created_file(const std::string& filename) {
   const auto local = local_name(filename);
-  if (local) ::unlink(local->c_str());
+  struct stat about {};
+  if (local && ::lstat(local->c_str(), &about) == 0 && S_ISREG(about.st_mode)) ::unlink(local->c_str());
 }
 
 Result<std::unique_ptr<BlockNode>> open_file(const std::string& filename, const OpenFlags& flags) {

@@ -2,6 +2,7 @@
 // option lists (--image-opts), with probing of the format and all backing images.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -28,7 +29,10 @@ std::string backing_path(const std::string& image, const std::string& reference)
 
 // The protocol for files as `filename` names one: creates or empties it, opened for writing and locked.
 Result<std::unique_ptr<BlockNode>> create_file(const std::string& filename, const CreateValues& values);
-// After a failure: takes the file away again that create_file() made.
+// The same, and what goes into it: a file that `fill` failed on is taken away again.
+Result<> create_file_with(const std::string& filename, const CreateValues& values,
+                          const std::function<Result<>(BlockNode&)>& fill);
+// After a failure: takes the file away again that create_file() made. (Devices stay.)
 void remove_created_file(const std::string& filename);
 // An existing file, for extents and data files. No probing.
 Result<std::unique_ptr<BlockNode>> open_file(const std::string& filename, const OpenFlags& flags);

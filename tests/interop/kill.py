@@ -12,6 +12,9 @@ from common import MIB, Suite, make_raw
 
 SIZE = 40 * MIB
 FORMATS = [
+    ("qcow2", "", True),
+    ("qcow2", "cluster_size=4k", True),
+    ("qcow2", "extended_l2=on", True),
     ("vdi", "", True),
     ("qed", "", True),
     ("qed", "cluster_size=4096", True),

@@ -387,12 +387,13 @@ class QedDriver final : public FormatDriver {
                                    .format = request.values.text("backing_fmt")};
     TRY(check_name(backing.file));
     describe_backing(header, backing);
-    const auto file = TRY(create_file(request.filename, request.values));
     std::vector<uint8_t> head(static_cast<size_t>(kSmallestCluster));
     std::memcpy(head.data(), &header, sizeof header);
     std::memcpy(head.data() + sizeof header, backing.file.data(), backing.file.size());
-    TRY(file->write(0, head));
-    return file->resize(cluster * (1 + table), Preallocation::Off);
+    return create_file_with(request.filename, request.values, [&](BlockNode& file) -> Result<> {
+      TRY(file.write(0, head));
+      return file.resize(cluster * (1 + table), Preallocation::Off);
+    });
   }
 };
 

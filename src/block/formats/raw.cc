@@ -110,13 +110,14 @@ class RawDriver final : public FormatDriver {
   }
 
   Result<> create(const CreateRequest& request) const override {
-    const auto file = TRY(create_file(request.filename, request.values));
     const std::string mode = request.values.text("preallocation", "off");
     Preallocation preallocation = Preallocation::Off;
     if (mode == "falloc") preallocation = Preallocation::Falloc;
     if (mode == "full") preallocation = Preallocation::Full;
-    TRY_IN(file->resize(request.size, preallocation), "Could not resize file");
-    return {};
+    return create_file_with(request.filename, request.values, [&](BlockNode& file) -> Result<> {
+      TRY_IN(file.resize(request.size, preallocation), "Could not resize file");
+      return {};
+    });
   }
 
   Result<Measurement> measure(const MeasureRequest& request) const override {

@@ -250,18 +250,17 @@ class VdiDriver final : public FormatDriver {
     header.blocks_allocated = whole ? blocks : 0;
     header.image_id = TRY(random_uuid(std::endian::little));
     header.last_snapshot_id = TRY(random_uuid(std::endian::little));
-    const auto file = TRY(create_file(request.filename, request.values));
-    // SAFETY: the struct is plain bytes.
-    TRY(file->write(0, {reinterpret_cast<const uint8_t*>(&header), sizeof header}));
-    TRY(write_map(*file, blocks, map_size, whole));
-    if (whole) {
+    return create_file_with(request.filename, request.values, [&](BlockNode& file) -> Result<> {
+      // SAFETY: the struct is plain bytes.
+      TRY(file.write(0, {reinterpret_cast<const uint8_t*>(&header), sizeof header}));
+      TRY(write_map(file, blocks, map_size, whole));
+      if (!whole) return {};
       const uint64_t end = header.data_offset + uint64_t{blocks} * kBlockSize;
       Preallocation mode = Preallocation::Off;
       if (preallocation == "falloc") mode = Preallocation::Falloc;
       if (preallocation == "full") mode = Preallocation::Full;
-      TRY(file->resize(end, mode));
-    }
-    return {};
+      return file.resize(end, mode);
+    });
   }
 
  private:

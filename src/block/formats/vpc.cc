@@ -369,13 +369,14 @@ class VpcDriver final : public FormatDriver {
     const bool fixed = subformat == "fixed";
     const std::string preallocation = request.values.text("preallocation", "off");
     const Footer footer = TRY(new_footer(request.size, fixed, request.values.flag("force_size", false)));
-    const auto file = TRY(create_file(request.filename, request.values));
-    if (!fixed) return write_dynamic(*file, footer);
     Preallocation mode = Preallocation::Off;
     if (preallocation == "falloc") mode = Preallocation::Falloc;
     if (preallocation == "full") mode = Preallocation::Full;
-    TRY(file->resize(footer.current_size, mode));
-    return file->write(footer.current_size, bytes_of(footer));
+    return create_file_with(request.filename, request.values, [&](BlockNode& file) -> Result<> {
+      if (!fixed) return write_dynamic(file, footer);
+      TRY(file.resize(footer.current_size, mode));
+      return file.write(footer.current_size, bytes_of(footer));
+    });
   }
 
  private:

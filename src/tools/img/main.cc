@@ -1,5 +1,6 @@
 // rhea-img: makes, inspects and converts disk images, with the command line of qemu-img 7.2.
 #include <fmt/core.h>
+#include <signal.h>
 
 #include <cstdio>
 #include <string>
@@ -65,6 +66,8 @@ int run(Words words) {
 }  // namespace rhea::img
 
 int main(int argc, char** argv) {
+  // A file that may not grow is an error of the call that tries, with a message.
+  ::signal(SIGXFSZ, SIG_IGN);
   rhea::set_program_name(argc > 0 ? argv[0] : "rhea-img");
   const std::vector<std::string> words(argv + (argc > 0 ? 1 : 0), argv + argc);
   const int status = rhea::img::run(words);

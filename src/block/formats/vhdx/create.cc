@@ -188,13 +188,14 @@ Result<> write_vhdx_header(BlockNode& file, Header& header, size_t& active) {
 
 Result<> create_vhdx(const CreateRequest& request) {
   const Plan plan = TRY(make_plan(request));
-  const auto file = TRY(create_file(request.filename, request.values));
-  TRY(write_start(*file, plan));
-  TRY(write_regions(*file, plan));
-  TRY(write_metadata(*file, plan));
-  TRY(write_table(*file, plan));
-  const uint64_t end = plan.data_offset() + (plan.fixed ? plan.blocks() * plan.block_size : 0);
-  return file->resize(end, plan.preallocation);
+  return create_file_with(request.filename, request.values, [&plan](BlockNode& file) -> Result<> {
+    TRY(write_start(file, plan));
+    TRY(write_regions(file, plan));
+    TRY(write_metadata(file, plan));
+    TRY(write_table(file, plan));
+    const uint64_t end = plan.data_offset() + (plan.fixed ? plan.blocks() * plan.block_size : 0);
+    return file.resize(end, plan.preallocation);
+  });
 }
 
 }  // namespace rhea::block

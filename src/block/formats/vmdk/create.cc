@@ -172,30 +172,21 @@ Result<> add_parent(const CreateRequest& request, const Plan& plan, Descriptor& 
   return {};
 }
 
-}  // namespace
-
-std::span<const CreateOption> create_options() {
-  return kOptions;
-}
-
-Result<> create(const CreateRequest& request) {
-  const Plan plan = TRY(make_plan(request.values));
-  const uint64_t sectors = divide_up(request.size, kSector);
-  const DiskData disk = TRY(disk_data(request.values, sectors));
-  Descriptor descriptor;
-  descriptor.content_id = TRY(random_word());
-  descriptor.create_type = plan.subformat;
-  TRY(add_parent(request, plan, descriptor));
-
-  std::unique_ptr<BlockNode> file = TRY(create_file(request.filename, request.values));
-  uint64_t left = sectors;
+// The extents, entered into the descriptor, and the descriptor, in `file` or in its first extent. `made` are
+// the names of the extents' own files.
+Result<> fill(BlockNode& file, const CreateRequest& request, const Plan& plan, Descriptor& descriptor,
+              const DiskData& disk, std::vector<std::string>& made) {
+  uint64_t left = divide_up(request.size, kSector);
   unsigned number = 0;
   do {
     const uint64_t part = plan.split ? std::min(left, kSplitSectors) : left;
     const std::string name = extent_name(request, plan, ++number);
     std::unique_ptr<BlockNode> own;
-    if (name != request.filename) own = TRY(create_file(name, request.values));
-    BlockNode& extent = own ? *own : *file;
+    if (name != request.filename) {
+      own = TRY(create_file(name, request.values));
+      made.push_back(name);
+    }
+    BlockNode& extent = own ? *own : file;
     if (plan.flat) {
       TRY(extent.resize(part * kSector, plan.preallocation));
     } else {
@@ -211,8 +202,31 @@ Result<> create(const CreateRequest& request) {
   if (inside && text.size() > kDescriptorSectors * kSector)
     return fail(ErrorKind::Invalid, "the descriptor with the parent's name is too long");
   // SAFETY: characters written as bytes.
-  return file->write(inside ? kDescriptorOffset * kSector : 0,
-                     {reinterpret_cast<const uint8_t*>(text.data()), text.size()});
+  return file.write(inside ? kDescriptorOffset * kSector : 0,
+                    {reinterpret_cast<const uint8_t*>(text.data()), text.size()});
+}
+
+}  // namespace
+
+std::span<const CreateOption> create_options() {
+  return kOptions;
+}
+
+Result<> create(const CreateRequest& request) {
+  const Plan plan = TRY(make_plan(request.values));
+  const uint64_t sectors = divide_up(request.size, kSector);
+  const DiskData disk = TRY(disk_data(request.values, sectors));
+  Descriptor descriptor;
+  descriptor.content_id = TRY(random_word());
+  descriptor.create_type = plan.subformat;
+  TRY(add_parent(request, plan, descriptor));
+
+  std::vector<std::string> made;
+  auto done = create_file_with(request.filename, request.values, [&](BlockNode& file) {
+    return fill(file, request, plan, descriptor, disk, made);
+  });
+  if (!done) std::ranges::for_each(made, remove_created_file);
+  return done;
 }
 
 }  // namespace rhea::block::vmdk

@@ -1,0 +1,156 @@
+#!/usr/bin/env python3
+"""Commands killed at any moment, disks that are full, files that may not grow: what is left can be used.
+
+faults.py BLOCK_TOOL RHEA_IMG [ROUNDS]
+"""
+import os
+import random
+import resource
+import shutil
+import subprocess
+import sys
+import time
+
+from common import MIB, Suite, make_raw
+
+SIZE = 24 * MIB
+ROOM = 6 * MIB
+
+
+def chain(suite, options=""):
+    """base.qcow2 and over.qcow2 on it, other.qcow2 that could be another base; over.raw is what over reads as."""
+    extra = ["-o", options] if options else []
+    make_raw("base.raw", SIZE, 5)
+    make_raw("over.raw", SIZE, 6)
+    make_raw("other.raw", SIZE, 7)
+    for name in ("base", "other"):
+        suite.run(suite.rhea_img, "convert", "-f", "raw", "-O", "qcow2", *extra, f"{name}.raw", f"{name}.qcow2")
+    suite.run(suite.rhea_img, "create", "-q", "-f", "qcow2", *extra, "-b", "base.qcow2", "-F", "qcow2", "over.qcow2")
+    suite.run(suite.rhea_img, "convert", "-n", "-S", "0", "-f", "raw", "-O", "qcow2", "over.raw", "over.qcow2")
+
+
+def sound(suite, image, what):
+    """At most leaks, says either tool."""
+    for program in ("qemu-img", suite.rhea_img):
+        done = suite.run(program, "check", "-f", "qcow2", image, check=False)
+        assert done.returncode in (0, 3), f"{what}: {program}: {done.stdout}{done.stderr}"
+
+
+def reads_as(suite, raw, image, what):
+    done = suite.run("qemu-img", "compare", "-f", "raw", "-F", "qcow2", raw, image, check=False)
+    assert done.returncode == 0, f"{what}: {done.stdout}{done.stderr}"
+
+
+COMMANDS = {
+    "commit": ["commit", "-q", "-f", "qcow2", "over.qcow2"],
+    "rebase": ["rebase", "-q", "-f", "qcow2", "-b", "other.qcow2", "-F", "qcow2", "over.qcow2"],
+    "snapshot-create": ["snapshot", "-q", "-c", "two", "over.qcow2"],
+    "snapshot-apply": ["snapshot", "-q", "-a", "one", "over.qcow2"],
+    "snapshot-delete": ["snapshot", "-q", "-d", "one", "over.qcow2"],
+    "grow": ["resize", "-q", "-f", "qcow2", "--preallocation=metadata", "over.qcow2", "+200M"],
+    "grow-far": ["resize", "-q", "-f", "qcow2", "over.qcow2", "8T"],
+    "amend": ["amend", "-q", "-f", "qcow2", "-o", "compat=0.10", "over.qcow2"],
+    "convert": ["convert", "-q", "-f", "qcow2", "-O", "qcow2", "over.qcow2", "out.qcow2"],
+    "convert-packed": ["convert", "-q", "-c", "-f", "qcow2", "-O", "qcow2", "over.qcow2", "out.qcow2"],
+}
+
+
+def interrupted(suite, name, options, rounds):
+    if suite.run(suite.rhea_img, COMMANDS[name][0], "--help", check=False).returncode != 0:
+        print(f"skip interop/faults/{name}: no such command yet")
+        return
+    chain(suite, options)
+    if name.startswith("snapshot"):
+        suite.run(suite.rhea_img, "snapshot", "-q", "-c", "one", "over.qcow2")
+    for image in ("base", "over"):
+        shutil.copy(f"{image}.qcow2", f"{image}.kept")
+    started = time.monotonic()
+    suite.run(suite.rhea_img, *COMMANDS[name])
+    duration = time.monotonic() - started
+    generator = random.Random(name)
+    for number in range(rounds):
+        for image in ("base", "over"):
+            shutil.copy(f"{image}.kept", f"{image}.qcow2")
+        if os.path.exists("out.qcow2"):
+            os.unlink("out.qcow2")
+        process = subprocess.Popen([suite.rhea_img, *COMMANDS[name]], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(generator.uniform(0, duration))
+        process.kill()
+        process.wait()
+        what = f"{name} round {number}"
+        for image in ("base.qcow2", "over.qcow2"):
+            sound(suite, image, what)
+        reads_as(suite, "over.raw", "over.qcow2", what)
+        if os.path.exists("out.qcow2") and os.path.getsize("out.qcow2") >= 65536 * 3:
+            sound(suite, "out.qcow2", what)
+
+
+def one_line(done, words):
+    lines = done.stderr.strip().splitlines()
+    assert done.returncode == 1, f"exit {done.returncode}: {done.stderr}"
+    assert len(lines) == 1 and any(word in lines[0] for word in words), f"not one clear line: {done.stderr}"
+
+
+def no_room(suite, fmt, options, limit):
+    """Where the host has no room for a target, or files may not grow: one line, the source whole, the target gone."""
+    make_raw("in.raw", SIZE, 8)
+    extra = ["-o", options] if options else []
+    command = [suite.rhea_img, "convert", "-f", "raw", "-O", fmt, *extra, "in.raw"]
+    if limit == "rlimit":
+        done = subprocess.run([*command, "out"], capture_output=True, text=True, timeout=60, check=False,
+                              preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM, ROOM)))
+        one_line(done, ["File too large"])
+        assert not os.path.exists("out"), "the target is still there"
+        return
+    full_disk(suite, fmt, extra, command)
+
+
+def full_disk(suite, fmt, extra, command):
+    os.mkdir("small")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={ROOM}", "none", "small"], check=True)
+    try:
+        one_line(suite.run(*command, "small/out", check=False), ["No space left on device"])
+        assert not os.path.exists("small/out"), "the target is still there"
+        # An image that was there before: writes fail, what it is stays sound.
+        suite.run(suite.rhea_img, "create", "-q", "-f", fmt, *extra, "small/there", SIZE)
+        one_line(suite.run(suite.rhea_img, "convert", "-n", "-f", "raw", "-O", fmt, "in.raw", "small/there", check=False), ["No space left on device"])
+        if fmt in ("qcow2", "vdi", "qed", "vmdk", "vhdx"):
+            done = suite.run("qemu-img", "check", "-f", fmt, "small/there", check=False)
+            assert done.returncode in (0, 3), f"{done.stdout}{done.stderr}"
+        suite.run("qemu-img", "convert", "-f", fmt, "-O", "raw", "small/there", "back.raw")
+        with open("back.raw", "rb") as found, open("in.raw", "rb") as expected:
+            while part := found.read(4096):
+                wanted = expected.read(4096).ljust(len(part), b"\0")
+                assert part == wanted or not any(part), "rubbish in the image"
+    finally:
+        subprocess.run(["umount", "small"], check=True)
+
+
+def may_mount():
+    os.makedirs("/tmp/rhea-mount-probe", exist_ok=True)
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=65536", "none", "/tmp/rhea-mount-probe"], capture_output=True, check=False)
+    if done.returncode == 0:
+        subprocess.run(["umount", "/tmp/rhea-mount-probe"], check=True)
+    os.rmdir("/tmp/rhea-mount-probe")
+    return done.returncode == 0
+
+
+def main():
+    suite = Suite(sys.argv[1], sys.argv[2])
+    rounds = int(sys.argv[3]) if len(sys.argv) > 3 else 4
+    for name in COMMANDS:
+        for options in ("", "cluster_size=4k"):
+            suite.case(f"faults/{name}/{options}", interrupted, name, options, rounds)
+    limits = ["rlimit"]
+    if may_mount():
+        limits.append("tmpfs")
+    else:
+        print("skip interop/faults/tmpfs: a tmpfs cannot be mounted here (needs root)")
+    for fmt, options in (("raw", ""), ("qcow2", ""), ("vdi", ""), ("vpc", ""), ("vmdk", ""), ("qed", ""), ("vhdx", "block_size=1M"),
+                         ("vmdk", "subformat=streamOptimized")):
+        for limit in limits:
+            suite.case(f"faults/{limit}/{fmt}/{options}", no_room, fmt, options, limit)
+    sys.exit(1 if suite.failed else 0)
+
+
+main()
