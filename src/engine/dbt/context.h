@@ -129,6 +129,18 @@ struct PageFilter {
   }
 };
 
+// 2 MiB of RAM behind one translation, for TLB entries that random access to much memory keeps replacing.
+struct LargeEntry {
+  uint64_t page;   // address >> 21; ~0: empty
+  uint64_t delta;  // from linear to host addresses
+  const memory::RamBlock* ram;
+  uint64_t ram_delta;  // from linear addresses to offsets in it
+  bool global, writable;
+  static constexpr unsigned kShift = 21;
+  static constexpr uint64_t kBytes = uint64_t{1} << kShift;
+};
+inline constexpr unsigned kLargeEntries = 32;
+
 struct AccessBank {
   Slot read[kSlots];
   Slot write[kSlots];
@@ -140,6 +152,7 @@ struct AccessBank {
   bool has_non_global;                  // something from a page that is not global is in here
   PageFilter pages;                     // of the entries, since the last full flush
   LargePages large;                     // likewise
+  LargeEntry large_entry[kLargeEntries];
 };
 
 struct JumpBank {

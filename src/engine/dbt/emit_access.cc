@@ -30,6 +30,18 @@ static bool waits_for_x87(const MemOp& op) {
   return (op.insn->form->unit == Unit::X87 || op.insn->form->unit == Unit::Mmx) && !non_waiting;
 }
 
+static bool is_prefetch(const Insn& i) {
+  switch (i.mnemonic) {
+    case ZYDIS_MNEMONIC_PREFETCH:
+    case ZYDIS_MNEMONIC_PREFETCHW:
+    case ZYDIS_MNEMONIC_PREFETCHNTA:
+    case ZYDIS_MNEMONIC_PREFETCHT0:
+    case ZYDIS_MNEMONIC_PREFETCHT1:
+    case ZYDIS_MNEMONIC_PREFETCHT2: return true;
+    default: return false;
+  }
+}
+
 // T0 = offset in the segment, wrapped to the address size. May use T1.
 void Emitter::effective_address(const Insn& i, const MemOperand& m, unsigned addr_bytes) {
   HostMem ea;
@@ -224,6 +236,23 @@ void Emitter::access(const Insn& i, const MemOperand& m, unsigned addr_bytes, un
             0,
             0};
   stubs_.push_back(s);
+}
+
+// An instruction without effect on the guest's state: a prefetch of what the TLB knows is one, everything else
+// nothing. It never waits for a page to become known; a page that nothing has touched is not worth that.
+void Emitter::hint(const Insn& i, uint16_t live_after) {
+  constexpr uint32_t kNot = mode::kSingle | mode::kAlignCheck | mode::kWatch;
+  if (!options_.prefetch || !options_.slots || (mode_ & kNot) != 0 || !is_prefetch(i) || !i.has_mem ||
+      !flat_in_mode(mode_, i.mem.seg))
+    return;
+  bool live = (live_after & kStatusMask) != 0;
+  if (live) flags_to_slot(), flags_.host = false;
+  effective_address(i, i.mem, i.addr_bytes);
+  uint8_t* unknown = probe_tlb(false, 1, false, true);
+  HostMem at{.base = kT0};
+  operation(i, &at);
+  Assembler::bind(unknown, a_.here());
+  if (live && !options_.lazy_flags) flags_to_host();
 }
 
 void Emitter::store_sized(const HostMem& mem, uint8_t reg, unsigned bytes) {

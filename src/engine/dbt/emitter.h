@@ -79,6 +79,7 @@ class Emitter {
   void count(const Insn* next);
   // live_after: status flags that are live behind the instruction.
   void copy(const Insn& i, uint16_t live_after);
+  void hint(const Insn& i, uint16_t live_after);
   void help(const Insn& i, uint16_t live_after);
   void help_end(const Insn& i);
   // True: handled. Control flow that ends the block says so through ended().

@@ -21,6 +21,7 @@ struct DbtOptions {
   bool inline_system = true;   // CLI, SWAPGS, RDTSC and others are translated
   bool returns = true;         // host CALL and RET for the guest's
   bool far_links = true;       // patch direct jumps to other pages
+  bool prefetch = true;        // the guest's prefetches are prefetches, not nothing
   bool perf_map = false;       // -perfmap
   bool single = false;         // one instruction a block
   bool deterministic = false;  // instructions are counted, and the guest sees no other time or randomness

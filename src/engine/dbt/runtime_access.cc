@@ -23,6 +23,29 @@ void fill_slot(Context& c, const AccessSite& site, bool write, const Slot& entry
   (write ? bank.write_dirty : bank.read_dirty)[site.slot / kSlotChunk] = 1;
 }
 
+// A page that is part of a large one which has been looked up lately.
+bool from_large(Context& c, uint64_t linear, bool write, Slot& found) {
+  const LargeEntry& e = c.access[c.bank].large_entry[(linear >> LargeEntry::kShift) % kLargeEntries];
+  if (e.page != linear >> LargeEntry::kShift) return false;
+  if (write && (!e.writable || e.ram->page_has_code((linear + e.ram_delta) / kPageSize))) return false;
+  found = {linear & ~kPageMask, e.delta};
+  cpu::Translation t{};
+  t.page_bytes = LargeEntry::kBytes;
+  t.global = e.global;
+  fill_tlb(c, write, linear, found, t);
+  return true;
+}
+
+void keep_large(Context& c, uint64_t linear, const cpu::Translation& t, const memory::FlatRange& range,
+                uint64_t delta) {
+  uint64_t first = linear & ~(LargeEntry::kBytes - 1), gpa = t.gpa - (linear - first);
+  bool whole = gpa >= range.start && range.end() - gpa >= LargeEntry::kBytes && gpa <= range.end();
+  if (t.page_bytes < LargeEntry::kBytes || !whole || c.core.s.a20_masked != 0) return;
+  c.access[c.bank].large_entry[(linear >> LargeEntry::kShift) % kLargeEntries] = {
+      linear >> LargeEntry::kShift, delta,    range.ram, range.offset + (t.gpa - range.start) - linear,
+      t.global,                     t.write_ok && range.access != memory::RamAccess::ReadOnly};
+}
+
 // What #AC demands, measured: the operand's size, of vectors 16 bytes at most, of x87's ten bytes eight.
 bool misaligned(uint64_t linear, unsigned size) {
   unsigned alignment = size == 10 ? 8 : size > 16 ? 16 : size;
@@ -128,6 +151,10 @@ extern "C" Answer runtime_access(Context* context, uint64_t linear, const Access
     fill_slot(c, site, write, {page, known.delta});
     return {known.delta, 0};
   }
+  if (Slot part; inside && !checked && from_large(c, linear, write, part)) {
+    fill_slot(c, site, write, part);
+    return {part.delta, 0};
+  }
   cpu::Core& core = c.core;
   core.s.rip = mask_rip(c, c.rip_page + site.page_offset());
   if ((c.mode & mode::kWatch) != 0)
@@ -194,6 +221,7 @@ extern "C" Answer runtime_access(Context* context, uint64_t linear, const Access
   if (whole && (!write || t.write_ok)) {
     fill_tlb(c, write, linear, entry, t);
     fill_slot(c, site, write, entry);
+    keep_large(c, linear, t, *range, delta);
   } else if (grouped) {
     return ungroup(c, site_pointer);
   }

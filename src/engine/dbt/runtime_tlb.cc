@@ -34,6 +34,10 @@ void drop_slots_if(Slot* slots, const uint8_t* dirty, Match match) {
   }
 }
 
+void flush_large(AccessBank& b) {
+  for (LargeEntry& e : b.large_entry) e.page = ~uint64_t{0};
+}
+
 void flush_access_all(AccessBank& b) {
   if (!b.used) return;
   b.used = false;
@@ -51,6 +55,7 @@ void flush_access_all(AccessBank& b) {
   b.has_non_global = false;
   b.pages.clear();
   b.large.clear();
+  flush_large(b);
 }
 
 // Keeps what came from global pages. An index logged both ways is dropped: it held either.
@@ -73,6 +78,7 @@ void flush_access_non_global(AccessBank& b) {
   if (!b.has_non_global) return;
   flush_chunks(b.read, b.read_dirty);
   flush_chunks(b.write, b.write_dirty);
+  flush_large(b);
   bool ok = drop_non_global(b.tlb_filled, [&](unsigned i) { b.tlb[i] = no_entry(i); });
   if (!ok) flush_access_all(b);
   b.has_non_global = false;

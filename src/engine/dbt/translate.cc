@@ -272,7 +272,7 @@ class Translator::Work final : Emitter::TargetFlags {
       if (options_.deterministic) e.count(&i);
       e.set_plan(plan_[n]);
       switch (i.form->action) {
-        case Action::Nop: break;
+        case Action::Nop: e.hint(i, live_[n]); break;
         case Action::Copy: e.copy(i, live_[n]); break;
         case Action::Rewrite:
           if (i.form->helper != nullptr)
