@@ -303,13 +303,35 @@ void Emitter::emit_access_stub(Stub& s) {
   if (alternative) s.site.alt = kCallBytes;  // behind the jump back, which is as long as a call
   uint8_t* site = a_.here();
   a_.bytes(&s.site, sizeof s.site);
-  Assembler::bind(s.patch, a_.here());
+  uint8_t* ask = a_.here();
+  if (!fills) Assembler::bind(s.patch, ask);
   auto form = static_cast<unsigned>(s.base_form ? AccessForm::Delta : AccessForm::Address);
-  a_.call(s.probe ? thunks_.access_probed[form][bank_][write ? 1 : 0]
-          : fills ? thunks_.access_fast[form][bank_][write ? 1 : 0]
-                  : thunks_.access[form]);
+  a_.call(s.probe || fills ? thunks_.access_probed[form][bank_][write ? 1 : 0] : thunks_.access[form]);
   a_.jmp(s.resume);
-  if (!alternative) return;
+  if (alternative) emit_alternative(s, site);
+  if (fills) refill_slot(s, ask);
+}
+
+// A slot that missed is filled from the TLB.
+void Emitter::refill_slot(const Stub& s, uint8_t* ask) {
+  bool write = (s.site.flags & AccessSite::kWrite) != 0;
+  size_t dirty = RHEA_CTX(access) + bank_ * sizeof(AccessBank) + s.site.slot / kSlotChunk +
+                 (write ? offsetof(AccessBank, write_dirty) : offsetof(AccessBank, read_dirty));
+  HostMem tag = slot_field(bank_, write, s.site.slot, offsetof(Slot, tag));
+  Assembler::bind(s.patch, a_.here());
+  if (s.base_form) a_.add(kT0, tag);  // the address again
+  Assembler::bind(probe_tlb(write, s.site.size(), false, !s.base_form), ask);
+  if (!s.base_form) a_.push(kT0);
+  a_.load(kT0, tlb_field(bank_, tlb_tag(write)));
+  a_.load(kT1, tlb_field(bank_, offsetof(TlbEntry, delta)));
+  a_.store(tag, kT0);
+  a_.store(slot_field(bank_, write, s.site.slot, offsetof(Slot, delta)), kT1);
+  store_byte(dirty, 1);
+  if (!s.base_form) a_.pop(kT0);
+  a_.jmp(s.resume);
+}
+
+void Emitter::emit_alternative(const Stub& s, const uint8_t* site) {
   flags_.host = s.op.keep_flags == 0 || s.op.restore;
   apply(s.op, s.mem);
   if (s.op.keep_flags != 0 && !s.op.restore) restore_flags();  // store_done takes them from EFLAGS

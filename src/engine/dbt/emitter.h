@@ -136,6 +136,8 @@ class Emitter {
   void apply(const MemOp& op, const HostMem& mem);
   void store_sized(const HostMem& mem, uint8_t reg, unsigned bytes);
   void emit_access_stub(Stub& s);
+  void emit_alternative(const Stub& s, const uint8_t* site);
+  void refill_slot(const Stub& s, uint8_t* ask);
   unsigned next_slot() { return slot_counter_++ % kSlots; }
 
   // system.cc

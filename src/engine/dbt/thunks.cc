@@ -27,8 +27,6 @@ class ThunkMaker {
       t.access[f] = access_like(reinterpret_cast<const void*>(&runtime_access), sizeof(AccessSite),
                                 form == AccessForm::Delta ? Gives::Delta : Gives::Address);
       for (unsigned bank = 0; bank < kBanks; ++bank) {
-        for (bool write : {false, true})
-          t.access_fast[f][bank][write ? 1 : 0] = emit_access_fast(form, bank, write, t.access[f]);
         for (bool write : {false, true}) {
           t.access_probed[f][bank][write ? 1 : 0] = start();
           a_.add(kT0, ctx_mem(tlb_of(bank) + tag_of(write), kT1));
@@ -171,49 +169,6 @@ class ThunkMaker {
     return RHEA_CTX(access) + bank * sizeof(AccessBank) + offsetof(AccessBank, tlb);
   }
   static size_t tag_of(bool write) { return offsetof(TlbEntry, tag) + (write ? sizeof(uint64_t) : 0); }
-
-  // A slot miss that the TLB can serve: fills the slot. Otherwise everything is as it was and `slow` goes on.
-  const uint8_t* emit_access_fast(AccessForm form, unsigned bank, bool write, const uint8_t* slow) {
-    constexpr int kSite = -kCallBytes - static_cast<int>(sizeof(AccessSite));  // from the return address
-    const uint8_t* at = start();
-    size_t of_bank = RHEA_CTX(access) + bank * sizeof(AccessBank);
-    size_t tlb = tlb_of(bank);
-    size_t slots = of_bank + (write ? offsetof(AccessBank, write) : offsetof(AccessBank, read));
-    size_t dirty = of_bank + (write ? offsetof(AccessBank, write_dirty) : offsetof(AccessBank, read_dirty));
-    a_.store(ctx_mem(RHEA_CTX(scratch[0])), kT2);
-    a_.store(ctx_mem(RHEA_CTX(scratch[3])), hRAX);
-    a_.store(ctx_mem(RHEA_CTX(scratch[4])), hRCX);
-    a_.load(kT1, {.base = hRSP});
-    a_.load16z(hRAX, {.base = kT1, .disp = kSite + static_cast<int>(offsetof(AccessSite, slot))});
-    a_.shl32(hRAX, 4);
-    if (form == AccessForm::Delta) a_.add(kT0, ctx_mem(slots + offsetof(Slot, tag), hRAX));
-    a_.load16z(hRCX, {.base = kT1, .disp = kSite + static_cast<int>(offsetof(AccessSite, limit))});
-    a_.mov32(kT2, kT0);
-    a_.shr32(kT2, 12 - kTlbEntryBits);
-    a_.and32_imm(kT2, (kTlbEntries - 1) * sizeof(TlbEntry));
-    a_.mov(kT1, kT0);
-    a_.sub(kT1, ctx_mem(tlb + tag_of(write), kT2));
-    a_.cmp_rr(kT1, hRCX);
-    uint8_t* miss = a_.jcc_later(ccA);
-    a_.neg(kT1);
-    a_.lea(hRCX, {.base = kT1, .index = kT0});  // the tag
-    a_.load(kT1, ctx_mem(tlb + offsetof(TlbEntry, delta), kT2));
-    a_.store(ctx_mem(slots + offsetof(Slot, tag), hRAX), hRCX);
-    a_.store(ctx_mem(slots + offsetof(Slot, delta), hRAX), kT1);
-    a_.shr32(hRAX, 4 + kSlotChunkBits);
-    a_.op_rm(0xc6, 0, ctx_mem(dirty, hRAX), false), a_.u8(1);  // mov byte [dirty], 1
-    if (form == AccessForm::Address) a_.add_rr(kT0, kT1);
-    a_.load(hRCX, ctx_mem(RHEA_CTX(scratch[4])));
-    a_.load(hRAX, ctx_mem(RHEA_CTX(scratch[3])));
-    a_.load(kT2, ctx_mem(RHEA_CTX(scratch[0])));
-    a_.ret();
-    Assembler::bind(miss, a_.here());
-    a_.load(hRCX, ctx_mem(RHEA_CTX(scratch[4])));
-    a_.load(hRAX, ctx_mem(RHEA_CTX(scratch[3])));
-    a_.load(kT2, ctx_mem(RHEA_CTX(scratch[0])));
-    a_.jmp(slow);
-    return at;
-  }
 
   // T1 and T0 as it was; T1 and T0 + T1; T0.
   enum class Gives : uint8_t { Delta, Address, Offset };

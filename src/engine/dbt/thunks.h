@@ -45,15 +45,15 @@ inline constexpr int kCallBytes = 5;
 // How a stub is entered and what it hands back.
 enum class AccessForm : uint8_t {
   Delta,    // T0: linear - tag of the slot → T1: delta
-  Address,  // T0: linear → T0: host address (and T1: delta, but for access_fast)
+  Address,  // T0: linear → T0: host address, T1: delta
 };
 inline constexpr unsigned kAccessForms = 2;
 
 // Addresses in the writable view. "Saves all": guest GPRs go to Context::core.s.gpr.
 struct Thunks {
   // Called behind an AccessSite; return, go to the site's alt, or elsewhere.
-  const uint8_t* access_fast[kAccessForms][kBanks][2];  // [form][bank][write]: by the TLB alone, else access
-  const uint8_t* access_probed[kAccessForms][kBanks][2];  // T0: linear - tag of the TLB entry at T1
+  // [form][bank][write]; T0: linear - tag of the TLB entry at T1, which does not serve
+  const uint8_t* access_probed[kAccessForms][kBanks][2];
   const uint8_t* access[kAccessForms];                    // T0: linear even for Delta, and kept
   const uint8_t*
       store_done;  // T1 AccessSite: finishes a store made through the alternative path; keeps EFLAGS and T2
