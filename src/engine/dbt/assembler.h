@@ -246,6 +246,11 @@ class Assembler {
     u32(0);
     return p_ - 4;
   }
+  uint8_t* jmp_short_later() {
+    u8(0xeb);
+    u8(0);
+    return p_ - 1;
+  }
   uint8_t* jcc_short_later(Cond c) {
     u8(0x70u | c);
     u8(0);

@@ -32,6 +32,7 @@ struct LinkSite {
   // 0: ask the dispatcher. Far links: the low half of what the jump table says of the target when the mapping
   // is that one; all of the cache's addresses differ in it.
   uint32_t to_host = 0;
+  bool slotted = false;  // live status flags are in their slot here
   Near<Block> place;  // a far link's first target, dropped or not: where it is made from counts
   Near<LinkSite> next_incoming;
   Near<LinkSite> next_outgoing;  // of the block it is from
@@ -66,6 +67,8 @@ struct alignas(32) Block {
   uint32_t hot_bytes = 0;
   uint32_t cold_at = 0, cold_bytes = 0;  // its stubs, from `start`
   uint16_t guest_bytes = 0, insns = 0, flags_live_in = 0, fault_count = 0;
+  uint8_t slotted_at = 0;  // from `start`: entry with rip_page set and flags in their slot
+  uint8_t gate_at = 0;     // from `start`: all entries pass here
   Near<const FaultPoint> fault_points;
   Near<Block> page_next;
   Near<LinkSite> incoming;
@@ -76,6 +79,8 @@ struct alignas(32) Block {
   uint8_t* dispatched() const { return start + kDispatchedAt; }
   uint8_t* paged() const { return start + paged_at; }
   uint8_t* direct() const { return start + direct_at; }
+  uint8_t* slotted() const { return start + slotted_at; }
+  uint8_t* gate() const { return start + gate_at; }
   uint8_t* end() const { return start + hot_bytes; }
   uint8_t* cold_start() const { return start + cold_at; }
   uint8_t* cold_end() const { return cold_start() + cold_bytes; }

@@ -132,9 +132,9 @@ void CodeCache::drop(CacheLock&, Block& block) {
   if (drop_listener_) drop_listener_(block);
   // Whoever still reaches the entry (another vCPU's jump table) goes to the dispatcher: two bytes that one
   // write replaces, `jmp` back to the call that the block's code starts with.
-  auto back = static_cast<uint8_t>(block.start - (block.direct() + 2));
+  auto back = static_cast<uint8_t>(block.start - (block.gate() + 2));
   auto jump_back = static_cast<uint16_t>(0xeb | static_cast<unsigned>(back) << 8);
-  patch(block.direct(), jump_back);
+  patch(block.gate(), jump_back);
   for (LinkSite* l = block.incoming; l != nullptr; l = l->next_incoming) {
     if (l->to != &block) continue;
     l->to = nullptr;
@@ -216,7 +216,8 @@ void CodeCache::link(CacheLock&, LinkSite& site, Block& to) {
   site.to = &to;
   site.next_incoming = to.incoming;
   to.incoming = &site;
-  patch(at_place(site.rel32), place_of(far ? to.paged() : to.direct()) - (site.rel32 + 4));
+  const uint8_t* entry = far ? to.paged() : site.slotted ? to.slotted() : to.direct();
+  patch(at_place(site.rel32), place_of(entry) - (site.rel32 + 4));
   if (!far) return;
   site.place = &to;
   auto host = static_cast<uint32_t>(reinterpret_cast<uintptr_t>(executable(to.dispatched())));

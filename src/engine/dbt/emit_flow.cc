@@ -178,12 +178,13 @@ void Emitter::expecting_call(const Insn& i, bool linked, int64_t target, uint16_
   limit_returns();
   flags_.host = false;
   if (linked) {
-    if (live != 0) flags_to_host();
-    uint8_t* to_poll = target <= i.page_offset ? poll(live) : nullptr;
+    bool slotted = live != 0 && options_.lazy_flags;
+    if (live != 0 && !slotted) flags_to_host();
+    uint8_t* to_poll = target <= i.page_offset ? poll(slotted ? uint16_t{0} : live) : nullptr;
     a_.push(kT0);
     a_.keep_together(1, 4);
     uint8_t* rel32 = a_.call_later();
-    link_stub(link_site(static_cast<int32_t>(target), rel32), to_poll);
+    link_stub(link_site(static_cast<int32_t>(target), rel32, slotted), to_poll);
   } else {
     bool relative = i.imm_bytes != 0;
     if (relative && far_link(target, true)) {
@@ -245,11 +246,12 @@ uint8_t* Emitter::aligned_jmp() {
   return a_.jmp_later();
 }
 
-LinkSite* Emitter::link_site(int32_t offset_from_page, uint8_t* rel32) {
+LinkSite* Emitter::link_site(int32_t offset_from_page, uint8_t* rel32, bool slotted) {
   LinkSite& l = cache_.make_link(lock_);
   l.rel32 = cache_.place_of(rel32);
   l.from = &block_;
   l.mode = mode_ & ~mode::kUngrouped;
+  l.slotted = slotted;
   l.target_offset = offset_from_page;
   l.next_outgoing = block_.links;
   block_.links = &l;
@@ -258,10 +260,11 @@ LinkSite* Emitter::link_site(int32_t offset_from_page, uint8_t* rel32) {
 
 // Unconditional, inside the page. backward: this edge may close a loop.
 void Emitter::jump_to(unsigned page_offset, bool backward, uint16_t live) {
-  if (live != 0) flags_to_host();
-  uint8_t* to_poll = backward ? poll(live) : nullptr;
+  bool slotted = live != 0 && !flags_.host && options_.lazy_flags;
+  if (live != 0 && !slotted) flags_to_host();
+  uint8_t* to_poll = backward ? poll(slotted ? uint16_t{0} : live) : nullptr;
   uint8_t* rel32 = aligned_jmp();
-  link_stub(link_site(static_cast<int32_t>(page_offset), rel32), to_poll);
+  link_stub(link_site(static_cast<int32_t>(page_offset), rel32, slotted), to_poll);
 }
 
 // The jump that is taken when something is pending; flags stay where any live.

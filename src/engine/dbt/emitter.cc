@@ -25,18 +25,31 @@ Emitter::Emitter(CodeCache& cache, CacheLock& lock, const Thunks& thunks, const 
   alternatives_ = (mode_ & kCareful) != 0 || block.ram == nullptr || block.crossing;
 }
 
-// Layout: `call dropped`; dispatched entry; paged entry; direct entry. A dropped block's direct entry becomes
-// a jump back to the call: one write must be able to replace its first two bytes, and its first instruction
-// must not be shorter.
-void Emitter::begin(unsigned page_offset) {
+// Layout: `call dropped`; dispatched entry; paged entry; slotted entry; direct entry. Where flags are needed in
+// their slot first (flags_pass) the direct entry saves them, else those before it restore them. A dropped
+// block's gate becomes a jump back to the call: one write must be able to replace its first two bytes, and its
+// first instruction must not be shorter.
+void Emitter::begin(unsigned page_offset, bool flags_pass) {
   block_.start = a_.here();
-  a_.call(thunks_.dropped);
+  auto here = [this] { return static_cast<uint8_t>(a_.here() - block_.start); };
+  a_.call(flags_pass ? thunks_.dropped_slotted : thunks_.dropped);
   a_.lea(kT0, {.base = kT0, .disp = -static_cast<int32_t>(page_offset)});
-  block_.paged_at = static_cast<uint8_t>(a_.here() - block_.start);
-  if (block_.flags_live_in != 0) restore_flags();
+  block_.paged_at = here();
   a_.store(ctx_mem(RHEA_CTX(rip_page)), kT0);
-  a_.keep_together(0, 2);
-  block_.direct_at = static_cast<uint8_t>(a_.here() - block_.start);
+  block_.slotted_at = here();
+  if (flags_pass) {
+    uint8_t* over = a_.jmp_short_later();
+    block_.direct_at = here();
+    save_flags();
+    a_.keep_together(0, 2);
+    a_.bind_short(over);
+    block_.slotted_at = block_.gate_at = here();
+    flags_ = {.host = false, .slot = true};
+  } else {
+    if (block_.flags_live_in != 0) restore_flags();
+    a_.keep_together(0, 2);
+    block_.direct_at = block_.gate_at = here();
+  }
   a_.u8(0x66);
   a_.u8(0x90);
   if (options_.deterministic && !single()) leave_unless_it_fits(page_offset);
@@ -116,7 +129,10 @@ void Emitter::finish() {
         bool link = s.kind == Stub::Kind::Link;
         Assembler::bind(s.patch, a_.here());
         if (link) s.link->unlinked = cache_.place_of(a_.here());
-        a_.call(link ? thunks_.link[bank_of(s.link->mode)] : thunks_.poll);
+        if (s.link->slotted)
+          a_.call(link ? thunks_.link_slotted[bank_of(s.link->mode)] : thunks_.poll_slotted);
+        else
+          a_.call(link ? thunks_.link[bank_of(s.link->mode)] : thunks_.poll);
         a_.u64(reinterpret_cast<uint64_t>(s.link));
         break;
     }

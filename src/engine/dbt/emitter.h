@@ -73,7 +73,8 @@ class Emitter {
   void set_probe(bool probe) { probe_ = probe; }
 
   // Entry code. Then instructions in order; then finish().
-  void begin(unsigned page_offset);
+  // flags_pass: those that live on entry are needed in their slot first, if at all.
+  void begin(unsigned page_offset, bool flags_pass);
   // Deterministic runs, in front of each instruction and behind the last: counts those so far, at the latest
   // before anything that may fault, leave the block or look at the count.
   void count(const Insn* next);
@@ -183,7 +184,7 @@ class Emitter {
   void direct_exit(const Insn& i);
   uint8_t* poll(uint16_t live);
   void link_stub(LinkSite* l, uint8_t* to_poll);
-  LinkSite* link_site(int32_t offset_from_page, uint8_t* rel32);
+  LinkSite* link_site(int32_t offset_from_page, uint8_t* rel32, bool slotted = false);
   bool in_page(const Insn& i, int64_t& page_offset) const;
   uint8_t* aligned_jmp();
 

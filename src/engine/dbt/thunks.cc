@@ -38,11 +38,13 @@ class ThunkMaker {
         access_like(reinterpret_cast<const void*>(&runtime_segment), sizeof(SegmentSite), Gives::Offset);
     t.store_done = emit_store_done();
     t.help = emit_help();
-    t.help_end = emit_exit(reinterpret_cast<const void*>(&runtime_help_end), false);
-    t.poll = emit_exit(reinterpret_cast<const void*>(&runtime_poll), true);
+    t.help_end = emit_exit(reinterpret_cast<const void*>(&runtime_help_end), false, false);
+    t.poll = emit_exit(reinterpret_cast<const void*>(&runtime_poll), true, true);
+    t.poll_slotted = emit_exit(reinterpret_cast<const void*>(&runtime_poll), true, false);
     t.lookup = emit_lookup();
     for (unsigned bank = 0; bank < kBanks; ++bank) {
       t.link[bank] = emit_link(bank, reinterpret_cast<const void*>(&runtime_link), true);
+      t.link_slotted[bank] = emit_link(bank, reinterpret_cast<const void*>(&runtime_link), false);
       t.link_far[bank] = emit_link(bank, reinterpret_cast<const void*>(&runtime_link_far), false);
     }
     for (unsigned bank = 0; bank < kBanks; ++bank)
@@ -50,7 +52,8 @@ class ThunkMaker {
     no_return_ = start();  // a return to kEmptyRip with nothing expected
     a_.load(hRSP, ctx_mem(RHEA_CTX(saved_rsp)));
     a_.jmp(t.lookup);
-    t.dropped = emit_dropped();
+    t.dropped = emit_dropped(true);
+    t.dropped_slotted = emit_dropped(false);
     t.fault = emit_fault();
     const uint8_t* enter = emit_enter();
     const uint8_t* cold = emit_cold();
@@ -252,10 +255,10 @@ class ThunkMaker {
   }
 
   // Runs fn(context, data) and goes where it says. Jumped to with the data in T1, or called from in front of
-  // it with flags to save.
-  const uint8_t* emit_exit(const void* fn, bool called) {
+  // it, with flags to save or not.
+  const uint8_t* emit_exit(const void* fn, bool called, bool flags) {
     const uint8_t* at = start();
-    if (called) save_flags();
+    if (flags) save_flags();
     save_gprs();
     self_to(hRDI);
     if (called) {
@@ -339,9 +342,9 @@ class ThunkMaker {
     a_.jmp_mem(ctx_mem(table + offsetof(JumpEntry, host), kT1));
     return at;
   }
-  const uint8_t* emit_dropped() {
+  const uint8_t* emit_dropped(bool flags) {
     const uint8_t* at = start();
-    save_flags();
+    if (flags) save_flags();
     save_gprs();
     self_to(hRDI);
     a_.pop(hRSI);

@@ -62,12 +62,15 @@ struct Thunks {
   const uint8_t* help_end;          // jumped to; T1 const Insn*: runs its helper, goes to the dispatcher
   const uint8_t* link[kBanks];      // called in front of a LinkSite*: saves flags, links, enters the target
   const uint8_t* link_far[kBanks];  // the same with flags in the state
-  const uint8_t* poll;              // the same without linking (something is pending)
+  const uint8_t* link_slotted[kBanks];
+  const uint8_t* poll;          // as link, without linking (something is pending)
+  const uint8_t* poll_slotted;  // the same with flags in the state
   const uint8_t* lookup;            // T0: rip; flags are in the state
   const uint8_t* unexpected_return[kBanks];  // the same by the jump table first; forgets all expected returns
   const uint8_t*
       dropped;  // called from in front of a dropped block's entry; the return address tells the block
-  const uint8_t* fault;  // entered by the signal handler: signal_vector, rip set
+  const uint8_t* dropped_slotted;  // the same with flags in the state
+  const uint8_t* fault;            // entered by the signal handler: signal_vector, rip set
   // Host entry points.
   void (*enter)(void* context, const uint8_t* host);  // returns when the dispatcher says so
   void (*cold)(void (*fn)(void*), void* arg);         // saves the guest's vector state around fn

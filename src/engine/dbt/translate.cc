@@ -126,7 +126,7 @@ class Translator::Work final : Emitter::TargetFlags {
     // Hot code is worth a slot at each access; other code is so much that slots would crowd each other out.
     bool hot = (concessions & CodeCache::kHot) != 0 || ((in_.mode & mode::kCplMask) == 3 && has_loop());
     e.set_probe(options_.probe && !hot);
-    e.begin(in_.page_offset);
+    e.begin(in_.page_offset, flags_pass());
     emit(e);
     e.finish();
     block.guest_bytes = static_cast<uint16_t>(next_ - in_.page_offset);
@@ -233,6 +233,25 @@ class Translator::Work final : Emitter::TargetFlags {
     }
     // Where a counted run stops in front of a block, its flags are to be exact.
     live_in_ = options_.deterministic && !options_.flag_liveness ? kStatusMask : live;
+  }
+
+  // Whether what needs the flags that are live on entry first needs them in their slot: a check of an access,
+  // a helper, an exit to an unknown place.
+  bool flags_pass() const {
+    if (live_in_ == 0 || !options_.lazy_flags || options_.deterministic || (in_.mode & mode::kSingle) != 0)
+      return false;
+    for (size_t n = 0; n < insns_.size(); ++n) {
+      const Insn& i = insns_[n];
+      if (i.form->action == Action::Nop) continue;
+      if (i.form->action == Action::Rewrite && i.form->helper != nullptr) return false;
+      if (is_branch(i)) return is_unconditional(i);
+      if (i.form->action != Action::Copy && i.form->action != Action::Rewrite) return true;
+      bool push = i.mnemonic == ZYDIS_MNEMONIC_PUSH || i.mnemonic == ZYDIS_MNEMONIC_POP ||
+                  i.mnemonic == ZYDIS_MNEMONIC_LEAVE;
+      if (push || (i.has_mem && i.mem.bytes != 0)) return true;
+      if (i.flags_touched || (i.flags_read & kStatusMask) != 0) return false;
+    }
+    return true;
   }
 
   uint16_t branch_live(const Insn& i) {
