@@ -212,11 +212,17 @@ void CodeCache::link(CacheLock&, LinkSite& site, Block& to) {
   if (site.to != nullptr || to.dropped || site.from->dropped) return;
   bool far = site.far_slot != 0;
   const Block* place = site.place;
-  if (far && place != nullptr && (place->ram != to.ram || place->offset != to.offset)) return;
+  if (far && place != nullptr && (place->ram != to.ram || place->offset != to.offset)) {
+    if (site.predicted) std::atomic_ref(site.to_host).store(kByTable, std::memory_order_release);
+    return;
+  }
   site.to = &to;
   site.next_incoming = to.incoming;
   to.incoming = &site;
-  const uint8_t* entry = far ? to.paged() : site.slotted ? to.slotted() : to.direct();
+  const uint8_t* entry = site.predicted ? to.dispatched()
+                         : far          ? to.paged()
+                         : site.slotted ? to.slotted()
+                                        : to.direct();
   patch(at_place(site.rel32), place_of(entry) - (site.rel32 + 4));
   if (!far) return;
   site.place = &to;

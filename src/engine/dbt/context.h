@@ -77,7 +77,9 @@ inline unsigned jump_index(uint64_t rip) {
   asm("crc32q %1, %0" : "+r"(sum) : "r"(rip));
   return static_cast<unsigned>(sum >> 4) & (kJumpEntries - 1);
 }
-inline constexpr uint64_t kNoPage = 1;
+// In Context::far_page: nothing seen. Predicted jumps compare it with what a guest may name, so no guest
+// knows it.
+extern const uint64_t kNoPage;
 inline constexpr uint64_t kEmptyRip = 0x8000000000000001;  // non-canonical
 
 // Which slots, TLB entries and jump entries have been filled since they were last empty, so that a flush

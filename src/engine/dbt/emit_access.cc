@@ -238,8 +238,8 @@ void Emitter::access(const Insn& i, const MemOperand& m, unsigned addr_bytes, un
   stubs_.push_back(s);
 }
 
-// An instruction without effect on the guest's state: a prefetch of what the TLB knows is one, everything else
-// nothing. It never waits for a page to become known; a page that nothing has touched is not worth that.
+// An instruction without effect on the guest's state: a prefetch of what the TLB knows is one, everything
+// else nothing. It never waits for a page to become known; a page that nothing has touched is not worth that.
 void Emitter::hint(const Insn& i, uint16_t live_after) {
   constexpr uint32_t kNot = mode::kSingle | mode::kAlignCheck | mode::kWatch;
   if (!options_.prefetch || !options_.slots || (mode_ & kNot) != 0 || !is_prefetch(i) || !i.has_mem ||

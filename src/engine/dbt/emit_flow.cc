@@ -128,36 +128,6 @@ void Emitter::exit_to_rip_offset(int64_t offset_from_page) {
   lookup_exit();
 }
 
-// To another page, by a jump or call that is patched to the place mapped there when rip_page is what this
-// vCPU has seen that mapping for. Flags are in their slot, a call's return address in T0. False: nothing is
-// emitted, the jump table must do.
-bool Emitter::far_link(int64_t target, bool call) {
-  constexpr uint32_t kNot = mode::kSingle | mode::kDebug | mode::kWatch;
-  if (!options_.far_links || !options_.link || !options_.jump_cache || !is64(mode_) || (mode_ & kNot) != 0 ||
-      block_.ram == nullptr || target != static_cast<int32_t>(target))
-    return false;
-  uint32_t slot = cache_.make_far_slot(lock_, bank_);
-  if (slot == 0) return false;
-  uint8_t* to_poll = target < 0 ? poll(0) : nullptr;
-  a_.load(kT1, ctx_mem(RHEA_CTX(rip_page)));
-  a_.cmp(kT1, ctx_mem(RHEA_CTX(far_page) + 8 * size_t{slot}));
-  uint8_t* unseen = a_.jcc_later(ccNE);
-  if (call) a_.push(kT0);
-  a_.lea(kT0, {.base = kT1, .disp = static_cast<int32_t>(target & ~static_cast<int64_t>(kPageMask))});
-  a_.keep_together(1, 4);
-  uint8_t* rel32 = call ? a_.call_later() : a_.jmp_later();
-  LinkSite* l = link_site(static_cast<int32_t>(target), rel32);
-  l->far_slot = slot;
-  stubs_.push_back({.kind = Stub::Kind::LinkFar,
-                    .patch = unseen,
-                    .resume = to_poll,
-                    .after = call ? a_.here() : nullptr,
-                    .op = {},
-                    .mem = {},
-                    .link = l});
-  return true;
-}
-
 bool Emitter::expects_returns(const Insn& i) const {
   constexpr uint32_t kNot = mode::kSingle | mode::kDebug | mode::kWatch;
   return options_.returns && options_.jump_cache && is64(mode_) && (mode_ & kNot) == 0 &&
@@ -197,6 +167,10 @@ void Emitter::expecting_call(const Insn& i, bool linked, int64_t target, uint16_
       a_.lea(kT0, {.base = kT0, .disp = static_cast<int32_t>(i.imm)});
     else
       a_.mov(kT0, kT2);
+    if (!relative && predict(i, true)) {
+      landing(i, false);
+      return;
+    }
     uint8_t* to_poll = poll(0);
     jump_offset(a_);
     a_.cmp(kT0, ctx_mem(table, kT1));
@@ -316,7 +290,7 @@ void Emitter::near_jump(const Insn& i) {
     flags_to_slot();
     load_target(i, kT0);
     check_code_limit(i, kT0);
-    lookup_exit();
+    if (!predict(i, false)) lookup_exit();
   }
   ended_ = true;
 }

@@ -25,10 +25,10 @@ Emitter::Emitter(CodeCache& cache, CacheLock& lock, const Thunks& thunks, const 
   alternatives_ = (mode_ & kCareful) != 0 || block.ram == nullptr || block.crossing;
 }
 
-// Layout: `call dropped`; dispatched entry; paged entry; slotted entry; direct entry. Where flags are needed in
-// their slot first (flags_pass) the direct entry saves them, else those before it restore them. A dropped
-// block's gate becomes a jump back to the call: one write must be able to replace its first two bytes, and its
-// first instruction must not be shorter.
+// Layout: `call dropped`; dispatched entry; paged entry; slotted entry; direct entry. Where flags are needed
+// in their slot first (flags_pass) the direct entry saves them, else those before it restore them. A dropped
+// block's gate becomes a jump back to the call: one write must be able to replace its first two bytes, and
+// its first instruction must not be shorter.
 void Emitter::begin(unsigned page_offset, bool flags_pass) {
   block_.start = a_.here();
   auto here = [this] { return static_cast<uint8_t>(a_.here() - block_.start); };
@@ -109,6 +109,18 @@ void Emitter::finish() {
         Assembler::bind(s.patch, a_.here());
         a_.store(ctx_mem(RHEA_CTX(rip_page)), kT1);
         a_.jmp(s.resume);
+        break;
+      case Stub::Kind::Predicted:
+        Assembler::bind(s.patch, a_.here());
+        Assembler::bind(s.resume, s.after != nullptr ? a_.here() : thunks_.lookup);
+        if (s.after != nullptr) {  // a call that has not been made yet
+          a_.call(a_.here() + 2 * kCallBytes);
+          a_.jmp(s.after);
+        }
+        Assembler::bind(s.link->rel32, a_.here());
+        s.link->unlinked = a_.here();
+        a_.mov_imm64(kT2, reinterpret_cast<uint64_t>(s.link));
+        a_.jmp(thunks_.predicted[bank_]);
         break;
       case Stub::Kind::LinkFar:
         Assembler::bind(s.patch, a_.here());

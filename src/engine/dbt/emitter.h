@@ -107,6 +107,7 @@ class Emitter {
       Link,
       Poll,
       LinkFar,
+      Predicted,
       ReturnsFull,
       CallMiss,
       PageMoved,
@@ -174,6 +175,7 @@ class Emitter {
   void load_target(const Insn& i, Host to);  // operand of an indirect JMP or CALL
   void lookup_exit();                        // T0: rip
   bool far_link(int64_t target, bool call);
+  bool predict(const Insn& i, bool call);
   bool expects_returns(const Insn& i) const;
   void limit_returns();
   void expecting_call(const Insn& i, bool linked, int64_t target, uint16_t live);

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstring>
 #include <new>
+#include <random>
 #include <vector>
 
 #include "base/check.h"
@@ -24,6 +25,11 @@
 namespace rhea::dbt {
 
 const bool kHostCrc32 = __builtin_cpu_supports("sse4.2") != 0;
+const uint64_t kNoPage = [] {  // not canonical
+  std::random_device random;
+  uint64_t value = uint64_t{random()} << 32 | random();
+  return (value | uint64_t{1} << 63 | 1) & ~(uint64_t{1} << 62);
+}();
 const bool kHostBmi2 = __builtin_cpu_supports("bmi2") != 0;
 
 namespace {

@@ -464,9 +464,8 @@ extern "C" const uint8_t* runtime_link(Context* context, LinkSite* site) {
 
 // The target's place, once the dispatcher has been there; it is in the jump table then, from where the thunk
 // fills the link's slot the next time.
-extern "C" const uint8_t* runtime_link_far(Context* context, LinkSite* site) {
-  Context& c = *context;
-  uint64_t rip = c.core.s.rip = mask_rip(c, c.rip_page + static_cast<uint64_t>(int64_t{site->target_offset}));
+static const uint8_t* link_by_rip(Context& c, LinkSite* site) {
+  uint64_t rip = c.core.s.rip;
   uint64_t resets = c.cache->resets();
   uint32_t mode = site->from->mode & ~mode::kUngrouped;
   const uint8_t* host = dispatch(c);
@@ -477,8 +476,25 @@ extern "C" const uint8_t* runtime_link_far(Context* context, LinkSite* site) {
   if (f.page != (rip & ~kPageMask) || f.ram == nullptr || f.stamp != c.fetch_stamp[f.global]) return host;
   Block* to = c.cache->find(*f.ram, f.offset + (rip & kPageMask), mode);
   if (to == nullptr || c.cache->executable(to->dispatched()) != host) return host;
+  if (site->predicted) {
+    constexpr uint8_t kEnough = 4;
+    auto seen = static_cast<int32_t>(reinterpret_cast<uintptr_t>(host));
+    if (site->target_offset != seen) site->seen_times = 0;
+    site->target_offset = seen;
+    if (site->seen_times < kEnough && ++site->seen_times < kEnough) return host;
+  }
   link_to(c, site, to);
   return host;
+}
+
+extern "C" const uint8_t* runtime_link_far(Context* context, LinkSite* site) {
+  Context& c = *context;
+  c.core.s.rip = mask_rip(c, c.rip_page + static_cast<uint64_t>(int64_t{site->target_offset}));
+  return link_by_rip(c, site);
+}
+
+extern "C" const uint8_t* runtime_predicted(Context* context, LinkSite* site) {
+  return link_by_rip(*context, site);
 }
 
 extern "C" const uint8_t* runtime_quick(Context* context) {

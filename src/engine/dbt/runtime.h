@@ -31,6 +31,7 @@ const uint8_t* runtime_link_far(Context* c, LinkSite* site);
 const uint8_t* runtime_poll(Context* c, LinkSite* site);
 const uint8_t* runtime_lookup(Context* c);
 const uint8_t* runtime_quick(Context* c);  // null: runtime_lookup
+const uint8_t* runtime_predicted(Context* c, LinkSite* site);
 const uint8_t* runtime_dropped(Context* c, const uint8_t* direct_entry);
 const uint8_t* runtime_fault(Context* c);
 }

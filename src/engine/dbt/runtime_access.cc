@@ -42,8 +42,12 @@ void keep_large(Context& c, uint64_t linear, const cpu::Translation& t, const me
   bool whole = gpa >= range.start && range.end() - gpa >= LargeEntry::kBytes && gpa <= range.end();
   if (t.page_bytes < LargeEntry::kBytes || !whole || c.core.s.a20_masked != 0) return;
   c.access[c.bank].large_entry[(linear >> LargeEntry::kShift) % kLargeEntries] = {
-      linear >> LargeEntry::kShift, delta,    range.ram, range.offset + (t.gpa - range.start) - linear,
-      t.global,                     t.write_ok && range.access != memory::RamAccess::ReadOnly};
+      linear >> LargeEntry::kShift,
+      delta,
+      range.ram,
+      range.offset + (t.gpa - range.start) - linear,
+      t.global,
+      t.write_ok && range.access != memory::RamAccess::ReadOnly};
 }
 
 // What #AC demands, measured: the operand's size, of vectors 16 bytes at most, of x87's ten bytes eight.

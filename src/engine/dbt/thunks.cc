@@ -44,6 +44,7 @@ class ThunkMaker {
     t.lookup = emit_lookup();
     for (unsigned bank = 0; bank < kBanks; ++bank) {
       t.link[bank] = emit_link(bank, reinterpret_cast<const void*>(&runtime_link), true);
+      t.predicted[bank] = emit_predicted(bank);
       t.link_slotted[bank] = emit_link(bank, reinterpret_cast<const void*>(&runtime_link), false);
       t.link_far[bank] = emit_link(bank, reinterpret_cast<const void*>(&runtime_link_far), false);
     }
@@ -315,11 +316,7 @@ class ThunkMaker {
     a_.store(ctx_mem(RHEA_CTX(scratch[3])), hRAX);
     a_.load32(hRAX, site(offsetof(LinkSite, far_slot)));
     a_.load(kT2, ctx_mem(RHEA_CTX(rip_page)));
-    a_.store({.index = hRAX, .scale = 3, .disp = RHEA_CTX(far_page), .ctx = true}, kT2);
-    a_.shr32(hRAX, kFarChunkBits);
-    a_.op_rm(0xc6, 0, ctx_mem(RHEA_CTX(far_dirty), hRAX), false), a_.u8(1);
-    a_.op_rm(0xc6, 0, ctx_mem(RHEA_CTX(far_filled) + bank), false), a_.u8(1);
-    a_.load(hRAX, ctx_mem(RHEA_CTX(scratch[3])));
+    fill_far_slot(bank, kT2);
     Assembler::bind(elsewhere, a_.here());
     a_.jmp_reg(kT1);
     for (uint8_t* s : slow) Assembler::bind(s, a_.here());
@@ -327,6 +324,42 @@ class ThunkMaker {
     self_to(hRDI);
     a_.mov(hRSI, kT2);
     call(fn);
+    a_.jmp(go_);
+    return at;
+  }
+  // RAX, saved in scratch[3]: the slot.
+  void fill_far_slot(unsigned bank, Host value) {
+    a_.store({.index = hRAX, .scale = 3, .disp = RHEA_CTX(far_page), .ctx = true}, value);
+    a_.shr32(hRAX, kFarChunkBits);
+    a_.op_rm(0xc6, 0, ctx_mem(RHEA_CTX(far_dirty), hRAX), false), a_.u8(1);
+    a_.op_rm(0xc6, 0, ctx_mem(RHEA_CTX(far_filled) + bank), false), a_.u8(1);
+    a_.load(hRAX, ctx_mem(RHEA_CTX(scratch[3])));
+  }
+  const uint8_t* emit_predicted(unsigned bank) {
+    const uint8_t* at = start();
+    size_t table = RHEA_CTX(jump) + bank * sizeof(JumpBank) + offsetof(JumpBank, entry);
+    HostMem to_host{.base = kT2, .disp = offsetof(LinkSite, to_host)};
+    a_.cmp32_mem_imm8(ctx_mem(RHEA_CTX(core.pending)), 0);
+    uint8_t* pending = a_.jcc_later(ccNE);
+    jump_offset(a_);
+    a_.cmp(kT0, ctx_mem(table, kT1));
+    uint8_t* unknown = a_.jcc_later(ccNE);
+    a_.cmp32_mem_imm8(to_host, 0);
+    uint8_t* unlinked = a_.jcc_later(ccE);
+    a_.load(kT1, ctx_mem(table + offsetof(JumpEntry, host), kT1));
+    a_.op_rm(0x3b, kT1, to_host, false);  // cmp, the low halves
+    uint8_t* elsewhere = a_.jcc_later(ccNE);
+    a_.store(ctx_mem(RHEA_CTX(scratch[3])), hRAX);
+    a_.load32(hRAX, {.base = kT2, .disp = offsetof(LinkSite, far_slot)});
+    fill_far_slot(bank, kT0);
+    Assembler::bind(elsewhere, a_.here());
+    a_.jmp_reg(kT1);
+    for (uint8_t* s : {pending, unknown, unlinked}) Assembler::bind(s, a_.here());
+    save_gprs();
+    a_.store(ctx_mem(RHEA_CTX(core.s.rip)), kT0);
+    self_to(hRDI);
+    a_.mov(hRSI, kT2);
+    call(reinterpret_cast<const void*>(&runtime_predicted));
     a_.jmp(go_);
     return at;
   }

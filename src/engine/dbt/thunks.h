@@ -54,18 +54,19 @@ struct Thunks {
   // Called behind an AccessSite; return, go to the site's alt, or elsewhere.
   // [form][bank][write]; T0: linear - tag of the TLB entry at T1, which does not serve
   const uint8_t* access_probed[kAccessForms][kBanks][2];
-  const uint8_t* access[kAccessForms];                    // T0: linear even for Delta, and kept
+  const uint8_t* access[kAccessForms];  // T0: linear even for Delta, and kept
   const uint8_t*
       store_done;  // T1 AccessSite: finishes a store made through the alternative path; keeps EFLAGS and T2
-  const uint8_t* segment;           // called behind a SegmentSite: T0 offset → T0 linear
-  const uint8_t* help;              // T1 const Insn*: runs its helper and returns
-  const uint8_t* help_end;          // jumped to; T1 const Insn*: runs its helper, goes to the dispatcher
-  const uint8_t* link[kBanks];      // called in front of a LinkSite*: saves flags, links, enters the target
-  const uint8_t* link_far[kBanks];  // the same with flags in the state
+  const uint8_t* segment;            // called behind a SegmentSite: T0 offset → T0 linear
+  const uint8_t* help;               // T1 const Insn*: runs its helper and returns
+  const uint8_t* help_end;           // jumped to; T1 const Insn*: runs its helper, goes to the dispatcher
+  const uint8_t* link[kBanks];       // called in front of a LinkSite*: saves flags, links, enters the target
+  const uint8_t* link_far[kBanks];   // the same with flags in the state
+  const uint8_t* predicted[kBanks];  // jumped to; T0: rip, T2: the LinkSite of a prediction that failed
   const uint8_t* link_slotted[kBanks];
-  const uint8_t* poll;          // as link, without linking (something is pending)
-  const uint8_t* poll_slotted;  // the same with flags in the state
-  const uint8_t* lookup;            // T0: rip; flags are in the state
+  const uint8_t* poll;                       // as link, without linking (something is pending)
+  const uint8_t* poll_slotted;               // the same with flags in the state
+  const uint8_t* lookup;                     // T0: rip; flags are in the state
   const uint8_t* unexpected_return[kBanks];  // the same by the jump table first; forgets all expected returns
   const uint8_t*
       dropped;  // called from in front of a dropped block's entry; the return address tells the block

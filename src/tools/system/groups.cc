@@ -81,6 +81,7 @@ const Group<AccelOptions>& accel_group() {
           boolean("quick-dispatch", &A::quick_dispatch, "a short way to known blocks"),
           boolean("inline-system", &A::inline_system, "CLI, SWAPGS, RDTSC and others without helpers"),
           boolean("prefetch", &A::prefetch, "the guest's prefetches are carried out"),
+          boolean("predict", &A::predict, "indirect jumps through fixed pointers are patched"),
           boolean("single", &A::single, "one instruction a block"),
           integer("max-insns", &A::max_insns, 1, 512, "longest block in instructions"),
           text("state-log", &A::state_log, "deterministic=on: a file for hashes of the guest's state"),
