@@ -225,9 +225,22 @@ class Assembler {
     u8(0x80u | c);
     rel32(target);
   }
+  // One instruction of 1..8 bytes without effect (SDM vol. 2, NOP).
+  void nop(unsigned n) {
+    static constexpr uint8_t kNop[8][8] = {{0x90},
+                                           {0x66, 0x90},
+                                           {0x0f, 0x1f, 0x00},
+                                           {0x0f, 0x1f, 0x40, 0x00},
+                                           {0x0f, 0x1f, 0x44, 0x00, 0x00},
+                                           {0x66, 0x0f, 0x1f, 0x44, 0x00, 0x00},
+                                           {0x0f, 0x1f, 0x80, 0x00, 0x00, 0x00, 0x00},
+                                           {0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00}};
+    this->bytes(kNop[n - 1], n);
+  }
   // Nops until `bytes` bytes at `ahead` from here can be replaced by one write.
   void keep_together(unsigned ahead, unsigned bytes) {
-    while ((reinterpret_cast<uintptr_t>(p_ + ahead) & 7) + bytes > 8) u8(0x90);
+    uintptr_t at = reinterpret_cast<uintptr_t>(p_ + ahead) & 7;
+    if (at + bytes > 8) nop(static_cast<unsigned>(8 - at));
   }
   // With the target to come: returns the place of the rel32.
   uint8_t* jmp_later() {
