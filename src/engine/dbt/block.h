@@ -33,8 +33,8 @@ struct LinkSite {
   // is that one; all of the cache's addresses differ in it.
   uint32_t to_host = 0;
   bool slotted = false;  // live status flags are in their slot here
-  // A predicted indirect jump: a far link whose slot holds the whole target. Linked when that has been the same
-  // a few times (lazy binding changes it once): the low half of where it went last is in target_offset.
+  // A predicted indirect jump: a far link whose slot holds the whole target. Linked when that has been the
+  // same a few times (lazy binding changes it once): the low half of where it went last is in target_offset.
   bool predicted = false;
   uint8_t seen_times = 0;
   Near<Block> place;  // a far link's first target, dropped or not: where it is made from counts

@@ -117,8 +117,8 @@ void Emitter::finish() {
           a_.call(a_.here() + 2 * kCallBytes);
           a_.jmp(s.after);
         }
-        Assembler::bind(s.link->rel32, a_.here());
-        s.link->unlinked = a_.here();
+        Assembler::bind(cache_.at_place(s.link->rel32), a_.here());
+        s.link->unlinked = cache_.place_of(a_.here());
         a_.mov_imm64(kT2, reinterpret_cast<uint64_t>(s.link));
         a_.jmp(thunks_.predicted[bank_]);
         break;
