@@ -7,6 +7,7 @@ for ((n = 1; n <= boots; ++n)); do
   RHEA_BUILD=$build nice -n 19 tests/real/run.sh linux-4cpu >build/smp.log 2>&1 && continue
   failed=$((failed + 1))
   cat build/smp.log
+  cp build/real/linux-4cpu.log "build/smp-$failed.log"
 done
 echo "$boots boots, $failed failed"
 ((failed == 0))
