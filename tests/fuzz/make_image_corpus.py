@@ -18,7 +18,7 @@ SAMPLES = [  # format, options, what else, bytes that are kept
     ("qcow2", "cluster_size=512,refcount_bits=1", "", LARGEST), ("qcow2", "cluster_size=512,compression_type=zstd", "packed", LARGEST),
     ("qcow2", "cluster_size=16k,extended_l2=on", "", LARGEST), ("qed", "cluster_size=4k,table_size=1", "", LARGEST),
     ("vdi", "", "", 4096), ("vpc", "", "", 8192), ("vpc", "subformat=fixed", "", LARGEST), ("vmdk", "", "", LARGEST),
-    ("vmdk", "subformat=streamOptimized", "", LARGEST), ("vmdk", "subformat=monolithicFlat", "", LARGEST), ("raw", "", "", 512),
+    ("vmdk", "subformat=streamOptimized", "", LARGEST), ("vmdk", "subformat=monolithicFlat", "", LARGEST),
 ]
 
 

@@ -17,7 +17,7 @@ class MemoryNode final : public BlockNode {
   Result<> read(uint64_t offset, std::span<uint8_t> into) override {
     const size_t present = offset < bytes_.size() ? std::min(into.size(), bytes_.size() - offset) : 0;
     if (present != 0) std::memcpy(into.data(), bytes_.data() + offset, present);
-    std::memset(into.data() + present, 0, into.size() - present);
+    std::ranges::fill(into.subspan(present), uint8_t{0});
     return {};
   }
   Result<> write(uint64_t offset, std::span<const uint8_t> from) override {

@@ -21,7 +21,15 @@ void CheckRun::corruption(std::string text) {
 void CheckRun::refer(uint64_t offset, uint64_t bytes) {
   if (bytes == 0) return;
   const unsigned bits = image_.header_.cluster_bits;
-  if (offset > static_cast<uint64_t>(INT64_MAX) || bytes > static_cast<uint64_t>(INT64_MAX) - offset) return;
+  // The file may end inside of its last cluster, no further.
+  if (offset > INT64_MAX || bytes > INT64_MAX - offset ||
+      offset + bytes >= image_.cluster_size_ + file_size_) {
+    corruption(fmt::format(
+        "ERROR: counting reference for region exceeding the end of the file by one cluster or more: "
+        "offset {:#x} size {:#x}",
+        offset, bytes));
+    return;
+  }
   const uint64_t last = (offset + bytes - 1) >> bits;
   highest_ = std::max(highest_, last);
   for (uint64_t cluster = std::max(offset >> bits, window_begin_); cluster <= last; ++cluster) {
@@ -44,8 +52,8 @@ uint64_t CheckRun::references(uint64_t cluster) const {
 
 Result<CheckReport> CheckRun::run() {
   const uint64_t cluster_size = image_.cluster_size_;
-  const uint64_t file_size = image_.file().size();
-  file_clusters_ = file_size / cluster_size + (file_size % cluster_size != 0 ? 1 : 0);
+  file_size_ = image_.file().size();
+  file_clusters_ = file_size_ / cluster_size + (file_size_ % cluster_size != 0 ? 1 : 0);
   report_.total_clusters =
       image_.header_.size / cluster_size + (image_.header_.size % cluster_size != 0 ? 1 : 0);
   if (image_.refcounts_.table().empty()) TRY(image_.refcounts_.load());

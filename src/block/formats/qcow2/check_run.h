@@ -40,6 +40,7 @@ class CheckRun {
   Qcow2Image& image_;
   Repair repair_;
   CheckReport report_;
+  uint64_t file_size_ = 0;
   uint64_t file_clusters_ = 0;
   uint64_t window_begin_ = 0;
   std::vector<uint16_t> counts_;

@@ -40,7 +40,7 @@ Result<> Qcow2Image::load_snapshots() {
     TRY(file().read(at, rest));
     at += rest.size();
     RawSnapshotExtra extra;
-    std::memcpy(&extra, rest.data(), std::min<size_t>(sizeof extra, extra_size));
+    if (extra_size != 0) std::memcpy(&extra, rest.data(), std::min<size_t>(sizeof extra, extra_size));
     Snapshot one;
     one.l1_table_offset = raw.l1_table_offset;
     one.l1_size = raw.l1_size;
