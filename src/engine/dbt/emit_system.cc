@@ -194,8 +194,9 @@ void Emitter::push_flags(const Insn& i, uint16_t keep) {
   a_.load32(kT2, ctx_mem(RHEA_CTX(core.s.system_flags)));
   a_.and32_imm(kT2, ~static_cast<uint32_t>(cpu::rflags::VM | cpu::rflags::RF));
   a_.lea32(kT2, {.base = kT2, .index = kT0});
-  flags_spilt(keep != 0);
+  flags_ = {.host = false, .slot = true};  // restoring them would take T2
   push_value(i, 8, {.kind = MemOp::Kind::StoreReg, .reg = kT2, .bytes = 8, .keep_flags = keep});
+  flags_spilt(keep != 0);
 }
 
 void Emitter::read_time(bool with_aux, bool live) {
