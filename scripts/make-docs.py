@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Pages that list options, from what the programs themselves print.
 
-    scripts/make-docs.py [--check] RHEA_SYSTEM
+    scripts/make-docs.py [--check] PROGRAM...
 
-Writes docs/options.md and docs/man/rhea-system-x86_64.1 (from its .in), or
-with --check says whether they are up to date (exit status 1 if not). The
+Of rhea-system-x86_64 writes docs/options.md and docs/man/rhea-system-x86_64.1
+(from its .in), of rhea-img docs/man/rhea-img.1, or with --check says whether
+they are up to date (exit status 1 if not). The
 programs' help comes from the tables that parse the options, so the pages
 cannot differ from them.
 """
@@ -81,38 +82,77 @@ def roff(text):
     return text.replace("\\", "\\e").replace("-", "\\-").replace("…", "...").replace("'", "\\(aq")
 
 
-def man_page(version, options, groups, devices):
-    with open(os.path.join(ROOT, "docs/man/rhea-system-x86_64.1.in")) as file:
+def entries(pairs):
+    return "\n".join(f".TP\n.B {roff(head)}\n{roff(text)}" for head, text in pairs)
+
+
+def filled(name, parts):
+    with open(os.path.join(ROOT, f"docs/man/{name}.in")) as file:
         page = file.read()
+    for part, text in parts.items():
+        page = page.replace(f"@{part}@", text)
+    return page
 
-    def entries(pairs):
-        return "\n".join(f".TP\n.B {roff(head)}\n{roff(text)}" for head, text in pairs)
 
+def man_page(version, options, groups, devices):
     def keys(rows):
         return entries((f"{key}=<{kind}>", text) for key, kind, text in rows)
 
-    parts = {
+    return filled("rhea-system-x86_64.1", {
         "VERSION": version,
         "OPTIONS": entries(options),
         "GROUPS": "\n".join(f".SS {roff(name)}\n{keys(rows)}" for name, rows in groups),
         "DEVICES": "\n".join(f".SS {roff(name)}\n{roff(about)}\n{keys(rows)}".rstrip() for name, about, rows in devices),
-    }
-    for name, text in parts.items():
-        page = page.replace(f"@{name}@", text)
-    return page
+    })
 
 
-def main():
-    check = "--check" in sys.argv
-    program = [word for word in sys.argv[1:] if not word.startswith("--")][0]
+def system_pages(program):
     options = options_of(printed(program, "-help"))
     groups = [(name, keys_of(printed(program, name, ask))) for name, ask in GROUPS]
     devices = devices_of(program)
     version = re.search(r"version ([\d.]+)", printed(program, "-version")).group(1)
-    pages = {
+    return {
         "docs/options.md": markdown(options, groups, devices, printed(program, "-d", "help")),
         "docs/man/rhea-system-x86_64.1": man_page(version, options, groups, devices),
     }
+
+
+def img_command(program, name):
+    """The section of one command, from its --help: usage, a sentence, a line an option."""
+    lines = printed(program, name, "--help").splitlines()
+    options = [re.split(r"  +", line.strip(), maxsplit=1) for line in lines[3:]]
+    for option in options:
+        if len(option) != 2:
+            sys.exit(f"{program} {name} --help says nothing about {option[0]}")
+    syntax = lines[0].removeprefix("usage: rhea-img ")
+    return f".SS {name}\n.B {roff(syntax)}\n.PP\n{roff(lines[1])}\n{entries(options)}"
+
+
+def img_format(program, name):
+    """The options that -o takes; nothing for formats that can only be read."""
+    done = subprocess.run([program, "create", "-f", name, "-o", "help"], capture_output=True, text=True, timeout=20)
+    found = re.findall(r"^  ([\w.-]+)=<([^>]*)>\s*- (.*)$", done.stdout, re.M)
+    if done.returncode != 0:
+        return f".SS {name}\nread only"
+    return f".SS {name}\n" + entries((f"{key}=<{kind}>", text) for key, kind, text in found)
+
+
+def img_pages(program):
+    text = printed(program, "--help")
+    commands = re.findall(r"^  ([a-z]+) ", text.split("Command syntax:")[1].split("\n\n")[0], re.M)
+    formats = re.search(r"^Supported formats: (.*)$", text, re.M).group(1).split()
+    return {"docs/man/rhea-img.1": filled("rhea-img.1", {
+        "VERSION": re.search(r"version ([\d.]+)", text).group(1),
+        "COMMANDS": "\n".join(img_command(program, name) for name in commands),
+        "FORMATS": "\n".join(img_format(program, name) for name in formats),
+    })}
+
+
+def main():
+    check = "--check" in sys.argv
+    pages = {}
+    for program in [word for word in sys.argv[1:] if not word.startswith("--")]:
+        pages |= img_pages(program) if os.path.basename(program) == "rhea-img" else system_pages(program)
     stale = 0
     for name, text in pages.items():
         path = os.path.join(ROOT, name)
@@ -122,7 +162,7 @@ def main():
             continue
         with open(path) as file:
             if file.read() != text:
-                print(f"{name} is not up to date: run scripts/make-docs.py {program}")
+                print(f"{name} is not up to date: run scripts/make-docs.py with its program")
                 stale = 1
     sys.exit(stale)
 

@@ -68,6 +68,8 @@ class FormatDriver {
   virtual bool can_back() const { return false; }  // has backing_file and backing_fmt
   // In the order in which `create` prints them; "size" is one of them.
   virtual std::span<const CreateOption> create_options() const { return {}; }
+  // Those that `amend` can change; none: it cannot.
+  virtual std::span<const CreateOption> amend_options() const { return {}; }
   // An existing file is replaced. `size` is what the user said; the format may round it up.
   virtual Result<> create(const CreateRequest& request) const;
   virtual Result<Measurement> measure(const MeasureRequest& request) const;

@@ -3,11 +3,12 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "block/create_options.h"
 #include "block/image.h"
 
 namespace rhea::block {
@@ -100,8 +101,9 @@ class Emptier {
 class Amender {
  public:
   virtual ~Amender() = default;
-  // Values are texts as the user gave them; `progress` is called with done and total work.
-  virtual Result<> amend(const std::map<std::string, std::string>& options, bool force) = 0;
+  using Progress = std::function<void(uint64_t done, uint64_t total)>;
+  // `values` are checked against the driver's amend_options(). What is not named stays as it is.
+  virtual Result<> amend(const CreateValues& values, const Progress& progress) = 0;
 };
 
 // -- dirty bitmaps

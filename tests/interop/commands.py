@@ -5,6 +5,7 @@ byte for byte.
 commands.py BLOCK_TOOL RHEA_IMG
 """
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -37,6 +38,14 @@ qemu-img bitmap --add --disable -g 4k bm.qcow2 b1
 qemu-img create -q -f qcow2 bm2.qcow2 20M
 qemu-img bitmap --add bm2.qcow2 y
 cp bm2.qcow2 broken.qcow2
+qemu-img create -q -f qcow2 snap.qcow2 3M
+qemu-io -c "write -P 1 0 1M" snap.qcow2
+qemu-img snapshot -c a snap.qcow2
+qemu-img snapshot -c b snap.qcow2
+cp snap.qcow2 grown.qcow2
+qemu-img resize -q grown.qcow2 5M
+qemu-io -c "write -z 0 128k" snap.qcow2
+qemu-img create -q -f vmdk x.vmdk 1M
 """
 
 # One command a line; a line that begins with '+' runs in the folder as the ones before it left it.
@@ -350,6 +359,93 @@ resize broken.qcow2 50M
 bitmap --remove broken.qcow2 y
 +check broken.qcow2
 
+amend
+amend a.qcow2
+amend -o size=1M
+amend -o compat=1.1 a.qcow2 ov.qcow2
+amend -o size=1M a.raw
+amend -f raw -o help
+amend -f foo -o help
+amend -o help
+amend -o size=1M nofile
+amend -o size=2M x.vmdk
+amend -o help x.vmdk
+amend -t foo -o size=1M a.qcow2
+amend -o , a.qcow2
+amend -o size=abc a.qcow2
+amend -o nosize a.qcow2
+amend -o compat a.qcow2
+amend -o foo=1 a.qcow2
+amend -o cluster_size=4k a.qcow2
+amend -o extended_l2=on a.qcow2
+amend -o lazy_refcounts=foo a.qcow2
+amend -o refcount_bits=3 a.qcow2
+amend -o backing_file=x,backing_fmt=raw a.qcow2
+amend -o backing_fmt=raw a.qcow2
+amend -o backing_file=base.qcow2 ov.qcow2
+amend -o data_file=x a.qcow2
+amend -o data_file_raw=on a.qcow2
+amend -o compat=0.10 data.qcow2
+amend -o compat=0.10 grown.qcow2
+amend -o compat=0.10 lazy.qcow2
+amend -o lazy_refcounts=on old.qcow2
+amend -o refcount_bits=8 old.qcow2
+amend -o refcount_bits=1 snap.qcow2
++check snap.qcow2
+amend --image-opts -f qcow2 -o size=1M a.qcow2
+amend -f raw -o refcount_bits=1 a.qcow2
+amend -o size=1M a.qcow2
++map --output=json a.qcow2
+amend -q -o lazy_refcounts=on a.qcow2
++amend --force -o size=220M a.qcow2
++info a.qcow2
+amend -o data_file=d.raw,data_file_raw=off data.qcow2
++info data.qcow2
+amend -o compat=1.1 old.qcow2
++info --output=json old.qcow2
+amend -o refcount_bits=64 base.qcow2
++compare base.qcow2 base.raw
++amend -o refcount_bits=1 base.qcow2
++compare base.qcow2 base.raw
+amend -o compat=0.10 ov.qcow2
++compare ov.qcow2 base.qcow2
++map --output=json base.qcow2
+amend -o compat=0.10 base.qcow2
++map --output=json base.qcow2
++compare base.qcow2 base.raw
++check base.qcow2
+amend -o compat=0.10 snap.qcow2
++snapshot -a a snap.qcow2
+amend -o compat=0.10,lazy_refcounts=off,refcount_bits=16 lazy.qcow2
++check lazy.qcow2
+
+bench
+bench a.qcow2 ov.qcow2
+bench nofile
+bench -c abc a.qcow2
+bench -d abc a.qcow2
+bench -s abc a.qcow2
+bench -S abc a.qcow2
+bench -o -1 a.qcow2
+bench -s 2G a.qcow2
+bench --flush-interval=abc a.qcow2
+bench -w --flush-interval=2 -d 4 -c 10 a.qcow2
+bench --flush-interval=5 -c 2 a.qcow2
+bench --pattern=300 -c 2 a.qcow2
+bench -i foo a.qcow2
+bench -n a.qcow2
+bench -t foo a.qcow2
+bench -f foo a.qcow2
+bench -U -w a.qcow2
+bench -c 0 a.qcow2
+bench -c 10 -d 4 -s 8k -S 16k -o 256k -w --pattern=7 -f raw a.raw
++map --output=json a.raw
++compare a.raw base.raw
+bench -c 100 -d 8 -w --flush-interval=10 --pattern=3 ov.qcow2
++check ov.qcow2
+bench -c 100 -d 8 -w --flush-interval=10 --no-drain ov.qcow2
+bench -c 5 -q a.raw
+
 rebase
 rebase ov.qcow2
 rebase -b base.qcow2 -F foo ov.qcow2
@@ -387,6 +483,7 @@ dd -f raw -O qcow2 bs=16k count=5 skip=2 if=a.raw of=x
 """
 
 # What may differ, with the reason.
+TIME = re.compile(r"Run completed in [0-9.]+ seconds")
 KNOWN = {
     "-V_unlike": None,  # no command: keeps the table from beginning with an empty group
 }
@@ -425,7 +522,8 @@ class Twins:
         for name, program in self.programs.items():
             done = subprocess.run([program, *words], cwd=name, capture_output=True, text=True, timeout=60,
                                   env={**os.environ, "TZ": "UTC", "LC_ALL": "C"})
-            out[name] = f"{done.stdout}-- stderr\n{done.stderr}-- exit {done.returncode}\n"
+            stdout = TIME.sub("Run completed in TIME seconds", done.stdout)
+            out[name] = f"{stdout}-- stderr\n{done.stderr}-- exit {done.returncode}\n"
         return out
 
 

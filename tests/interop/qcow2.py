@@ -94,7 +94,8 @@ def killed(suite):
     make_raw("in.raw", SIZE, 9)
     make_raw("more.raw", SIZE, 10)
     generator = random.Random(11)
-    works = [("snapshot", "-c", "s", "x.qcow2"), ("snapshot", "-d", "keep", "x.qcow2"),
+    works = [("amend", "-o", "refcount_bits=64", "x.qcow2"), ("amend", "-o", "compat=0.10", "top.qcow2"),
+             ("snapshot", "-c", "s", "x.qcow2"), ("snapshot", "-d", "keep", "x.qcow2"),
              ("resize", "-q", "x.qcow2", "+1G"), ("snapshot", "-a", "keep", "x.qcow2"),
              ("rebase", "-b", "", "top.qcow2"), ("commit", "-q", "top.qcow2")]
     for round_number in range(24):
@@ -116,6 +117,28 @@ def killed(suite):
             assert status.returncode in (0, 3), f"after {work}: {name}: {status.stdout}{status.stderr}"
             assert suite.run(suite.rhea_img, "check", name, check=False).returncode in (0, 3), f"after {work}: {name}"
         suite.run("qemu-img", "compare", "top.qcow2", "want.raw")
+
+
+def amended(suite):
+    """Each change leaves an image that the other program finds sound and equal."""
+    make_raw("in.raw", SIZE, 13)
+    suite.run("qemu-img", "convert", "-f", "raw", "-O", "qcow2", "-o", "cluster_size=4k", "in.raw", "x.qcow2")
+    suite.run("qemu-img", "snapshot", "-c", "one", "x.qcow2")
+    suite.run("qemu-io", "-f", "qcow2", "-c", "write -z 1M 2M", "x.qcow2")
+    suite.run("qemu-img", "create", "-q", "-f", "qcow2", "-b", "x.qcow2", "-F", "qcow2", "top.qcow2")
+    suite.run("qemu-io", "-f", "qcow2", "-c", "write -z 4M 1M", "-c", "write -P 1 5M 1M", "top.qcow2")
+    for name in ("x", "top"):
+        suite.run("qemu-img", "convert", "-O", "raw", f"{name}.qcow2", f"{name}.raw")
+    for change in ("refcount_bits=64", "refcount_bits=2", "lazy_refcounts=on", "refcount_bits=32,lazy_refcounts=off",
+                   "refcount_bits=16", "compat=0.10", "compat=1.1", "refcount_bits=8"):
+        for name in ("top", "x"):
+            suite.run(suite.rhea_img, "amend", "-f", "qcow2", "-o", change, f"{name}.qcow2")
+            suite.run("qemu-img", "check", f"{name}.qcow2")
+        for name in ("top", "x"):
+            suite.run("qemu-img", "compare", "-f", "qcow2", "-F", "raw", f"{name}.qcow2", f"{name}.raw")
+    suite.run("qemu-img", "snapshot", "-a", "one", "x.qcow2")
+    suite.run("qemu-img", "check", "x.qcow2")
+    suite.run("qemu-img", "compare", "-f", "qcow2", "-F", "raw", "x.qcow2", "in.raw")
 
 
 def repairs(suite):
@@ -145,6 +168,7 @@ def main():
     for options in ("", "cluster_size=512", "extended_l2=on", "compat=0.10"):
         suite.case(f"qcow2/snapshots/{options or 'plain'}", snapshots, options)
     suite.case("qcow2/chains", chains)
+    suite.case("qcow2/amended", amended)
     suite.case("qcow2/repairs", repairs)
     suite.case("qcow2/killed", killed)
     sys.exit(1 if suite.failed else 0)

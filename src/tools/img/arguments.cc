@@ -1,7 +1,12 @@
 #include "tools/img/arguments.h"
 
+#include <cstdio>
+#include <cstdlib>
+
 #include "base/failf.h"
 #include "base/log.h"
+#include "tools/img/common.h"
+#include "tools/img/option_help.h"
 
 namespace rhea::img {
 namespace {
@@ -24,6 +29,11 @@ const Option* by_name(std::span<const Option> options, std::string_view name) {
     found = &option;
   }
   return found;
+}
+
+[[noreturn]] void print_help(std::span<const Option> options) {
+  print(command_help(options));
+  std::exit(std::fflush(stdout) == 0 ? 0 : 1);
 }
 
 class Parser {
@@ -57,6 +67,7 @@ class Parser {
     const bool has_value = equals != std::string::npos;
     if (option == nullptr || (has_value && !option->takes_value))
       return usage(fmt::format("unrecognized option '{}'", word));
+    if (!option->handle) print_help(options_);
     if (!option->takes_value) return option->handle("");
     return option->handle(has_value ? word.substr(equals + 1) : TRY(next_word(word)));
   }
@@ -65,6 +76,7 @@ class Parser {
     for (size_t i = 1; i < word.size(); ++i) {
       const Option* option = by_letter(options_, word[i]);
       if (option == nullptr) return usage(fmt::format("unrecognized option '{}'", word));
+      if (!option->handle) print_help(options_);
       if (!option->takes_value) {
         TRY(option->handle(""));
         continue;

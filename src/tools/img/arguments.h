@@ -17,7 +17,7 @@ struct Option {
   char letter = 0;        // 0: has only a long name
   const char* name = "";  // empty: has only a letter
   bool takes_value = false;
-  std::function<Result<>(const std::string& value)> handle;
+  std::function<Result<>(const std::string& value)> handle;  // none: prints the command's help and exits
 };
 
 // Gives each option to its handler and returns what is left, the names. A word such as "-1" is an option;

@@ -12,14 +12,18 @@ using Words = std::span<const std::string>;
 
 struct Command {
   const char* name;
-  const char* syntax;               // the rest of its line in --help
+  const char* syntax;  // the rest of its line in --help
+  const char* about;
   Result<int> (*run)(Words words);  // the exit status; an error is printed by main
   int failure = 1;                  // the exit status for errors
 };
 
 std::span<const Command> commands();
 std::string help_text();
+std::string version_text();
 
+Result<int> run_amend(Words words);
+Result<int> run_bench(Words words);
 Result<int> run_bitmap(Words words);
 Result<int> run_check(Words words);
 Result<int> run_commit(Words words);

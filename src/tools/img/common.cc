@@ -54,10 +54,7 @@ Option output_option(Output& output) {
 }
 
 Option help_option() {
-  return {'h', "help", false, [](const std::string&) -> Result<> {
-            print(help_text());
-            std::exit(0);
-          }};
+  return {'h', "help", false, nullptr};
 }
 
 Result<> check_image_arguments(const ImageArguments& arguments) {

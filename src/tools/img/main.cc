@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "tools/img/command.h"
 #include "tools/img/common.h"
+#include "tools/img/option_help.h"
 
 namespace rhea::img {
 namespace {
@@ -17,15 +18,6 @@ int complain(const Error& error, int status) {
   std::fflush(stdout);
   error_line(error.message());
   return status;
-}
-
-void print_version() {
-  // Scripts that call us by the other name look for that name and its version.
-  if (program_name() == "qemu-img") {
-    print("qemu-img version 7.2.0 (Rhea " RHEA_VERSION ")\n");
-  } else {
-    print("rhea-img version " RHEA_VERSION " (compatible with qemu-img 7.2.0)\n");
-  }
 }
 
 // The options before the command. Returns an exit status if there is nothing more to do.
@@ -37,7 +29,7 @@ Result<std::optional<int>> standard_options(Words words, size_t& used) {
       return 0;
     }
     if (word == "-V" || word == "--version") {
-      print_version();
+      print(version_text());
       return 0;
     }
     return usage(fmt::format("unrecognized option '{}'", word));
@@ -54,6 +46,7 @@ int run(Words words) {
   const std::string& name = words[used++];
   for (const Command& command : commands()) {
     if (name != command.name) continue;
+    set_current_command(name);
     const auto status = command.run(words.subspan(used));
     if (status) return *status;
     const bool is_usage = status.error().text().ends_with("for more information");

@@ -61,6 +61,7 @@ class Qcow2Image final : public ImageNode,
                          public SnapshotStore,
                          public BackingChanger,
                          public Emptier,
+                         public Amender,
                          public BitmapStore {
  public:
   Qcow2Image(const FormatDriver& driver, std::unique_ptr<BlockNode> file, Header header,
@@ -99,6 +100,7 @@ class Qcow2Image final : public ImageNode,
   Result<> read_from_snapshot(const std::string& id_or_name) override;
   Result<> change_backing(const BackingReference& reference) override;
   Result<> make_empty() override;
+  Result<> amend(const CreateValues& values, const Progress& progress) override;
   std::vector<BitmapInfo> list_bitmaps() const override;
   Result<> add_bitmap(const std::string& name, uint64_t granularity, bool recording) override;
   Result<> remove_bitmap(const std::string& name) override;
@@ -193,6 +195,15 @@ class Qcow2Image final : public ImageNode,
   Result<size_t> find_snapshot(const std::string& id_or_name) const;
   Result<> change_l1_refcounts(const std::vector<uint64_t>& l1, int64_t difference);
   Result<> refresh_copied();
+
+  // amend.cc
+  Result<> amend_names(const CreateValues& values);
+  Result<> change_refcount_width(unsigned order, const Progress& progress);
+  Result<uint64_t> place_for_refcounts(unsigned order, uint64_t& clusters, uint64_t& used);
+  Result<> check_downgrade() const;
+  Result<> downgrade();
+  Result<> expand_zeros(const std::vector<uint64_t>& l1);
+  Result<bool> expand_zero(uint64_t table_references, L2Entry& entry);
 
   // bitmaps.cc
   Result<> load_bitmaps();

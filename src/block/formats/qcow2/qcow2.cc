@@ -33,12 +33,25 @@ constexpr std::array kOptions = {
     CreateOption{"refcount_bits", Type::Number, "Width of a reference count entry in bits", "16"},
 };
 
+constexpr std::array kAmendOptions = {
+    CreateOption{"size", Type::Size, "Virtual disk size"},
+    CreateOption{"compat", Type::Text, "Compatibility level (v2 [0.10] or v3 [1.1])"},
+    CreateOption{"backing_file", Type::Text, "File name of a base image"},
+    CreateOption{"backing_fmt", Type::Text, "Image format of the base image"},
+    CreateOption{"data_file", Type::Text, "File name of an external data file"},
+    CreateOption{"data_file_raw", Type::Bool, "The external data file must stay valid as a raw image"},
+    CreateOption{"lazy_refcounts", Type::Bool, "Postpone refcount updates"},
+    CreateOption{"refcount_bits", Type::Number, "Width of a reference count entry in bits"},
+};
+
 class Qcow2Driver final : public FormatDriver {
  public:
   std::string_view name() const override { return "qcow2"; }
   bool can_create() const override { return true; }
   bool can_back() const override { return true; }
   std::span<const CreateOption> create_options() const override { return kOptions; }
+
+  std::span<const CreateOption> amend_options() const override { return kAmendOptions; }
 
   int probe(std::span<const uint8_t> head, std::string_view) const override {
     if (head.size() < qcow2::kHeaderV2Length || load_be<uint32_t>(head.data()) != qcow2::kMagic) return 0;
