@@ -12,7 +12,8 @@ packages=(cmake ninja-build g++ ccache pkg-config git
           seabios busybox-static cpio zstd xz-utils)
 case ${1:-run} in
   run) ;;
-  test) packages+=(qemu-utils python3 clang-format binutils gdb lz4 clang-19 libclang-rt-19-dev) ;;
+  test) packages+=(qemu-utils python3 clang-format binutils gdb lz4 clang-19 libclang-rt-19-dev
+                   7zip libqcow-utils libvmdk-utils libvhdi-utils) ;;
   *) echo "usage: install-deps.sh [run|test]" >&2; exit 2 ;;
 esac
 
