@@ -128,7 +128,7 @@ Result<> FileNode::plain_read(uint64_t offset, std::span<uint8_t> into) const {
     if (got == 0) break;
     done += static_cast<size_t>(got);
   }
-  std::memset(into.data() + done, 0, into.size() - done);
+  std::ranges::fill(into.subspan(done), uint8_t{0});
   return {};
 }
 
