@@ -8,8 +8,10 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
+import time
 
 from common import Suite
 
@@ -536,9 +538,25 @@ def compare(suite, twins, line):
     assert out["ours"] == out["theirs"], f"qemu-img {line}\n--- qemu-img:\n{out['theirs']}--- rhea-img:\n{out['ours']}"
 
 
+def signals(suite):
+    """SIGUSR1 shows how far a command is; SIGTERM ends it and takes the target away, not the source."""
+    with open("in.raw", "wb") as file:
+        file.write(os.urandom(8 << 20))
+    command = [suite.rhea_img, "convert", "-r", "4M", "-f", "raw", "-O", "qcow2", "in.raw", "out.qcow2"]
+    work = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    time.sleep(0.7)
+    work.send_signal(signal.SIGUSR1)
+    line = work.stderr.readline()
+    assert re.fullmatch(r" {4}\([0-9.]+/100%\)\n", line), line
+    work.send_signal(signal.SIGTERM)
+    assert work.wait(timeout=60) == -signal.SIGTERM
+    assert not os.path.exists("out.qcow2") and os.path.getsize("in.raw") == 8 << 20
+
+
 def main():
     suite = Suite(sys.argv[1], sys.argv[2])
     suite.case("commands", all_of_them)
+    suite.case("signals", signals)
     sys.exit(1 if suite.failed else 0)
 
 

@@ -16,6 +16,12 @@ constexpr int kBarWidth = 40;
 std::atomic<bool> interrupted{false};
 std::atomic<int> which_signal{SIGINT};
 
+std::atomic<bool> asked_by_signal{false};
+
+void on_question(int) {
+  asked_by_signal.store(true);
+}
+
 void on_signal(int number) {
   which_signal.store(number);
   interrupted.store(true);
@@ -27,6 +33,10 @@ Progress::Progress(bool asked, bool quiet) {
   line_ = asked && !quiet;
   bar_ = !asked && !quiet && ::isatty(STDERR_FILENO) != 0;
   if (line_) show(0);
+  struct sigaction action {};
+  action.sa_handler = on_question;
+  action.sa_flags = SA_RESTART;
+  ::sigaction(SIGUSR1, &action, nullptr);
 }
 
 Progress::~Progress() {
@@ -36,8 +46,9 @@ Progress::~Progress() {
 }
 
 void Progress::report(uint64_t done, uint64_t total) {
-  if (!line_ && !bar_) return;
   const double percent = total == 0 ? 100 : 100.0 * static_cast<double>(done) / static_cast<double>(total);
+  if (asked_by_signal.exchange(false)) fmt::print(stderr, "    ({:.2f}/100%)\n", percent);
+  if (!line_ && !bar_) return;
   if (percent - shown_ >= 1 || percent >= 100) show(percent);
 }
 
