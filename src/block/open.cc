@@ -11,6 +11,7 @@
 #include "base/failf.h"
 #include "block/formats/raw.h"
 #include "block/protocols/file.h"
+#include "block/protocols/null.h"
 
 namespace rhea::block {
 namespace {
@@ -109,6 +110,11 @@ class Opener {
       if (const auto given = config::take(name.options, "filename")) name.filename = *given;
       driver_name = "raw";
     }
+    if (driver_name == "null-co") {
+      for (config::KeyValue& option : name.options) option.key.insert(0, "file.");
+      name.options.push_back({"file.driver", "null-co"});
+      driver_name = "raw";
+    }
     const FormatDriver* driver = nullptr;
     OpenRequest request;
     request.probed = driver_name.empty();
@@ -143,6 +149,14 @@ class Opener {
       return std::ranges::any_of(below, [&](const config::KeyValue& entry) { return entry.key == key; });
     };
     const auto lower = config::take(below, "driver");
+    if (name.filename == "null-co://" || lower == "null-co") {
+      if (driver == nullptr) driver = &raw_driver();
+      auto null = TRY(open_null(below));
+      if (!below.empty())
+        return failf(ErrorKind::Invalid, "Block protocol 'null-co' doesn't support the option '{}'",
+                     below.front().key);
+      return null;
+    }
     if (lower && *lower != "file" && *lower != "host_device") {
       below.push_back({"driver", *lower});
       if (driver == nullptr) driver = &raw_driver();

@@ -448,6 +448,12 @@ bench -c 100 -d 8 -w --flush-interval=10 --pattern=3 ov.qcow2
 bench -c 100 -d 8 -w --flush-interval=10 --no-drain ov.qcow2
 bench -c 5 -q a.raw
 
+info null-co://
+map --output=json --image-opts driver=null-co,size=10M,read-zeroes=on
+info --image-opts driver=raw,file.driver=null-co,file.foo=1
+convert -n -O raw a.raw null-co://
+bench -c 10 null-co://
+
 rebase
 rebase ov.qcow2
 rebase -b base.qcow2 -F foo ov.qcow2
