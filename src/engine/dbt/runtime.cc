@@ -212,6 +212,14 @@ bool check_code_limit(Context& c, bool& single) {
   return true;
 }
 
+// A debugger's step executes the instruction that it sees, not the first one of an interrupt handler: what
+// waits is served when the guest runs on.
+bool hold_interrupts(Context& c, uint32_t pending) {
+  if ((pending & pend::kInterrupt) != 0) c.irq_deferred = 1;
+  c.core.pending.fetch_and(~(pend::kInterrupt | pend::kTimer | pend::kShadow));
+  return true;
+}
+
 }  // namespace
 
 void run_cold(const cpu::Core& core, void (*fn)(void*), void* arg) {
@@ -252,6 +260,7 @@ bool serve_pending(Context& c) {
     }
   }
   if (core.s.wait_for_sipi != 0) return true;
+  if (c.debugger_step != 0 && core.s.halted == 0) return hold_interrupts(c, p);
   if ((p & pend::kSmi) != 0 && core.s.in_smm == 0) {
     core.pending.fetch_and(~pend::kSmi);
     core.s.halted = 0;

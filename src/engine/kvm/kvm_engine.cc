@@ -201,11 +201,14 @@ Exit KvmEngine::run() {
   for (;;) {
     reinterpret_cast<std::atomic<uint8_t>*>(&run_->immediate_exit)->store(0);
     if (handle_pending(exit)) break;
+    const bool was_halted = !can_execute();
     if (!wake_up()) {
       exit = Exit::Halted;
       break;
     }
-    prepare_entry();
+    // A debugger's step executes the instruction that it sees, not an interrupt handler's first one.
+    const bool stepping = stepping_over_ || (request_ != nullptr && request_->single_step);
+    prepare_entry(!stepping || was_halted);
     enter();
     if (handle_exit(exit)) break;
   }
@@ -267,14 +270,14 @@ bool KvmEngine::inject_interrupt() {
   return true;
 }
 
-void KvmEngine::prepare_entry() {
-  if ((core_.pending.load() & pending::kNmi) != 0) {
+void KvmEngine::prepare_entry(bool may_interrupt) {
+  if (may_interrupt && (core_.pending.load() & pending::kNmi) != 0) {
     core_.pending.fetch_and(~pending::kNmi);
     ::ioctl(fd_, KVM_NMI);
   }
   run_->request_interrupt_window = 0;
   if (core_.apic == nullptr) return;
-  if (core_.apic->deliverable()) {
+  if (may_interrupt && core_.apic->deliverable()) {
     // An IN or MMIO read in flight must end before anything is injected; ready_for_interrupt_injection says
     // so.
     if (run_->ready_for_interrupt_injection != 0 && run_->if_flag != 0) inject_interrupt();

@@ -43,7 +43,7 @@ class KvmEngine final : public cpu::Engine {
   void set_cpuid();
   bool can_execute() const;
   bool wake_up();
-  void prepare_entry();
+  void prepare_entry(bool may_interrupt);
   bool inject_interrupt();
   void enter();
   void finish_access();

@@ -262,6 +262,9 @@ Result<> Qcow2Image::reserve(uint64_t offset, uint64_t length) {
       while (clusters < most && TRY(entry_at(begin + (clusters << header_.cluster_bits))) == L2Entry{})
         ++clusters;
       host = TRY(allocate_data(begin, clusters, clusters));
+      // Before any table says so: nothing may ever refer to what lies behind the end of the file.
+      const uint64_t behind = host + (clusters << header_.cluster_bits);
+      if (behind > data_node().size()) TRY(data_node().resize(behind, Preallocation::Off));
     }
     const uint64_t stop = std::min(limit, begin + (clusters << header_.cluster_bits));
     TRY(link(at, stop - at, host, clusters));
