@@ -13,7 +13,7 @@ PLANTED = BUILD / "tests/bisect/rhea-system-planted"
 TOOL = pathlib.Path(__file__).with_name("bisect.py")
 GUEST = ["-display", "none", "-nodefaults", "-m", "16"]
 SWITCHES = ["single=on", "link=off", "groups=off", "slots=off", "superblocks=off", "jump-cache=off", "flag-liveness=off",
-            "lazy-flags=off", "far-links=off", "returns=off", "probe=off", "hot=off", "quick-dispatch=off", "prefetch=off", "predict=off",
+            "lazy-flags=off", "far-links=off", "returns=off", "probe=off", "hot=off", "quick-dispatch=off", "prefetch=off", "predict=off", "large-pages=off",
             "tb-size=1", "max-insns=2"]
 failed = 0
 

@@ -245,6 +245,7 @@ struct Context {
   ControlMode control;
   uint8_t hot_on;             // option
   uint8_t link_on;            // option
+  uint8_t large_on;           // option: large_entry is filled
   uint8_t log_exec, log_int;  // -d exec, -d int
   uint8_t exit_reason;        // cpu::Exit + 1
   uint8_t single_once;        // the next block is to be of one instruction

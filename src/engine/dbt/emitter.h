@@ -174,6 +174,8 @@ class Emitter {
   void near_return(const Insn& i, uint16_t live_after);
   void load_target(const Insn& i, Host to);  // operand of an indirect JMP or CALL
   void lookup_exit();                        // T0: rip
+  bool may_link_far() const;
+  void far_site(Stub::Kind kind, bool call, uint32_t slot, int32_t target, uint8_t* unseen, uint8_t* to_poll);
   bool far_link(int64_t target, bool call);
   bool predict(const Insn& i, bool call);
   bool expects_returns(const Insn& i) const;

@@ -160,6 +160,7 @@ Result<std::unique_ptr<cpu::Engine>> make_dbt_engine(std::shared_ptr<DbtShared> 
   c->host_mxcsr = 0x1f80;
   c->xsave_mask = host_xcr0() & 0xe7;
   c->link_on = shared->options.link;
+  c->large_on = shared->options.large_pages;
   c->hot_on = shared->options.hot && shared->options.slots && shared->options.probe;
   c->always_single = shared->options.single;
   c->quick_on = shared->options.quick_dispatch && !exec_logged();
@@ -279,7 +280,8 @@ JitInfo jit_info(DbtShared& shared) {
   }
   info.dropped = shared.dropped;
   info.cache_resets = shared.resets;
-  info.cache_used = shared.cache->used(), info.index_bytes = shared.cache->index_bytes();
+  info.cache_used = shared.cache->used();
+  info.index_bytes = shared.cache->index_bytes();
   info.cache_size = shared.cache->capacity();
   info.translate_ns = shared.translate_ns;
   return info;

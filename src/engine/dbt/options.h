@@ -23,6 +23,7 @@ struct DbtOptions {
   bool far_links = true;       // patch direct jumps to other pages
   bool prefetch = true;        // the guest's prefetches are prefetches, not nothing
   bool predict = true;         // indirect jumps that usually go to one place are patched to it
+  bool large_pages = true;     // large pages of the guest are kept behind the TLB
   bool perf_map = false;       // -perfmap
   bool single = false;         // one instruction a block
   bool deterministic = false;  // instructions are counted, and the guest sees no other time or randomness

@@ -214,10 +214,9 @@ bool check_code_limit(Context& c, bool& single) {
 
 // A debugger's step executes the instruction that it sees, not the first one of an interrupt handler: what
 // waits is served when the guest runs on.
-bool hold_interrupts(Context& c, uint32_t pending) {
+void hold_interrupts(Context& c, uint32_t pending) {
   if ((pending & pend::kInterrupt) != 0) c.irq_deferred = 1;
   c.core.pending.fetch_and(~(pend::kInterrupt | pend::kTimer | pend::kShadow));
-  return true;
 }
 
 }  // namespace
@@ -260,7 +259,10 @@ bool serve_pending(Context& c) {
     }
   }
   if (core.s.wait_for_sipi != 0) return true;
-  if (c.debugger_step != 0 && core.s.halted == 0) return hold_interrupts(c, p);
+  if (c.debugger_step != 0 && core.s.halted == 0) {
+    hold_interrupts(c, p);
+    return true;
+  }
   if ((p & pend::kSmi) != 0 && core.s.in_smm == 0) {
     core.pending.fetch_and(~pend::kSmi);
     core.s.halted = 0;

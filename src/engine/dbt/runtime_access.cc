@@ -40,7 +40,7 @@ void keep_large(Context& c, uint64_t linear, const cpu::Translation& t, const me
                 uint64_t delta) {
   uint64_t first = linear & ~(LargeEntry::kBytes - 1), gpa = t.gpa - (linear - first);
   bool whole = gpa >= range.start && range.end() - gpa >= LargeEntry::kBytes && gpa <= range.end();
-  if (t.page_bytes < LargeEntry::kBytes || !whole || c.core.s.a20_masked != 0) return;
+  if (c.large_on == 0 || t.page_bytes < LargeEntry::kBytes || !whole || c.core.s.a20_masked != 0) return;
   c.access[c.bank].large_entry[(linear >> LargeEntry::kShift) % kLargeEntries] = {
       linear >> LargeEntry::kShift,
       delta,

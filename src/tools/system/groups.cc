@@ -82,6 +82,7 @@ const Group<AccelOptions>& accel_group() {
           boolean("inline-system", &A::inline_system, "CLI, SWAPGS, RDTSC and others without helpers"),
           boolean("prefetch", &A::prefetch, "the guest's prefetches are carried out"),
           boolean("predict", &A::predict, "indirect jumps through fixed pointers are patched"),
+          boolean("large-pages", &A::large_pages, "the guest's large pages are kept behind the TLB"),
           boolean("single", &A::single, "one instruction a block"),
           integer("max-insns", &A::max_insns, 1, 512, "longest block in instructions"),
           text("state-log", &A::state_log, "deterministic=on: a file for hashes of the guest's state"),

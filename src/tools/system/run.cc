@@ -50,6 +50,7 @@ dbt::DbtOptions translator_options(const AccelOptions& a, const SystemOptions& o
   o.inline_system = a.inline_system.value_or(o.inline_system);
   o.prefetch = a.prefetch.value_or(o.prefetch);
   o.predict = a.predict.value_or(o.predict);
+  o.large_pages = a.large_pages.value_or(o.large_pages);
   o.single = a.single.value_or(o.single);
   if (a.max_insns) o.max_insns = static_cast<unsigned>(*a.max_insns);
   o.deterministic = a.deterministic.value_or(false);
