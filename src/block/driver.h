@@ -16,6 +16,8 @@ namespace rhea::block {
 enum class CacheMode { Writeback, Writethrough, None, Directsync, Unsafe };
 
 Result<CacheMode> parse_cache_mode(std::string_view word);
+// Null: no such mode.
+std::optional<Preallocation> parse_preallocation(std::string_view word);
 
 struct OpenFlags {
   bool writable = false;

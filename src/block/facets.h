@@ -124,6 +124,8 @@ struct DirtyRange {
 class BitmapStore {
  public:
   virtual ~BitmapStore() = default;
+  // Whether this image can have any (old versions of a format cannot).
+  virtual bool keeps_bitmaps() const = 0;
   virtual std::vector<BitmapInfo> list_bitmaps() const = 0;
   // A granularity of 0 is the format's default.
   virtual Result<> add_bitmap(const std::string& name, uint64_t granularity, bool recording) = 0;

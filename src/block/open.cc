@@ -231,7 +231,17 @@ std::string backing_path(const std::string& image, const std::string& reference)
   return slash == std::string::npos ? reference : image.substr(0, slash + 1) + reference;
 }
 
+Result<Preallocation> file_preallocation(const CreateValues& values) {
+  const std::string word = values.text("preallocation", "off");
+  const auto mode = parse_preallocation(word);
+  if (!mode) return failf(ErrorKind::Invalid, "invalid parameter value: {}", word);
+  if (*mode == Preallocation::Metadata)
+    return fail(ErrorKind::Unsupported, "Unsupported preallocation mode: metadata");
+  return *mode;
+}
+
 Result<std::unique_ptr<BlockNode>> create_file(const std::string& filename, const CreateValues& values) {
+  TRY(file_preallocation(values));  // whether or not the format has a use for it
   const std::string local = TRY(local_name(filename));
   const FileNode::CreateHints hints{.no_copy_on_write = values.flag("nocow", false),
                                     .extent_size_hint = values.number("extent_size_hint", 1 << 20)};

@@ -27,6 +27,8 @@ Result<std::unique_ptr<ImageNode>> open_image(const ImageName& name, const OpenF
 // directory; names with a protocol and absolute ones stand as they are.
 std::string backing_path(const std::string& image, const std::string& reference);
 
+// What the file protocol's option `preallocation` says, which files without tables of their own go by.
+Result<Preallocation> file_preallocation(const CreateValues& values);
 // The protocol for files as `filename` names one: creates or empties it, opened for writing and locked.
 Result<std::unique_ptr<BlockNode>> create_file(const std::string& filename, const CreateValues& values);
 // The same, and what goes into it: a file that `fill` failed on is taken away again.

@@ -40,6 +40,14 @@ Result<Measurement> FormatDriver::measure(const MeasureRequest&) const {
   return failf(ErrorKind::Unsupported, "Block driver '{}' does not support size measurement", name());
 }
 
+std::optional<Preallocation> parse_preallocation(std::string_view word) {
+  if (word == "off") return Preallocation::Off;
+  if (word == "metadata") return Preallocation::Metadata;
+  if (word == "falloc") return Preallocation::Falloc;
+  if (word == "full") return Preallocation::Full;
+  return std::nullopt;
+}
+
 Result<CacheMode> parse_cache_mode(std::string_view word) {
   if (word == "writeback") return CacheMode::Writeback;
   if (word == "writethrough") return CacheMode::Writethrough;

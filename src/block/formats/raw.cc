@@ -110,10 +110,7 @@ class RawDriver final : public FormatDriver {
   }
 
   Result<> create(const CreateRequest& request) const override {
-    const std::string mode = request.values.text("preallocation", "off");
-    Preallocation preallocation = Preallocation::Off;
-    if (mode == "falloc") preallocation = Preallocation::Falloc;
-    if (mode == "full") preallocation = Preallocation::Full;
+    const Preallocation preallocation = TRY(file_preallocation(request.values));
     return create_file_with(request.filename, request.values, [&](BlockNode& file) -> Result<> {
       TRY_IN(file.resize(request.size, preallocation), "Could not resize file");
       return {};

@@ -228,9 +228,7 @@ class VdiDriver final : public FormatDriver {
   }
 
   Result<> create(const CreateRequest& request) const override {
-    const std::string preallocation = request.values.text("preallocation", "off");
-    if (preallocation == "metadata")
-      return fail(ErrorKind::Unsupported, "Unsupported preallocation mode: metadata");
+    const Preallocation preallocation = TRY(file_preallocation(request.values));
     TRY(check_size(request.size));
     const bool whole = request.values.flag("static", false);
     const auto blocks = static_cast<uint32_t>(request.size / kBlockSize + (request.size % kBlockSize != 0));
@@ -256,10 +254,7 @@ class VdiDriver final : public FormatDriver {
       TRY(write_map(file, blocks, map_size, whole));
       if (!whole) return {};
       const uint64_t end = header.data_offset + uint64_t{blocks} * kBlockSize;
-      Preallocation mode = Preallocation::Off;
-      if (preallocation == "falloc") mode = Preallocation::Falloc;
-      if (preallocation == "full") mode = Preallocation::Full;
-      return file.resize(end, mode);
+      return file.resize(end, preallocation);
     });
   }
 

@@ -367,14 +367,11 @@ class VpcDriver final : public FormatDriver {
     if (subformat != "dynamic" && subformat != "fixed")
       return failf(ErrorKind::Invalid, "Parameter 'subformat' does not accept value '{}'", subformat);
     const bool fixed = subformat == "fixed";
-    const std::string preallocation = request.values.text("preallocation", "off");
+    const Preallocation preallocation = TRY(file_preallocation(request.values));
     const Footer footer = TRY(new_footer(request.size, fixed, request.values.flag("force_size", false)));
-    Preallocation mode = Preallocation::Off;
-    if (preallocation == "falloc") mode = Preallocation::Falloc;
-    if (preallocation == "full") mode = Preallocation::Full;
     return create_file_with(request.filename, request.values, [&](BlockNode& file) -> Result<> {
       if (!fixed) return write_dynamic(file, footer);
-      TRY(file.resize(footer.current_size, mode));
+      TRY(file.resize(footer.current_size, preallocation));
       return file.write(footer.current_size, bytes_of(footer));
     });
   }

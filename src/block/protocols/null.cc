@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/sizes.h"
+#include "config/schema.h"
 
 namespace rhea::block {
 namespace {
@@ -47,7 +48,8 @@ class NullNode final : public ProtocolNode {
 Result<std::unique_ptr<ProtocolNode>> open_null(config::KeyValues& options) {
   uint64_t size = kDefaultSize;
   if (const auto text = config::take(options, "size")) size = TRY(parse_size(*text));
-  const bool says_zero = config::take(options, "read-zeroes").value_or("off") == "on";
+  const bool says_zero =
+      TRY_IN(config::parse_bool(config::take(options, "read-zeroes").value_or("off")), "read-zeroes");
   return std::make_unique<NullNode>(size, says_zero);
 }
 

@@ -46,11 +46,7 @@ Option number_option(char letter, const char* name, uint64_t& into, const char* 
 Option size_option(char letter, uint64_t& into, const char* what, uint64_t most) {
   return {letter, "", true, [&into, what, most](const std::string& text) -> Result<> {
             const auto value = parse_size(text);
-            if (!value && value.error().kind() != ErrorKind::OutOfRange)
-              return failf(ErrorKind::Invalid,
-                           "Invalid {} specified. You may use k, M, G, T, P or E suffixes for\n"
-                           "{}: kilobytes, megabytes, gigabytes, terabytes, petabytes and exabytes.",
-                           what, program_name());
+            if (!value && value.error().kind() != ErrorKind::OutOfRange) return not_a_size(what);
             if (!value || *value > most)
               return failf(ErrorKind::Invalid, "Invalid {} specified. Must be between 0 and {}.", what, most);
             into = *value;

@@ -95,7 +95,8 @@ Result<> merge_bitmap(block::ImageNode& from_image, const std::string& from_name
 
 Result<> check_bitmaps(block::ImageNode& source, bool skip_broken) {
   auto* from = block::facet<block::BitmapStore>(source);
-  if (from == nullptr) return fail(ErrorKind::Unsupported, "Source lacks bitmap support");
+  if (from == nullptr || !from->keeps_bitmaps())
+    return fail(ErrorKind::Unsupported, "Source lacks bitmap support");
   for (const block::BitmapInfo& bitmap : from->list_bitmaps()) {
     if (bitmap.in_use && !skip_broken)
       return failf(ErrorKind::Invalid,
@@ -132,11 +133,7 @@ Result<int> run_bitmap(Words words) {
       {'g', "granularity", true,
        [&r](const std::string& value) -> Result<> {
          const auto size = parse_size(value);
-         if (!size || *size == 0)
-           return failf(ErrorKind::Invalid,
-                        "Invalid granularity specified. You may use k, M, G, T, P or E suffixes for\n"
-                        "{}: kilobytes, megabytes, gigabytes, terabytes, petabytes and exabytes.",
-                        program_name());
+         if (!size || *size == 0) return not_a_size("granularity");
          r.granularity = *size;
          return {};
        }},

@@ -95,15 +95,19 @@ Result<std::unique_ptr<block::ImageNode>> open_named(const std::string& filename
   return image;
 }
 
+std::unexpected<Error> not_a_size(std::string_view what) {
+  return failf(ErrorKind::Invalid,
+               "Invalid {} specified. You may use k, M, G, T, P or E suffixes for\n"
+               "{}: kilobytes, megabytes, gigabytes, terabytes, petabytes and exabytes.",
+               what, program_name());
+}
+
 Result<uint64_t> image_size(const std::string& text) {
   const auto size = parse_size(text);
   if (size && *size <= static_cast<uint64_t>(INT64_MAX)) return *size;
   if (size || size.error().kind() == ErrorKind::OutOfRange)
     return failf(ErrorKind::Invalid, "Invalid image size specified. Must be between 0 and {}.", INT64_MAX);
-  return failf(ErrorKind::Invalid,
-               "Invalid image size specified. You may use k, M, G, T, P or E suffixes for\n"
-               "{}: kilobytes, megabytes, gigabytes, terabytes, petabytes and exabytes.",
-               program_name());
+  return not_a_size("image size");
 }
 
 void print(std::string_view text) {

@@ -41,6 +41,8 @@ Result<std::unique_ptr<block::ImageNode>> open_named(const std::string& filename
 Result<> check_image_arguments(const ImageArguments& arguments);
 
 // A size on the command line; the two lines of qemu-img if it is none.
+// The error for a number with an unknown suffix, or none at all; `what` it would have been.
+std::unexpected<Error> not_a_size(std::string_view what);
 Result<uint64_t> image_size(const std::string& text);
 Result<block::CacheMode> cache_mode(const std::string& word, const char* what);
 

@@ -48,16 +48,9 @@ struct Request {
   unsigned workers = 8;
 };
 
-std::unexpected<Error> bad_number(std::string_view what) {
-  return failf(ErrorKind::Invalid,
-               "Invalid {} specified. You may use k, M, G, T, P or E suffixes for\n"
-               "{}: kilobytes, megabytes, gigabytes, terabytes, petabytes and exabytes.",
-               what, program_name());
-}
-
 Result<> set_sparse(Request& request, const std::string& text) {
   const auto size = parse_size(text);
-  if (!size) return bad_number("buffer size for sparse output");
+  if (!size) return not_a_size("buffer size for sparse output");
   if (*size % 512 != 0 || *size > kMaxSparse)
     return failf(ErrorKind::Invalid,
                  "Invalid buffer size for sparse output specified. Valid sizes are multiples of 512 up to "
@@ -91,7 +84,7 @@ std::vector<Option> option_table(Request& r) {
       {'r', "", true,
        [&r](const std::string& value) -> Result<> {
          const auto rate = parse_size(value);
-         if (!rate) return bad_number("rate limit");
+         if (!rate) return not_a_size("rate limit");
          r.rate_limit = *rate;
          return {};
        }},
@@ -202,10 +195,9 @@ Result<> copy_all(const Request& r, const Images& sources, block::ImageNode& tar
   return {};
 }
 
-Result<> check_target_bitmaps(const Request& r, block::ImageNode& target) {
-  const auto* facts = block::facet<block::BitmapStore>(target);
-  if (facts == nullptr || r.options.find("compat=0.10") != std::string::npos ||
-      r.options.find("compat=v2") != std::string::npos)
+Result<> check_target_bitmaps(block::ImageNode& target) {
+  const auto* store = block::facet<block::BitmapStore>(target);
+  if (store == nullptr || !store->keeps_bitmaps())
     return failf(ErrorKind::Unsupported, "Format driver '{}' does not support bitmaps",
                  target.driver().name());
   return {};
@@ -219,8 +211,9 @@ Result<> convert_into(const Request& r, const Images& sources, const std::string
   if (!r.skip_create) {
     const block::FormatDriver* driver = block::find_format(r.output_format);
     if (driver == nullptr) return failf(ErrorKind::Unsupported, "Unknown file format '{}'", r.output_format);
-    if (r.compress && r.options.find("preallocation=") != std::string::npos &&
-        r.options.find("preallocation=off") == std::string::npos)
+    block::CreateValues values;  // what is wrong in them create_target() says
+    if (r.compress && values.parse(r.options, img::option_table(*driver, name)) &&
+        values.text("preallocation", "off") != "off")
       return fail(ErrorKind::Invalid, "Compression and preallocation not supported at the same time");
     TRY(create_target(r, name, size));
     made = true;
@@ -228,12 +221,10 @@ Result<> convert_into(const Request& r, const Images& sources, const std::string
   auto target = TRY(open_target(r, name));
   if (r.compress && block::facet<block::CompressedWriter>(*target) == nullptr)
     return fail(ErrorKind::Unsupported, "Compression not supported for this file format");
-  if (target->size() < size) {
-    // Formats may round; what is missing must be the rest of a sector.
-    if (target->size() / 512 * 512 < size / 512 * 512)
-      return fail(ErrorKind::Invalid, "output file is smaller than input file");
-  }
-  if (r.bitmaps) TRY(check_target_bitmaps(r, *target));
+  if (r.bitmaps) TRY(check_target_bitmaps(*target));
+  // Formats may round; what is missing must be the rest of a sector.
+  if (target->size() / 512 * 512 < size / 512 * 512)
+    return fail(ErrorKind::Invalid, "output file is smaller than input file");
   return copy_all(r, sources, *target, made, cancel);
 }
 

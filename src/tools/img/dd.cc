@@ -26,11 +26,7 @@ struct Operands {
 
 Result<uint64_t> number(const std::string& name, const std::string& text, uint64_t min, uint64_t max) {
   const auto value = parse_size(text);
-  if (!value)
-    return failf(ErrorKind::Invalid,
-                 "Invalid {} specified. You may use k, M, G, T, P or E suffixes for\n"
-                 "{}: kilobytes, megabytes, gigabytes, terabytes, petabytes and exabytes.",
-                 name, program_name());
+  if (!value) return not_a_size(name);
   if (*value < min || *value > max)
     return failf(ErrorKind::Invalid, "Invalid {} specified. Must be between {} and {}.", name, min, max);
   return *value;

@@ -89,11 +89,7 @@ class Printer {
 Option offset_option(char letter, const char* name, const char* what, std::optional<uint64_t>& into) {
   return {letter, name, true, [what, &into](const std::string& value) -> Result<> {
             const auto size = parse_size(value);
-            if (!size)
-              return failf(ErrorKind::Invalid,
-                           "Invalid {} specified. You may use k, M, G, T, P or E suffixes for\n"
-                           "{}: kilobytes, megabytes, gigabytes, terabytes, petabytes and exabytes.",
-                           what, program_name());
+            if (!size) return not_a_size(what);
             into = *size;
             return {};
           }};

@@ -1,6 +1,5 @@
 // How far a long command is: qemu-img's line on stdout with -p; without being asked a bar on stderr if that
-// is a terminal. SIGUSR1 gets the line on
-// stderr. Ctrl-C ends the work in an orderly way.
+// is a terminal. SIGUSR1 gets the line on stderr. Ctrl-C ends the work in an orderly way.
 #pragma once
 
 #include <atomic>

@@ -12,10 +12,7 @@ namespace rhea::img {
 namespace {
 
 Result<block::Preallocation> preallocation(const std::string& word) {
-  if (word == "off") return block::Preallocation::Off;
-  if (word == "metadata") return block::Preallocation::Metadata;
-  if (word == "falloc") return block::Preallocation::Falloc;
-  if (word == "full") return block::Preallocation::Full;
+  if (const auto mode = block::parse_preallocation(word)) return *mode;
   return failf(ErrorKind::Invalid, "Invalid preallocation mode '{}'", word);
 }
 

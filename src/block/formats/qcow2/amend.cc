@@ -7,6 +7,7 @@
 
 #include "base/checked.h"
 #include "base/failf.h"
+#include "block/formats/qcow2/create.h"
 #include "block/formats/qcow2/image.h"
 
 namespace rhea::block::qcow2 {
@@ -24,26 +25,19 @@ struct Wanted {
 Result<Wanted> wanted(const CreateValues& values, const Header& header) {
   Wanted out{.version = header.version, .refcount_order = header.refcount_order};
   if (const std::string word = values.text("compat"); values.has("compat")) {
-    if (word == "0.10" || word == "v2") {
-      out.version = 2;
-    } else if (word == "1.1" || word == "v3") {
-      out.version = 3;
-    } else {
-      return failf(ErrorKind::Invalid, "Unknown compatibility level {}", word);
-    }
+    const auto version = parse_version(word);
+    if (!version) return failf(ErrorKind::Invalid, "Unknown compatibility level {}", word);
+    out.version = *version;
   }
   if (values.flag("lazy_refcounts", false) && out.version < 3)
     return invalid(
         "Lazy refcounts only supported with compatibility level 1.1 and above (use compat=1.1 or greater)");
   if (!values.has("refcount_bits")) return out;
-  const uint64_t bits = values.number("refcount_bits", 16);
-  if (!std::has_single_bit(bits) || bits > 64)
-    return invalid("Refcount width must be a power of two and may not exceed 64 bits");
-  if (out.version < 3 && bits != 16)
+  out.refcount_order = TRY(parse_refcount_order(values));
+  if (out.version < 3 && out.refcount_order != 4)
     return invalid(
         "Refcount widths other than 16 bits require compatibility level 1.1 or above (use compat=1.1 or "
         "greater)");
-  out.refcount_order = static_cast<unsigned>(std::countr_zero(bits));
   return out;
 }
 

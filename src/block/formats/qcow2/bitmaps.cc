@@ -76,7 +76,7 @@ void append_bitmap(const Bitmap& bitmap, std::vector<uint8_t>& bytes) {
 Result<> Qcow2Image::load_bitmaps() {
   const Extension* extension = header_.extension(kExtensionBitmaps);
   if (extension == nullptr) return {};
-  if (header_.version < 3 || (header_.autoclear & kBitmapsValid) == 0) {
+  if (!keeps_bitmaps() || (header_.autoclear & kBitmapsValid) == 0) {
     // Somebody who does not know bitmaps wrote meanwhile.
     if (flags_.writable && !flags_.for_check)
       warn_line(
@@ -233,7 +233,7 @@ Result<> Qcow2Image::add_bitmap(const std::string& name, uint64_t granularity, b
   if (name.empty()) return fail(ErrorKind::Invalid, "Bitmap name cannot be empty");
   if (find_bitmap(name, false)) return failf(ErrorKind::Invalid, "Bitmap already exists: {}", name);
   const std::string refused = fmt::format("Can't make bitmap '{}' persistent in '{}': ", name, filename());
-  if (header_.version < 3)
+  if (!keeps_bitmaps())
     return failf(ErrorKind::Unsupported, "{}Cannot store dirty bitmaps in qcow2 v2 files", refused);
   if (name.size() > kMaxBitmapName)
     return failf(ErrorKind::Invalid, "{}Name length exceeds maximum ({} characters)", refused,

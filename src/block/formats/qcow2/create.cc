@@ -21,26 +21,18 @@ std::unexpected<Error> needs_v3(std::string_view what) {
 
 Result<Preallocation> preallocation_of(const CreateValues& values) {
   const std::string word = values.text("preallocation", "off");
-  if (word == "off") return Preallocation::Off;
-  if (word == "metadata") return Preallocation::Metadata;
-  if (word == "falloc") return Preallocation::Falloc;
-  if (word == "full") return Preallocation::Full;
+  if (const auto mode = parse_preallocation(word)) return *mode;
   return failf(ErrorKind::Invalid, "Parameter 'preallocation' does not accept value '{}'", word);
 }
 
 Result<uint32_t> version_of(const CreateValues& values) {
   const std::string word = values.text("compat", "1.1");
-  if (word == "0.10" || word == "v2") return 2;
-  if (word == "1.1" || word == "v3") return 3;
+  if (const auto version = parse_version(word)) return *version;
   return failf(ErrorKind::Invalid, "Parameter 'version' does not accept value '{}'", word);
 }
 
 Result<> set_cluster_size(const CreateValues& values, Header& header) {
-  const uint64_t cluster_size = values.number("cluster_size", uint64_t{1} << 16);
-  if (!std::has_single_bit(cluster_size) || cluster_size < (1u << kMinClusterBits) ||
-      cluster_size > (1u << kMaxClusterBits))
-    return invalid("Cluster size must be a power of two between 512 and 2048k");
-  header.cluster_bits = static_cast<unsigned>(std::countr_zero(cluster_size));
+  header.cluster_bits = TRY(parse_cluster_bits(values));
   if (!values.flag("extended_l2", false)) return {};
   if (header.version < 3) return needs_v3("Extended L2 entries are");
   if (header.cluster_bits < kMinExtendedClusterBits)
@@ -54,14 +46,11 @@ Result<> set_refcounts(const CreateValues& values, Header& header) {
     if (header.version < 3) return needs_v3("Lazy refcounts");
     header.compatible |= kLazyRefcounts;
   }
-  const uint64_t bits = values.number("refcount_bits", 16);
-  if (!std::has_single_bit(bits) || bits > 64)
-    return invalid("Refcount width must be a power of two and may not exceed 64 bits");
-  if (header.version < 3 && bits != 16)
+  header.refcount_order = TRY(parse_refcount_order(values));
+  if (header.version < 3 && header.refcount_order != 4)
     return invalid(
         "Different refcount widths than 16 bits require compatibility level 1.1 or above (use version=v3 or "
         "greater)");
-  header.refcount_order = static_cast<unsigned>(std::countr_zero(bits));
   return {};
 }
 
@@ -130,6 +119,27 @@ Result<> build(const FormatDriver& driver, const CreateRequest& request, Header 
 }
 
 }  // namespace
+
+std::optional<uint32_t> parse_version(std::string_view word) {
+  if (word == "0.10" || word == "v2") return 2;
+  if (word == "1.1" || word == "v3") return 3;
+  return std::nullopt;
+}
+
+Result<unsigned> parse_cluster_bits(const CreateValues& values) {
+  const uint64_t cluster_size = values.number("cluster_size", uint64_t{1} << 16);
+  if (!std::has_single_bit(cluster_size) || cluster_size < (1u << kMinClusterBits) ||
+      cluster_size > (1u << kMaxClusterBits))
+    return invalid("Cluster size must be a power of two between 512 and 2048k");
+  return static_cast<unsigned>(std::countr_zero(cluster_size));
+}
+
+Result<unsigned> parse_refcount_order(const CreateValues& values) {
+  const uint64_t bits = values.number("refcount_bits", 16);
+  if (!std::has_single_bit(bits) || bits > 64)
+    return invalid("Refcount width must be a power of two and may not exceed 64 bits");
+  return static_cast<unsigned>(std::countr_zero(bits));
+}
 
 Result<> create_image(const FormatDriver& driver, const CreateRequest& request) {
   Header header;

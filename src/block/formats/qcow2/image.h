@@ -101,6 +101,7 @@ class Qcow2Image final : public ImageNode,
   Result<> change_backing(const BackingReference& reference) override;
   Result<> make_empty() override;
   Result<> amend(const CreateValues& values, const Progress& progress) override;
+  bool keeps_bitmaps() const override { return header_.version >= 3; }
   std::vector<BitmapInfo> list_bitmaps() const override;
   Result<> add_bitmap(const std::string& name, uint64_t granularity, bool recording) override;
   Result<> remove_bitmap(const std::string& name) override;

@@ -64,30 +64,26 @@ Result<uint64_t> data_bytes(ImageNode& source, uint64_t cluster) {
 Result<Measurement> measure_image(const MeasureRequest& request) {
   Header header;
   const CreateValues& values = request.values;
-  const uint64_t cluster_size = values.number("cluster_size", uint64_t{1} << 16);
-  if (!std::has_single_bit(cluster_size) || cluster_size < (1u << kMinClusterBits) ||
-      cluster_size > (1u << kMaxClusterBits))
-    return fail(ErrorKind::Invalid, "Cluster size must be a power of two between 512 and 2048k");
-  header.cluster_bits = static_cast<unsigned>(std::countr_zero(cluster_size));
+  header.cluster_bits = TRY(parse_cluster_bits(values));
+  const uint64_t cluster_size = header.cluster_size();
   if (values.flag("extended_l2", false)) header.incompatible |= kExtendedL2;
-  const uint64_t bits = values.number("refcount_bits", 16);
-  if (!std::has_single_bit(bits) || bits > 64)
-    return fail(ErrorKind::Invalid, "Refcount width must be a power of two and may not exceed 64 bits");
-  header.refcount_order = static_cast<unsigned>(std::countr_zero(bits));
+  header.refcount_order = TRY(parse_refcount_order(values));
   const uint64_t size = request.source != nullptr ? request.source->size() : request.size;
   const uint64_t rounded = checked_align_up(size, 512).value_or(size);
   if (rounded > static_cast<uint64_t>(INT64_MAX) || header.l1_entries_for(rounded) > kMaxL1Bytes / 8)
     return fail(ErrorKind::OutOfRange, "The image size is too large (try using a larger cluster size)");
   const uint64_t aligned = *checked_align_up(rounded, cluster_size);
-  const std::string mode = values.text("preallocation", "off");
-  uint64_t data = mode == "full" || mode == "falloc" ? aligned : 0;
+  const std::string word = values.text("preallocation", "off");
+  const auto mode = parse_preallocation(word);
+  if (!mode) return failf(ErrorKind::Invalid, "invalid parameter value: {}", word);
+  uint64_t data = *mode == Preallocation::Full || *mode == Preallocation::Falloc ? aligned : 0;
   if (data == 0 && request.source != nullptr) data = TRY(data_bytes(*request.source, cluster_size));
   Measurement out{.required = total_bytes(rounded, header, data),
                   .fully_allocated = total_bytes(rounded, header, aligned),
                   .bitmaps = std::nullopt};
   // Said whenever there could be bitmaps to copy.
   const auto* source = dynamic_cast<const Qcow2Image*>(request.source);
-  if (source != nullptr && source->header().version >= 3 && values.text("compat", "1.1") != "0.10")
+  if (source != nullptr && source->keeps_bitmaps() && values.text("compat", "1.1") != "0.10")
     out.bitmaps = source->bitmaps_bytes(cluster_size);
   return out;
 }

@@ -16,6 +16,22 @@ namespace {
 using Type = CreateOption::Type;
 
 // Encryption's options are left out: encrypted images can be looked at but not made yet.
+constexpr CreateOption kSize{"size", Type::Size, "Virtual disk size"};
+constexpr CreateOption kCompat{"compat", Type::Text, "Compatibility level (v2 [0.10] or v3 [1.1])"};
+constexpr CreateOption kBackingFile{"backing_file", Type::Text, "File name of a base image"};
+constexpr CreateOption kBackingFormat{"backing_fmt", Type::Text, "Image format of the base image"};
+constexpr CreateOption kDataFile{"data_file", Type::Text, "File name of an external data file"};
+constexpr CreateOption kDataFileRaw{"data_file_raw", Type::Bool,
+                                    "The external data file must stay valid as a raw image"};
+constexpr CreateOption kLazyRefcounts{"lazy_refcounts", Type::Bool, "Postpone refcount updates"};
+constexpr CreateOption kRefcountBits{"refcount_bits", Type::Number,
+                                     "Width of a reference count entry in bits"};
+
+constexpr CreateOption with_preset(CreateOption option, const char* preset) {
+  option.preset = preset;
+  return option;
+}
+
 constexpr std::array kOptions = {
     CreateOption{"cluster_size", Type::Size, "qcow2 cluster size", "65536"},
     CreateOption{"extended_l2", Type::Bool, "Extended L2 tables", "off"},
@@ -23,26 +39,19 @@ constexpr std::array kOptions = {
                  "Preallocation mode (allowed values: off, metadata, falloc, full)"},
     CreateOption{"compression_type", Type::Text, "Compression method used for image cluster compression",
                  "zlib"},
-    CreateOption{"size", Type::Size, "Virtual disk size"},
-    CreateOption{"compat", Type::Text, "Compatibility level (v2 [0.10] or v3 [1.1])"},
-    CreateOption{"backing_file", Type::Text, "File name of a base image"},
-    CreateOption{"backing_fmt", Type::Text, "Image format of the base image"},
-    CreateOption{"data_file", Type::Text, "File name of an external data file"},
-    CreateOption{"data_file_raw", Type::Bool, "The external data file must stay valid as a raw image"},
-    CreateOption{"lazy_refcounts", Type::Bool, "Postpone refcount updates", "off"},
-    CreateOption{"refcount_bits", Type::Number, "Width of a reference count entry in bits", "16"},
+    kSize,
+    kCompat,
+    kBackingFile,
+    kBackingFormat,
+    kDataFile,
+    kDataFileRaw,
+    with_preset(kLazyRefcounts, "off"),
+    with_preset(kRefcountBits, "16"),
 };
 
-constexpr std::array kAmendOptions = {
-    CreateOption{"size", Type::Size, "Virtual disk size"},
-    CreateOption{"compat", Type::Text, "Compatibility level (v2 [0.10] or v3 [1.1])"},
-    CreateOption{"backing_file", Type::Text, "File name of a base image"},
-    CreateOption{"backing_fmt", Type::Text, "Image format of the base image"},
-    CreateOption{"data_file", Type::Text, "File name of an external data file"},
-    CreateOption{"data_file_raw", Type::Bool, "The external data file must stay valid as a raw image"},
-    CreateOption{"lazy_refcounts", Type::Bool, "Postpone refcount updates"},
-    CreateOption{"refcount_bits", Type::Number, "Width of a reference count entry in bits"},
-};
+// What is not named stays as it is: no presets.
+constexpr std::array kAmendOptions = {kSize,     kCompat,      kBackingFile,   kBackingFormat,
+                                      kDataFile, kDataFileRaw, kLazyRefcounts, kRefcountBits};
 
 class Qcow2Driver final : public FormatDriver {
  public:

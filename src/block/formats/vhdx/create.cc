@@ -81,9 +81,7 @@ Result<Plan> make_plan(const CreateRequest& request) {
     return failf(ErrorKind::Invalid, "Parameter 'subformat' does not accept value '{}'", subformat);
   out.fixed = subformat == "fixed";
   out.zero_blocks = request.values.flag("block_state_zero", true);
-  const std::string preallocation = request.values.text("preallocation", "off");
-  if (preallocation == "falloc") out.preallocation = Preallocation::Falloc;
-  if (preallocation == "full") out.preallocation = Preallocation::Full;
+  out.preallocation = TRY(file_preallocation(request.values));
   return out;
 }
 

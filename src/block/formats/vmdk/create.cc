@@ -130,9 +130,7 @@ Result<Plan> make_plan(const CreateValues& values) {
   if (!out.flat && !out.split && !out.compressed && word != "monolithicSparse")
     return failf(ErrorKind::Invalid, "invalid parameter value: {}", word);
   out.zeroed_grain = values.flag("zeroed_grain", false);
-  const std::string preallocation = values.text("preallocation", "off");
-  if (preallocation == "falloc") out.preallocation = Preallocation::Falloc;
-  if (preallocation == "full") out.preallocation = Preallocation::Full;
+  out.preallocation = TRY(file_preallocation(values));
   return out;
 }
 
