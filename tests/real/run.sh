@@ -54,7 +54,7 @@ until_marker() {
   local name=$1 seconds=$2 marker=$3 pid end
   shift 3
   end=$((SECONDS + seconds * slow))
-: >"$out/$name.log"
+  : >"$out/$name.log"
   "$emulator" "${base[@]}" "$@" >"$out/$name.log" 2>&1 </dev/null &
   pid=$!
   while ((SECONDS < end)) && kill -0 $pid 2>/dev/null && ! tr -d '\033' <"$out/$name.log" | grep -aqE "$marker"; do sleep 0.3; done

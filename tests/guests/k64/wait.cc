@@ -15,10 +15,9 @@ void mwait(Word extensions = 0) {
 }
 alignas(64) volatile u32 line[32];
 volatile unsigned interrupts;
-}  // namespace
 
-TEST(mwait_wakes_by_interrupt) {
-  need_monitor();
+// One interrupt of the local APIC's timer, counted.
+void start_timer() {
   apic_enable();
   on_trap(0x91, [](Frame&) {
     interrupts = interrupts + 1;
@@ -29,6 +28,12 @@ TEST(mwait_wakes_by_interrupt) {
   apic_write(kApicTimerDivide, 0xb);
   apic_write(kApicLvtTimer, 0x91);
   apic_write(kApicTimerInitial, 1000000);
+}
+}  // namespace
+
+TEST(mwait_wakes_by_interrupt) {
+  need_monitor();
+  start_timer();
   sti();
   while (!interrupts) {
     monitor(line);
@@ -42,16 +47,7 @@ TEST(mwait_wakes_by_interrupt) {
 TEST(mwait_breaks_on_masked_interrupts) {
   need_monitor();
   if (!(cpuid(5).c & 2)) skip("no such extension");
-  apic_enable();
-  on_trap(0x91, [](Frame&) {
-    interrupts = interrupts + 1;
-    apic_eoi();
-    return true;
-  });
-  interrupts = 0;
-  apic_write(kApicTimerDivide, 0xb);
-  apic_write(kApicLvtTimer, 0x91);
-  apic_write(kApicTimerInitial, 1000000);
+  start_timer();
   while (!(apic_read(kApicIrr + 0x40) >> 17 & 1)) {  // vector 0x91: register 4, bit 17
     monitor(line);
     if (!(apic_read(kApicIrr + 0x40) >> 17 & 1)) mwait(1);
