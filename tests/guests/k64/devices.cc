@@ -1,34 +1,21 @@
 // The devices that guest test suites rely on, and the board's clocks: edu,
 // pci-testdev, pc-testdev (all as their documentation in QEMU's docs/specs and
 // the kvm-unit-tests programs use them), ACPI PM timer, HPET.
+#include "pci.h"
 #include "smp.h"
 #include "test.h"
 
 namespace {
-u32 pci_read(unsigned slot, unsigned reg) {
-  out32(0xcf8, 0x80000000 | slot << 11 | reg);
-  return in32(0xcfc);
-}
-void pci_write(unsigned slot, unsigned reg, u32 v) {
-  out32(0xcf8, 0x80000000 | slot << 11 | reg);
-  out32(0xcfc, v);
-}
-// Its slot, decoding enabled; skips the test when there is none.
+// Skips the test when there is none.
 unsigned find_pci(u32 id, const char* why) {
-  for (unsigned slot = 0; slot < 32; ++slot) {
-    if (pci_read(slot, 0) != id) continue;
-    pci_write(slot, 4, pci_read(slot, 4) | 7);
-    return slot;
-  }
-  skip(why);
-}
-volatile u32* memory_bar(unsigned slot) {
-  return reinterpret_cast<volatile u32*>(Word{pci_read(slot, 0x10) & ~0xfu});
+  int slot = pci_find(id);
+  if (slot < 0) skip(why);
+  return static_cast<unsigned>(slot);
 }
 }  // namespace
 
 TEST(edu_registers_and_factorial) {
-  volatile u32* edu = memory_bar(find_pci(0x11e81234, "no edu device"));
+  volatile u32* edu = pci_memory_bar(find_pci(0x11e81234, "no edu device"));
   expect(edu[0] & 0xff, 0xed, "identification");
   edu[1] = 0x12345678;
   expect(edu[1], ~0x12345678u, "liveness: inverted");
@@ -44,7 +31,7 @@ TEST(edu_registers_and_factorial) {
 
 TEST(edu_interrupt) {
   const unsigned slot = find_pci(0x11e81234, "no edu device");
-  volatile u32* edu = memory_bar(slot);
+  volatile u32* edu = pci_memory_bar(slot);
   const unsigned line = pci_read(slot, 0x3c) & 0xff;
   if (line > 15) skip("the firmware gave it no line");
   expect(edu[0x24 / 4], 0, "nothing raised");
@@ -60,7 +47,7 @@ TEST(edu_interrupt) {
 
 TEST(pci_testdev_counts_writes) {
   const unsigned slot = find_pci(0x00051b36, "no pci-testdev");
-  volatile u8* bar = reinterpret_cast<volatile u8*>(memory_bar(slot));
+  volatile u8* bar = reinterpret_cast<volatile u8*>(pci_memory_bar(slot));
   auto word = [bar](unsigned at) { return *reinterpret_cast<volatile u32*>(bar + at); };
   unsigned tests = 0;
   for (; tests < 16; ++tests) {

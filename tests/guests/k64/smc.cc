@@ -2,6 +2,7 @@
 // jump (own linear address) or a serialising instruction (another mapping,
 // another processor); real processors do not even need the jump.
 #include "paging.h"
+#include "pci.h"
 #include "smp.h"
 #include "test.h"
 
@@ -206,23 +207,13 @@ TEST(smc_jit_pattern) {
 // ---- DMA ----
 
 namespace {
-u32 pci_read(unsigned slot, unsigned reg) {
-  out32(0xcf8, 0x80000000 | slot << 11 | reg);
-  return in32(0xcfc);
-}
-void pci_write(unsigned slot, unsigned reg, u32 v) {
-  out32(0xcf8, 0x80000000 | slot << 11 | reg);
-  out32(0xcfc, v);
-}
 // The edu test device (1234:11e8), its BAR mapped; nullptr if there is none.
 volatile u32* find_edu() {
-  for (unsigned slot = 0; slot < 32; ++slot) {
-    if (pci_read(slot, 0) != 0x11e81234) continue;
-    if (!(pci_read(slot, 0x10) & ~0xfu)) pci_write(slot, 0x10, 0xfeb00000);
-    pci_write(slot, 4, pci_read(slot, 4) | 6);
-    return reinterpret_cast<volatile u32*>(Word{pci_read(slot, 0x10) & ~0xfu});
-  }
-  return nullptr;
+  int slot = pci_find(0x11e81234);
+  if (slot < 0) return nullptr;
+  auto edu = static_cast<unsigned>(slot);
+  if (!(pci_read(edu, 0x10) & ~0xfu)) pci_write(edu, 0x10, 0xfeb00000);
+  return pci_memory_bar(edu);
 }
 void edu_dma(volatile u32* edu, u64 source, u64 destination, u32 bytes, u32 command) {
   edu[0x80 / 4] = static_cast<u32>(source);
