@@ -1,0 +1,69 @@
+// All drives of a VM, by id, and the threads that their requests run on. Machine lock held.
+#pragma once
+
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <string_view>
+#include <vector>
+
+#include "async/event_loop.h"
+#include "async/worker_pool.h"
+#include "block/drive/drive.h"
+
+namespace rhea::block {
+
+class Drives {
+ public:
+  struct Wiring {
+    async::EventLoop& loop;
+    async::Clock& clock;  // for throttles: stops with the VM
+    DriveHost* host = nullptr;
+  };
+  explicit Drives(const Wiring& wiring);
+  // Waits for all requests and closes all images.
+  ~Drives();
+  Drives(const Drives&) = delete;
+  Drives& operator=(const Drives&) = delete;
+
+  void set_host(DriveHost* host) { wiring_.host = host; }
+
+  // Error: the id is taken.
+  Result<Drive*> add(DriveConfig config, Medium medium);
+  // Null: there is none. Finds node-names too.
+  Drive* find(std::string_view id) const;
+  // In the order of adding.
+  const std::vector<std::unique_ptr<Drive>>& all() const { return drives_; }
+  // It has no device. Its image is closed.
+  void remove(Drive& drive);
+
+  // The VM goes on: what failed is tried again.
+  void resume();
+  // Blocks (workers need no machine lock): until nothing is under way, Done's of what ended are called here.
+  // For `stop`, `quit`, `commit`.
+  void wait_idle();
+  // wait_idle(), then writes back and closes every image; the first error is returned, all are tried. Nothing
+  // but the destructor is called afterwards.
+  Result<> close_all();
+
+ private:
+  friend class Drive;
+
+  Wiring wiring_;
+  std::vector<std::unique_ptr<Drive>> drives_;
+  size_t running_ = 0;  // on the pool
+
+  std::mutex completed_mutex_;
+  std::condition_variable completed_wake_;
+  std::vector<std::function<void()>> completed_;
+  bool posted_ = false;
+
+  // Runs `work` on a worker and `then` with the machine lock, from the loop or from wait_idle().
+  void run(std::function<void()> work, std::function<void()> then);
+  bool run_completed();
+
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  async::WorkerPool pool_;  // last: joins its threads before the rest goes
+};
+
+}  // namespace rhea::block
