@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "bus/apic_bus.h"
+#include "bus/bus.h"
 #include "bus/irq.h"
 #include "bus/pci/pci_function.h"
 
@@ -21,7 +22,7 @@ constexpr unsigned devfn_of(unsigned slot, unsigned function) {
   return slot << 3 | function;
 }
 
-class PciBus {
+class PciBus final : public Bus {
  public:
   // Everything that the root bus reaches. Interrupt lines are numbered 0..3 after the host's rotation: device
   // (slot, pin) drives line (slot - 1 + pin) mod 4, as boards with a PIIX3 are wired.
@@ -36,6 +37,7 @@ class PciBus {
   PciBus(PciBridge& bridge, const Wiring& wiring);
   PciBus(const PciBus&) = delete;
   PciBus& operator=(const PciBus&) = delete;
+  std::string_view type() const override { return "PCI"; }
 
   // The slot is free; the function outlives its stay (its destructor detaches it).
   void attach(PciFunction& function, unsigned devfn);

@@ -2,8 +2,8 @@
 #include "machine/pc/pc_board.h"
 
 #include "machine/firmware/fw_cfg_contents.h"
-#include "machine/pc/extra_devices.h"
 #include "machine/pc/tsc_frequency.h"
+#include "machine/plug/registry.h"
 
 namespace rhea::machine {
 namespace {
@@ -60,7 +60,23 @@ PcBoard::PcBoard(const PcConfig& config, const Wiring& wiring, std::unique_ptr<P
             .nmi_mask = {},
             .slew = config.rtc_slew}),
       dma_({.memory = memory_->memory()}),
-      fw_cfg_({.memory = memory_->memory()}) {}
+      fw_cfg_({.memory = memory_->memory()}),
+      site_(*this, config.backends) {}
+
+PcBoard::Site::Site(PcBoard& board, Backends backends)
+    : DeviceSite({.host = board.wiring_.host,
+                  .lock = board.wiring_.lock,
+                  .virtual_clock = board.wiring_.virtual_clock,
+                  .host_clock = board.wiring_.host_clock,
+                  .memory = board.memory_->memory(),
+                  .ports = board.ports_,
+                  .interrupts = board.interrupts_,
+                  .backends = std::move(backends)}),
+      board_(board) {}
+
+void PcBoard::Site::flush_guest_tlbs() {
+  board_.cpus_.signal_all(cpu::pending::kTlbFlush);
+}
 
 PcBoard::~PcBoard() = default;
 
@@ -114,7 +130,8 @@ Result<> PcBoard::assemble(PcConfig& config) {
         std::make_unique<devices::DebugConsole>(devices::DebugConsole::Wiring{.output = config.debugcon}));
     TRY(map_ports(std::initializer_list<PortRange>{{config.debugcon_port, 1, console}}));
   }
-  TRY(add_devices(config));
+  site_.tree().add_bus("pci.0", pci_);
+  for (const DeviceRequest& request : config.devices) TRY(add_device(site_, request));
   fill_firmware_config(config);
   wire_cores();
   return {};
@@ -147,7 +164,7 @@ Result<> PcBoard::add_serial_ports(const PcConfig& config) {
     auto& port = own(std::make_unique<devices::Uart16550>(devices::Uart16550::Wiring{
         .clock = wiring_.virtual_clock, .irq = isa_irq(kSerialPorts[i].irq), .backend = *config.serial[i]}));
     TRY(map_ports(std::initializer_list<PortRange>{{kSerialPorts[i].port, 8, port}}));
-    next_serial_ = static_cast<unsigned>(i) + 1;
+    site_.take_serial(static_cast<unsigned>(i));
   }
   return {};
 }
@@ -182,11 +199,6 @@ void PcBoard::fill_firmware_config(PcConfig& config) {
   for (const PcConfig::FirmwareItem& item : config.firmware_items) fw_cfg_.set_file(item.name, item.data);
 }
 
-Result<> PcBoard::add_devices(const PcConfig& config) {
-  for (const DeviceRequest& request : config.devices) TRY(add_extra_device(*this, config, request));
-  return {};
-}
-
 void PcBoard::wire_cores() {
   for (size_t i = 0; i < cpus_.count(); i++) {
     cpu::Core& core = cpus_.core(i);
@@ -208,6 +220,7 @@ void PcBoard::reset() {
   memory_->smm_memory().begin();
   memory_->restore_bios();
   for (bus::Device* device : devices_) device->reset(bus::ResetKind::Cold);
+  site_.tree().reset(bus::ResetKind::Cold);
   cpus_.set_a20(true);
   // Firmware that finds SMIs by APM already enabled leaves SMM alone.
   if (!config_smm_) pm_.set_config8(kDeviceActivityB + 3, kApmcEnable);
@@ -221,6 +234,7 @@ void PcBoard::state(bus::StateVisitor& v) {
     device->state(v);
     v.leave();
   }
+  site_.tree().state(v);
 }
 
 // To the first vCPU only: firmware of this board prepares no other for SMM.

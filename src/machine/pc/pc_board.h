@@ -35,6 +35,7 @@
 #include "machine/pc/local_apics.h"
 #include "machine/pc/pc_config.h"
 #include "machine/pc/pc_memory.h"
+#include "machine/plug/device_site.h"
 
 namespace rhea::machine {
 
@@ -55,6 +56,7 @@ class PcBoard final : public Board, private devices::PowerListener {
   void reset() override;
   void state(bus::StateVisitor& v);
 
+  DeviceSite& site() { return site_; }
   memory::AddressSpace& memory() { return memory_->memory(); }
   memory::AddressSpace& smm_memory() { return memory_->smm_memory(); }
   memory::AddressSpace& ports() { return ports_; }
@@ -84,7 +86,6 @@ class PcBoard final : public Board, private devices::PowerListener {
   Result<> assemble(PcConfig& config);
   Result<> map_ports(std::span<const PortRange> table);
   Result<> add_serial_ports(const PcConfig& config);
-  Result<> add_devices(const PcConfig& config);
   void fill_firmware_config(PcConfig& config);
   void wire_cores();
   bus::IrqLine isa_irq(unsigned number) { return {interrupts_, number}; }
@@ -98,11 +99,21 @@ class PcBoard final : public Board, private devices::PowerListener {
   void suspend_to_ram() override { wiring_.host.request_suspend(); }
   void raise_smi() override;
 
-  friend class ExtraDevices;
+  // What -device is offered.
+  class Site final : public DeviceSite {
+   public:
+    Site(PcBoard& board, Backends backends);
+    void flush_guest_tlbs() override;
+    unsigned next_serial() override { return next_serial_; }
+    void take_serial(unsigned index) override { next_serial_ = index + 1; }
+
+   private:
+    PcBoard& board_;
+    unsigned next_serial_ = 0;
+  };
 
   Wiring wiring_;
   bool config_smm_;
-  unsigned next_serial_ = 0;  // for -device isa-serial without index=
   std::unique_ptr<PcMemory> memory_;
   memory::AddressSpace ports_;
   CpuWires cpus_;
@@ -126,7 +137,8 @@ class PcBoard final : public Board, private devices::PowerListener {
   devices::PostPort post_;
   devices::X87Error x87_error_{{.irq13 = isa_irq(13)}};
   std::vector<std::unique_ptr<bus::Device>> owned_;
-  std::vector<bus::Device*> devices_;  // all, in the order of reset
+  std::vector<bus::Device*> devices_;  // the board's own, in the order of reset
+  Site site_;                          // last: what is plugged in uses the rest
 };
 
 template <class T>

@@ -6,7 +6,7 @@
 #include <random>
 
 #include "async/fake_clock.h"
-#include "machine/pc/extra_devices.h"
+#include "machine/plug/registry.h"
 
 namespace rhea::machine {
 namespace {
@@ -140,7 +140,7 @@ TEST_F(PcBoardTest, message_to_an_apic_arrives) {
   EXPECT_EQ(cores[1]->apic->acknowledge(), 0x41);
 }
 
-TEST_F(PcBoardTest, extra_devices_are_added_by_name) {
+TEST_F(PcBoardTest, devices_are_added_by_name) {
   config.devices = {{"isa-debug-exit", {}},
                     {"edu", {{"addr", "5"}}},
                     {"pci-testdev", {}},

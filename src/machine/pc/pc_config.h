@@ -3,24 +3,18 @@
 
 #include <array>
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
 #include "chardev/chardev.h"
-#include "config/key_values.h"
 #include "cpu/models/topology.h"
 #include "machine/boot/plan.h"
+#include "machine/plug/backends.h"
+#include "machine/plug/device_request.h"
 
 namespace rhea::machine {
-
-// One -device: the driver's name and its keys.
-struct DeviceRequest {
-  std::string driver;
-  config::KeyValues values;
-};
 
 struct PcConfig {
   uint64_t ram_bytes = 128 << 20;
@@ -54,9 +48,9 @@ struct PcConfig {
   };
   std::vector<FirmwareItem> firmware_items;
 
+  // -device, and what other options and defaults stand for, in the order of plugging in.
   std::vector<DeviceRequest> devices;
-  // chardev= of a -device: by id. Errors: NotFound.
-  std::function<Result<chardev::Chardev*>(const std::string& id)> find_chardev;
+  Backends backends;
 };
 
 }  // namespace rhea::machine

@@ -2,65 +2,20 @@
 // and whatever is in it with a value that cannot be honoured, is refused.
 #include "config/command_line.h"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <cstdio>
-#include <cstdlib>
 
 #include "base/failf.h"
 #include "base/log.h"
 #include "cpu/models/cpu_model.h"
-#include "machine/pc/extra_devices.h"
+#include "machine/plug/registry.h"
 #include "tools/system/groups.h"
 #include "tools/system/machine_help.h"
 #include "tools/system/options.h"
+#include "tools/system/options/table.h"
 
 namespace rhea::system {
 
 namespace {
-
-using Option = config::CommandOption;
-using Options = std::vector<Option>;
-
-[[noreturn]] void print_and_exit(const std::string& text) {
-  std::fputs(text.c_str(), stdout);
-  std::fflush(stdout);
-  std::exit(0);
-}
-
-// An option whose argument is a group's.
-template <class T>
-Option grouped(std::string name, std::string argument, std::string help, const config::Group<T>& group,
-               std::function<Result<>(std::string_view)> handle) {
-  return {std::move(name), std::move(argument), std::move(help),
-          [&group, handle = std::move(handle)](std::string_view text) -> Result<> {
-            if (config::asks_for_help(text)) print_and_exit(group.help());
-            return handle(text);
-          }};
-}
-
-Option flag(std::string name, std::string help, bool& to) {
-  return {std::move(name), "", std::move(help), [&to](std::string_view) -> Result<> {
-            to = true;
-            return {};
-          }};
-}
-
-Option word(std::string name, std::string argument, std::string help, std::string& to) {
-  return {std::move(name), std::move(argument), std::move(help), [&to](std::string_view text) -> Result<> {
-            to = text;
-            return {};
-          }};
-}
-
-// Options of whose values only "none" can be honoured so far.
-Option only_none(std::string name, std::string what) {
-  return {std::move(name), "none", what + ": none", [what](std::string_view text) -> Result<> {
-            if (text == "none") return {};
-            return failf(ErrorKind::Unsupported, "{} '{}' is not supported; accepted: none", what, text);
-          }};
-}
 
 Result<> take_machine(SystemOptions& o, std::string_view text) {
   TRY(machine_group().parse_into(text, o.machine));
@@ -102,12 +57,13 @@ Result<> expand_machine_accel(SystemOptions& o) {
 }
 
 Result<> take_device(SystemOptions& o, std::string_view text) {
-  if (text == "help" || text == "?") print_and_exit(machine::extra_devices_help());
+  if (text == "help" || text == "?") print_and_exit(machine::devices_help());
   config::KeyValues values = TRY(config::split_options(text, "driver"));
   auto driver = config::take(values, "driver");
   if (!driver) return fail(ErrorKind::Invalid, "Parameter 'driver' is missing");
-  if (config::asks_for_help(text)) print_and_exit(TRY(machine::extra_device_help(*driver)));
-  o.devices.push_back({*driver, std::move(values)});
+  if (config::asks_for_help(text)) print_and_exit(TRY(machine::device_help(*driver)));
+  std::string id = config::take(values, "id").value_or("");
+  o.devices.push_back({*driver, std::move(id), std::move(values)});
   return {};
 }
 
@@ -229,13 +185,6 @@ void add_line_options(Options& to, SystemOptions& o) {
   to.push_back(flag("nodefaults", "only the devices that are asked for", o.nodefaults));
   to.push_back({"no-user-config", "", "no configuration files (there are none)",
                 [](std::string_view) -> Result<> { return {}; }});
-  to.push_back(only_none("display", "display"));
-  to.push_back(only_none("vga", "graphics card"));
-  to.push_back(only_none("vnc", "VNC server"));
-  to.push_back(only_none("net", "network"));
-  to.push_back(only_none("nic", "network card"));
-  to.push_back(only_none("monitor", "monitor"));
-  to.push_back(only_none("parallel", "parallel port"));
 }
 
 void add_run_options(Options& to, SystemOptions& o) {
@@ -285,7 +234,11 @@ Result<SystemOptions> parse_command_line(std::span<const char* const> arguments)
   table.push_back({"h", "", "as -help", print_help});
   add_machine_options(table, options);
   add_boot_options(table, options);
+  add_storage_options(table, options);
+  add_display_options(table, options);
+  add_network_options(table, options);
   add_line_options(table, options);
+  add_monitor_options(table, options);
   add_run_options(table, options);
   config::CommandLine line(table);
   help = "usage: rhea-system-x86_64 [option…]\n\n" + line.help();

@@ -9,6 +9,10 @@
 
 #include "base/result.h"
 #include "config/key_values.h"
+#include "tools/system/options/display.h"
+#include "tools/system/options/monitor.h"
+#include "tools/system/options/network.h"
+#include "tools/system/options/storage.h"
 
 namespace rhea::system {
 
@@ -77,7 +81,7 @@ struct NameOptions {
 };
 
 struct DeviceOption {
-  std::string driver;
+  std::string driver, id;
   config::KeyValues values;
 };
 
@@ -86,6 +90,10 @@ struct GlobalOption {
 };
 
 struct SystemOptions {
+  StorageOptions storage;
+  DisplayOptions display;
+  NetworkOptions network;
+  MonitorOptions monitor;
   SmpOptions smp;
   MemoryOptions memory;
   MachineOptions machine;

@@ -21,6 +21,7 @@
 #include "monitor/gdb/server.h"
 #include "tools/system/lines.h"
 #include "tools/system/rtc_base.h"
+#include "tools/system/setup/setup.h"
 #include "tools/system/topology.h"
 
 namespace rhea::system {
@@ -242,11 +243,41 @@ Result<machine::PcConfig> configure(const SystemOptions& options, const SmpChoic
   for (size_t i = 0; i < lines.serial().size(); ++i) config.serial[i] = lines.serial()[i];
   config.debugcon = lines.debugcon();
   config.debugcon_port = TRY(debugcon_port(options));
-  for (const DeviceOption& device : options.devices) config.devices.push_back({device.driver, device.values});
-  config.find_chardev = [&lines](const std::string& id) { return lines.find(id); };
   TRY(add_firmware_items(options, config));
   return config;
 }
+
+machine::Backends make_backends(const SystemOptions& options, machine::Vm& vm, Lines& lines) {
+  machine::Backends backends;
+  backends.chardev = [&lines](const std::string& id) { return lines.find(id); };
+  backends.firmware = [folders = machine::firmware_folders(options.folders)](const std::string& name) {
+    return machine::load_firmware_file(name, folders);
+  };
+  backends.loop = &vm.loop();
+  return backends;
+}
+
+// The families of back ends, in the order in which their default devices are plugged in.
+class Setups {
+ public:
+  Result<> open(const SystemOptions& options, machine::Vm& vm, machine::PcConfig& config) {
+    SetupContext context{options, vm, config.backends, config.devices};
+    for (auto& setup : all_) TRY(setup->open(context));
+    for (const DeviceOption& device : options.devices) {
+      config.devices.push_back({device.driver, device.values, device.id});
+    }
+    return {};
+  }
+  Result<> board_made(machine::Vm& vm, machine::PcBoard& board) {
+    std::lock_guard guard(vm.lock());
+    for (auto& setup : all_) TRY(setup->board_made(vm, board));
+    return {};
+  }
+
+ private:
+  std::array<std::unique_ptr<Setup>, 4> all_{make_display_setup(), make_network_setup(), make_storage_setup(),
+                                             make_monitor_setup()};
+};
 
 // Time comes from the vCPUs, and the date from the command line alone.
 Result<> make_deterministic(const SystemOptions& options, machine::PcConfig& config) {
@@ -306,7 +337,10 @@ Result<int> run_machine(const SystemOptions& options) {
     model->attach(vm.core(i), i);
     cores.push_back(&vm.core(i));
   }
+  Setups setups;
   auto config = TRY(configure(options, smp, *model, *accelerator, lines));
+  config.backends = make_backends(options, vm, lines);
+  TRY(setups.open(options, vm, config));
   if (choice.deterministic()) TRY(make_deterministic(options, config));
   TRY(set_tsc_rate(*model, choice, cores, config));
   auto board = TRY(machine::PcBoard::create(std::move(config), {.host = vm,
@@ -315,6 +349,7 @@ Result<int> run_machine(const SystemOptions& options) {
                                                                 .host_clock = vm.loop().host_clock(),
                                                                 .cores = cores}));
   accelerator->attach(board->memory());
+  TRY(setups.board_made(vm, *board));
   TRY(vm.start(*board));
   std::unique_ptr<gdb::Server> debugger;
   if (!options.gdb.empty()) {

@@ -1,0 +1,60 @@
+// The host's ends that devices are given by name: what the command line (or the monitor) has opened. Boards
+// and drivers see only these functions; who owns what is the business of src/tools/system/setup.
+//
+// Machine lock held.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/failf.h"
+#include "base/result.h"
+
+namespace rhea::async {
+class EventLoop;
+}
+namespace rhea::audio {
+class Backend;
+}
+namespace rhea::block {
+class Drive;
+}
+namespace rhea::chardev {
+class Chardev;
+}
+namespace rhea::display {
+class InputHub;
+class Screens;
+}  // namespace rhea::display
+namespace rhea::net {
+class Endpoint;
+}
+
+namespace rhea::machine {
+
+// A name that nothing has is NotFound; a back end that another device has already taken is Busy.
+template <class T>
+using Finder = std::function<Result<T*>(const std::string& id)>;
+
+struct Backends {
+  Finder<chardev::Chardev> chardev;
+  Finder<block::Drive> drive;
+  Finder<net::Endpoint> netdev;  // the end that the device is to speak to
+  Finder<audio::Backend> audiodev;
+  // Contents of a firmware or option ROM file, found in the firmware folders or by path.
+  std::function<Result<std::vector<uint8_t>>(const std::string& name)> firmware;
+  async::EventLoop* loop = nullptr;     // null only in unit tests
+  display::Screens* screens = nullptr;  // null: nobody can look
+  display::InputHub* input = nullptr;
+};
+
+// What `find` gives for the value of a device's property.
+template <class T>
+Result<T*> find_backend(const Finder<T>& find, std::string_view kind, const std::string& id) {
+  if (!find) return failf(ErrorKind::NotFound, "there is no {} '{}'", kind, id);
+  return find(id);
+}
+
+}  // namespace rhea::machine

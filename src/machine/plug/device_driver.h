@@ -1,0 +1,26 @@
+// One row of the tables of drivers that -device knows: a family of devices has a table in its own file
+// (NAME_drivers.cc), registry.cc joins them.
+#pragma once
+
+#include <span>
+#include <string>
+
+#include "base/result.h"
+#include "machine/plug/device_request.h"
+#include "machine/plug/device_site.h"
+
+namespace rhea::machine {
+
+struct DeviceDriver {
+  const char* name;
+  const char* bus;       // as in `-device help`: "PCI", "ISA", "IDE"; null: none
+  const char* category;  // "Storage", "Network", "Input", "Display", "Sound", "Misc", "USB", "Controller/Bridge/Hub"
+  const char* help;
+  std::string (*options)();  // the text of `-device NAME,help`
+  // Makes the device and plugs it in. Errors without the name of the driver, which the caller adds.
+  Result<> (*add)(DeviceSite& site, const DeviceRequest& request);
+};
+
+std::span<const DeviceDriver> misc_drivers();
+
+}  // namespace rhea::machine

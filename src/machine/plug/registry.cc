@@ -1,0 +1,69 @@
+#include "machine/plug/registry.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+
+namespace rhea::machine {
+namespace {
+
+// Every family's table.
+std::vector<const DeviceDriver*> all_drivers() {
+  std::vector<const DeviceDriver*> all;
+  for (std::span<const DeviceDriver> family : {misc_drivers()}) {
+    for (const DeviceDriver& driver : family) all.push_back(&driver);
+  }
+  std::ranges::sort(all, {}, [](const DeviceDriver* d) { return std::string_view(d->name); });
+  return all;
+}
+
+std::unexpected<Error> no_such_driver(const std::string& name) {
+  std::vector<std::string_view> names;
+  for (const DeviceDriver* known : all_drivers()) names.emplace_back(known->name);
+  return failf(ErrorKind::NotFound, "-device {}: there is no such device{}", name,
+               config::did_you_mean(name, names));
+}
+
+}  // namespace
+
+const DeviceDriver* find_driver(std::string_view name) {
+  for (const DeviceDriver* driver : all_drivers()) {
+    if (driver->name == name) return driver;
+  }
+  return nullptr;
+}
+
+Result<> add_device(DeviceSite& site, const DeviceRequest& request) {
+  const DeviceDriver* driver = find_driver(request.driver);
+  if (driver == nullptr) return no_such_driver(request.driver);
+  if (site.tree().find(request.id) != nullptr)
+    return failf(ErrorKind::Invalid, "-device {}: Duplicate device ID '{}'", request.driver, request.id);
+  TRY_IN(driver->add(site, request), "-device " + request.driver);
+  return {};
+}
+
+std::string devices_help() {
+  std::string text;
+  std::vector<const DeviceDriver*> all = all_drivers();
+  for (const char* category : {"Controller/Bridge/Hub", "USB", "Storage", "Network", "Input", "Display",
+                               "Sound", "Misc"}) {
+    std::string lines;
+    for (const DeviceDriver* driver : all) {
+      if (std::string_view(driver->category) != category) continue;
+      lines += fmt::format("name \"{}\"", driver->name);
+      if (driver->bus != nullptr) lines += fmt::format(", bus {}", driver->bus);
+      lines += fmt::format(", desc \"{}\"\n", driver->help);
+    }
+    if (lines.empty()) continue;
+    text += fmt::format("{}{} devices:\n{}", text.empty() ? "" : "\n", category, lines);
+  }
+  return text;
+}
+
+Result<std::string> device_help(const std::string& name) {
+  const DeviceDriver* driver = find_driver(name);
+  if (driver == nullptr) return no_such_driver(name);
+  return driver->options();
+}
+
+}  // namespace rhea::machine
