@@ -8,7 +8,7 @@
 set -euo pipefail
 
 packages=(cmake ninja-build g++ ccache pkg-config git
-          libfmt-dev libzydis-dev libxbyak-dev liburing-dev nlohmann-json3-dev zlib1g-dev libzstd-dev libisal-dev libdeflate-dev libgtest-dev libgmock-dev
+          libfmt-dev libzydis-dev libxbyak-dev liburing-dev nlohmann-json3-dev zlib1g-dev libzstd-dev libisal-dev libdeflate-dev libslirp-dev libgtest-dev libgmock-dev
           seabios busybox-static cpio zstd xz-utils)
 case ${1:-run} in
   run) ;;

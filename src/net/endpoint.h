@@ -35,9 +35,9 @@ class Endpoint {
   const std::string& name() const { return name_; }
   void rename(std::string name) { name_ = std::move(name); }
 
-  // A frame without FCS to the other end. Without a cable, or with a link down, it is lost. False: it waits in
-  // a queue; room_again() follows when that is empty. A sender need not heed that, but what exceeds the queue
-  // is lost.
+  // A frame without FCS to the other end. Without a cable, or with a link down, it is lost. False: it waits
+  // in a queue; room_again() follows when that is empty. A sender need not heed that, but what exceeds the
+  // queue is lost.
   bool send(Frame frame, const Offload& offload = {});
   // This end has room again, after can_receive() was false.
   void flush_queued();

@@ -55,11 +55,12 @@ class Network {
   void take_mac(const Mac& mac);
 
   // The monitor's commands. The words are as the user typed them; errors are one line.
-  std::string info() const;                                             // info network
-  std::string user_info() const;                                        // info usernet
-  Result<> set_link(const std::string& name, bool up);                  // set_link NAME on|off
-  Result<std::string> hostfwd_add(const std::string& id, const std::string& rule);     // id may be empty
-  Result<std::string> hostfwd_remove(const std::string& id, const std::string& rule);  // what is to be printed
+  std::string info() const;                                                         // info network
+  std::string user_info() const;                                                    // info usernet
+  Result<> set_link(const std::string& name, bool up);                              // set_link NAME on|off
+  Result<std::string> hostfwd_add(const std::string& id, const std::string& rule);  // id may be empty
+  Result<std::string> hostfwd_remove(const std::string& id,
+                                     const std::string& rule);  // what is to be printed
 
   // While the machine is stopped no frame reaches a device.
   void set_running(bool running);

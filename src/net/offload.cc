@@ -139,8 +139,8 @@ bool segment(Frame frame, const Headers& h, const Offload& offload, const FrameS
 }  // namespace
 
 uint16_t checksum_add(std::span<const uint8_t> bytes, uint16_t carry) {
-  // Any word size gives the same ones' complement sum, and so does either byte order once it is swapped at the
-  // end (RFC 1071, 2).
+  // Any word size gives the same ones' complement sum, and so does either byte order once it is swapped at
+  // the end (RFC 1071, 2).
   uint64_t sum = 0;
   size_t i = 0;
   for (; i + 8 <= bytes.size(); i += 8) {
@@ -190,7 +190,7 @@ uint16_t pseudo_header_sum(Frame frame, const Headers& h, size_t length) {
 ChecksumState verify_ip_checksum(Frame frame, const Headers& h) {
   if (h.version != 4) return ChecksumState::Unknown;
   return checksum_add(frame.subspan(h.ip, h.transport - h.ip)) == 0xffff ? ChecksumState::Good
-                                                                          : ChecksumState::Bad;
+                                                                         : ChecksumState::Bad;
 }
 
 ChecksumState verify_transport_checksum(Frame frame, const Headers& h) {

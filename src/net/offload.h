@@ -14,9 +14,9 @@ namespace rhea::net {
 using Frame = std::span<const uint8_t>;
 
 inline constexpr size_t kEthernetHeader = 14;
-inline constexpr size_t kSmallestFrame = 60;                     // without FCS
-inline constexpr size_t kLargestFrame = 65550 + 18;              // 64 KiB of IP, Ethernet header, a VLAN tag
-inline constexpr size_t kOrdinaryFrame = 1518;                   // MTU 1500 with a VLAN tag, without FCS
+inline constexpr size_t kSmallestFrame = 60;         // without FCS
+inline constexpr size_t kLargestFrame = 65550 + 18;  // 64 KiB of IP, Ethernet header, a VLAN tag
+inline constexpr size_t kOrdinaryFrame = 1518;       // MTU 1500 with a VLAN tag, without FCS
 
 enum class Gso : uint8_t { None, Tcp4, Tcp6 };
 
@@ -47,10 +47,10 @@ struct Headers {
   uint8_t version = 0;   // 4, 6; 0: no IP, or cut off
   uint8_t protocol = 0;  // of the transport
   bool fragment = false;
-  size_t ip = 0;         // offsets in the frame
+  size_t ip = 0;  // offsets in the frame
   size_t transport = 0;
-  size_t payload = 0;    // behind the TCP or UDP header; 0 if it is neither
-  size_t end = 0;        // of the packet, at most the frame's size
+  size_t payload = 0;  // behind the TCP or UDP header; 0 if it is neither
+  size_t end = 0;      // of the packet, at most the frame's size
 };
 Headers parse_headers(Frame frame);
 

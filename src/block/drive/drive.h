@@ -4,8 +4,8 @@
 // A device attaches itself as the frontend, submits requests, and gets each one's Done from the event loop.
 // Error policies are done with here: a device sees the final outcome only, maybe much later (after `cont`).
 //
-// Buffers: the host may use a request's buffer until its Done was destroyed, which after cancel_all() is later
-// than the cancellation and without a call. So let the Done own the buffer (capture a shared_ptr).
+// Buffers: the host may use a request's buffer until its Done was destroyed, which after cancel_all() is
+// later than the cancellation and without a call. So let the Done own the buffer (capture a shared_ptr).
 //
 // Order: requests run in parallel and in no order; a flush covers the writes that were done when it was
 // submitted. After cancel_all() new requests wait until the host has let go of the cancelled ones.
@@ -106,7 +106,8 @@ class Drive {
   void set_locked(bool locked) { locked_ = locked; }
 
   // -- the operator's end (monitor)
-  // Errors are QEMU's: "Device 'x' is not removable", "Device 'x' is locked and force was not specified, ...".
+  // Errors are QEMU's: "Device 'x' is not removable", "Device 'x' is locked and force was not specified,
+  // ...".
   Result<> eject(bool force);
   // Takes out what is in and puts `medium` in. The tray is closed afterwards.
   Result<> change(Medium medium, bool force);

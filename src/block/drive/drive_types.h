@@ -32,14 +32,14 @@ enum class DriveOp { Read, Write, Flush, Discard, WriteZeroes };
 enum class IoStatus { Ok, Failed, NoSpace };
 
 struct DriveConfig {
-  std::string id;         // -drive id=, or the node-name of -blockdev; unique in a VM
-  std::string serial{};   // empty: the device makes one up
+  std::string id;        // -drive id=, or the node-name of -blockdev; unique in a VM
+  std::string serial{};  // empty: the device makes one up
   std::string node_name{};
   ErrorPolicy on_read_error = ErrorPolicy::Report;
   ErrorPolicy on_write_error = ErrorPolicy::Enospc;
   DetectZeroes detect_zeroes = DetectZeroes::Off;
-  bool discard = false;     // discard=unmap: requests reach the image
-  bool write_cache = true;  // false: a write is done once it is on the disk
+  bool discard = false;                  // discard=unmap: requests reach the image
+  bool write_cache = true;               // false: a write is done once it is on the disk
   std::shared_ptr<Throttle> throttle{};  // shared by the drives of a throttling group; null: none
   std::string throttle_group{};
 };

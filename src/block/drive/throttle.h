@@ -1,5 +1,5 @@
-// Limits of a drive's speed: leaky buckets as QEMU's documentation (docs/throttle.txt) describes them. A group
-// may be shared by several drives, which then take turns. Machine lock held.
+// Limits of a drive's speed: leaky buckets as QEMU's documentation (docs/throttle.txt) describes them. A
+// group may be shared by several drives, which then take turns. Machine lock held.
 #pragma once
 
 #include <array>

@@ -30,7 +30,8 @@ class Screens;
 }  // namespace rhea::display
 namespace rhea::net {
 class Endpoint;
-}
+class Network;
+}  // namespace rhea::net
 
 namespace rhea::machine {
 
@@ -48,6 +49,7 @@ struct Backends {
   async::EventLoop* loop = nullptr;     // null only in unit tests
   display::Screens* screens = nullptr;  // null: nobody can look
   display::InputHub* input = nullptr;
+  net::Network* network = nullptr;  // where network devices list themselves; null only in unit tests
 };
 
 // What `find` gives for the value of a device's property.

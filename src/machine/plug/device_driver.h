@@ -13,8 +13,9 @@ namespace rhea::machine {
 
 struct DeviceDriver {
   const char* name;
-  const char* bus;       // as in `-device help`: "PCI", "ISA", "IDE"; null: none
-  const char* category;  // "Storage", "Network", "Input", "Display", "Sound", "Misc", "USB", "Controller/Bridge/Hub"
+  const char* bus;  // as in `-device help`: "PCI", "ISA", "IDE"; null: none
+  const char*
+      category;  // "Storage", "Network", "Input", "Display", "Sound", "Misc", "USB", "Controller/Bridge/Hub"
   const char* help;
   std::string (*options)();  // the text of `-device NAME,help`
   // Makes the device and plugs it in. Errors without the name of the driver, which the caller adds.

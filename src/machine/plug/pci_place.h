@@ -43,7 +43,8 @@ Result<T*> plug_pci(DeviceSite& site, const DeviceRequest& request, const PciPla
 
 template <class T>
 std::vector<config::Property> with_pci_place(std::vector<config::Property> own) {
-  own.push_back(config::text("bus", static_cast<std::optional<std::string> T::*>(&T::bus), "name of a PCI bus"));
+  own.push_back(
+      config::text("bus", static_cast<std::optional<std::string> T::*>(&T::bus), "name of a PCI bus"));
   own.push_back(config::text("addr", static_cast<std::optional<std::string> T::*>(&T::addr),
                              "slot[.function] on the PCI bus, in hexadecimal"));
   own.push_back(config::boolean("multifunction", static_cast<std::optional<bool> T::*>(&T::multifunction),

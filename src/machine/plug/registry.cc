@@ -45,8 +45,8 @@ Result<> add_device(DeviceSite& site, const DeviceRequest& request) {
 std::string devices_help() {
   std::string text;
   std::vector<const DeviceDriver*> all = all_drivers();
-  for (const char* category : {"Controller/Bridge/Hub", "USB", "Storage", "Network", "Input", "Display",
-                               "Sound", "Misc"}) {
+  for (const char* category :
+       {"Controller/Bridge/Hub", "USB", "Storage", "Network", "Input", "Display", "Sound", "Misc"}) {
     std::string lines;
     for (const DeviceDriver* driver : all) {
       if (std::string_view(driver->category) != category) continue;

@@ -11,8 +11,8 @@ namespace rhea::machine {
 // Null: no such driver.
 const DeviceDriver* find_driver(std::string_view name);
 
-// Errors: NotFound for an unknown driver, Invalid for its keys or an id that is taken; all name the -device as
-// the user wrote it.
+// Errors: NotFound for an unknown driver, Invalid for its keys or an id that is taken; all name the -device
+// as the user wrote it.
 Result<> add_device(DeviceSite& site, const DeviceRequest& request);
 
 // The text of `-device help`.

@@ -18,8 +18,9 @@ namespace rhea::system {
 struct SetupContext {
   const SystemOptions& options;
   machine::Vm& vm;
-  machine::Backends& backends;                   // a family fills in its finder
-  std::vector<machine::DeviceRequest>& devices;  // shortcuts and defaults become requests; -device's come after
+  machine::Backends& backends;  // a family fills in its finder
+  std::vector<machine::DeviceRequest>&
+      devices;  // shortcuts and defaults become requests; -device's come after
   // Whether a -device names one of these drivers, which then takes the place of the default one.
   bool has_device(std::initializer_list<std::string_view> drivers) const;
 };
