@@ -102,18 +102,14 @@ void Vm::signalled() {
   signalfd_siginfo info;
   if (::read(signal_fd_, &info, sizeof info) != sizeof info) return;
   log_error("terminating on signal {} from pid {}", info.ssi_signo, info.ssi_pid);
-  request_exit(0);
+  request_exit(0, Cause::HostSignal);
 }
 
 int Vm::run() {
-  if (options_.start_paused) {
-    enter_state(RunState::Paused);
-  } else {
-    ask(Request::Resume);
-  }
+  if (!options_.start_paused) ask(Request::Resume);
   while (!ended_) {
     serve_requests();
-    if (!ended_) loop_.run_once(-1);
+    if (!ended_) loop_.run_once(run_unlocked() ? 0 : -1);
   }
   stop_vcpus();
   if (debugger_ != nullptr) {
@@ -135,7 +131,56 @@ bool Vm::take(Request request) {
   return (requests_.fetch_and(~bit) & bit) != 0;
 }
 
-void Vm::request_reset() {
+void Vm::add_listener(RunListener& listener) {
+  listeners_.push_back(&listener);
+}
+void Vm::remove_listener(RunListener& listener) {
+  std::erase(listeners_, &listener);
+}
+
+// Main thread, without the machine lock.
+void Vm::tell(const std::function<void(RunListener&)>& what) {
+  std::scoped_lock hold(lock_);
+  for (RunListener* listener : listeners_) what(*listener);
+}
+
+void Vm::post_unlocked(std::function<void()> work) {
+  {
+    std::scoped_lock hold(unlocked_mutex_);
+    unlocked_.push_back(std::move(work));
+  }
+  loop_.post([] {});
+}
+
+// One piece of work a turn: many of them must not hold up the event loop. True: there is more.
+bool Vm::run_unlocked() {
+  std::function<void()> work;
+  {
+    std::scoped_lock hold(unlocked_mutex_);
+    if (unlocked_.empty()) return false;
+    work = std::move(unlocked_.front());
+    unlocked_.pop_front();
+  }
+  work();
+  return true;
+}
+
+void Vm::with_vcpus_still(const std::function<void()>& work) {
+  bool ran = vcpus_run_;
+  stop_vcpus();
+  for (auto& vcpu : vcpus_) vcpu->call([](cpu::Engine& engine) { engine.pull(); });
+  {
+    std::scoped_lock hold(lock_);
+    work();
+  }
+  if (!ran) return;
+  // A vCPU may have met a breakpoint or a triple fault just before.
+  serve_requests();
+  if (!ended_ && state_ == RunState::Running) resume_vcpus();
+}
+
+void Vm::request_reset(Cause cause) {
+  reset_cause_ = cause;
   ask(Request::Reset);
 }
 void Vm::request_power_off() {
@@ -144,7 +189,11 @@ void Vm::request_power_off() {
 void Vm::request_suspend() {
   log_warn("the guest asks for suspend, which is not supported; it goes on");
 }
-void Vm::request_pause() {
+void Vm::request_power_button() {
+  ask(Request::PowerButton);
+}
+void Vm::request_pause(RunState why) {
+  pause_state_ = why;
   ask(Request::Pause);
 }
 void Vm::request_resume() {
@@ -157,8 +206,9 @@ void Vm::request_resume(std::vector<bool> only) {
   }
   ask(Request::Resume);
 }
-void Vm::request_exit(int status) {
+void Vm::request_exit(int status, Cause cause) {
   exit_status_ = status;
+  exit_cause_ = cause;
   ask(Request::Exit);
 }
 
@@ -207,12 +257,11 @@ void Vm::resume_vcpus() {
 }
 
 void Vm::enter_state(RunState state) {
+  RunState from = state_;
+  if (state != RunState::Running) stop_vcpus();
   state_ = state;
-  if (state == RunState::Running) {
-    resume_vcpus();
-  } else {
-    stop_vcpus();
-  }
+  if (from != state) tell([=](RunListener& listener) { listener.state_changed(from, state); });
+  if (state == RunState::Running) resume_vcpus();
 }
 
 void Vm::serve_requests() {
@@ -222,31 +271,49 @@ void Vm::serve_requests() {
 }
 
 void Vm::carry_out_requests() {
-  if (take(Request::Exit)) return end(exit_status_);
+  if (take(Request::Exit)) return end(exit_status_, exit_cause_);
   report_debug_stop();
-  if (take(Request::PowerOff)) {
-    if (options_.shutdown) return end(0);
-    enter_state(RunState::Shutdown);
-  }
-  if (take(Request::Reset)) {
-    if (!options_.reboot && options_.shutdown) return end(0);
-    if (!options_.reboot) {
-      enter_state(RunState::Shutdown);
-    } else {
-      reset();
+  if (take(Request::PowerOff)) power_off_requested();
+  if (take(Request::Reset)) reset_requested();
+  if (ended_) return;
+  if (take(Request::PowerButton)) {
+    {
+      std::scoped_lock hold(lock_);
+      board_->press_power_button();
     }
+    tell([](RunListener& listener) { listener.power_button(); });
   }
   if (take(Request::Pause)) {
-    if (state_ == RunState::Running) enter_state(RunState::Paused);
+    if (state_ == RunState::Running) enter_state(pause_state_);
     std::scoped_lock hold(lock_);
     if (debugger_ != nullptr) debugger_->interrupted();
   }
   if (take(Request::Resume) && state_ != RunState::Shutdown) enter_state(RunState::Running);
 }
 
-void Vm::end(int status) {
+void Vm::power_off_requested() {
+  if (options_.shutdown) return end(0, Cause::GuestShutdown);
+  tell([](RunListener& listener) { listener.shutting_down(Cause::GuestShutdown); });
+  enter_state(RunState::Shutdown);
+}
+
+void Vm::reset_requested() {
+  Cause cause = reset_cause_;
+  if (options_.reboot) {
+    reset();
+    // A machine that was over may be started anew.
+    if (state_ == RunState::Shutdown) enter_state(RunState::Prelaunch);
+    return tell([=](RunListener& listener) { listener.was_reset(cause); });
+  }
+  if (options_.shutdown) return end(0, cause);
+  tell([=](RunListener& listener) { listener.shutting_down(cause); });
+  enter_state(RunState::Shutdown);
+}
+
+void Vm::end(int status, Cause cause) {
   state_ = RunState::Shutdown;
   ended_ = status;
+  tell([=](RunListener& listener) { listener.shutting_down(cause); });
 }
 
 void Vm::report_debug_stop() {

@@ -18,12 +18,10 @@
 #include "engine/accelerator.h"
 #include "machine/board.h"
 #include "machine/machine_host.h"
+#include "machine/run_state.h"
 #include "machine/vcpu.h"
 
 namespace rhea::machine {
-
-// Why the machine stands still.
-enum class RunState : uint8_t { Prelaunch, Running, Paused, Debug, Shutdown };
 
 // A debugger on the machine. Calls come on the main thread, machine lock held, vCPUs stopped.
 class Debugger {
@@ -62,23 +60,38 @@ class Vm final : public MachineHost, private Vcpu::Listener {
   // Until the machine ends; the process's status.
   int run();
 
-  void request_reset() override;
+  void request_reset() override { request_reset(Cause::GuestReset); }
   void request_power_off() override;
   void request_suspend() override;
-  void request_exit(int status) override;
+  void request_exit(int status) override { request_exit(status, Cause::GuestShutdown); }
   void kick(unsigned vcpu) override;
 
-  // For the user's side: a signal, Ctrl-A x, a debugger.
-  void request_pause();
+  // For the user's side: a signal, Ctrl-A x, a monitor, a debugger.
+  void request_reset(Cause cause);
+  void request_exit(int status, Cause cause);
+  void request_power_button();
+  // A machine that runs stops for this reason. Any thread.
+  void request_pause(RunState why = RunState::Paused);
   void request_resume();
   // A debugger: only these vCPUs, the others stand still.
   void request_resume(std::vector<bool> only);
   // Main thread, machine lock held, while stopped; takes effect with the next resume.
   void set_debugger(Debugger* debugger) { debugger_ = debugger; }
   RunState state() const { return state_; }
+  // Main thread or machine lock held; not from a listener's call.
+  void add_listener(RunListener& listener);
+  void remove_listener(RunListener& listener);
+
+  // Any thread: runs `work` soon on the main thread, without the machine lock: where the following may be
+  // called.
+  void post_unlocked(std::function<void()> work);
+  // Carries out now what has been requested.
+  void settle() { serve_requests(); }
+  // Runs `work`, machine lock held, with every vCPU standing still and its state pulled; they go on after it.
+  void with_vcpus_still(const std::function<void()>& work);
 
  private:
-  enum class Request : uint8_t { Reset, PowerOff, Pause, Resume, Exit };
+  enum class Request : uint8_t { Reset, PowerOff, PowerButton, Pause, Resume, Exit };
 
   void triple_fault(Vcpu& vcpu) override;
   void debug_stop(Vcpu& vcpu) override;
@@ -91,7 +104,11 @@ class Vm final : public MachineHost, private Vcpu::Listener {
   void resume_vcpus();
   void enter_state(RunState state);
   void reset();
-  void end(int status);
+  void reset_requested();
+  void power_off_requested();
+  void end(int status, Cause cause);
+  void tell(const std::function<void(RunListener&)>& what);
+  bool run_unlocked();
   void report_debug_stop();
   void watch_memory();
   void slice_over();
@@ -107,12 +124,17 @@ class Vm final : public MachineHost, private Vcpu::Listener {
   std::vector<std::unique_ptr<Vcpu>> vcpus_;
   Board* board_ = nullptr;
   Debugger* debugger_ = nullptr;
+  std::vector<RunListener*> listeners_;
   RunState state_ = RunState::Prelaunch;
   bool vcpus_run_ = false;
 
   std::atomic<uint32_t> requests_{0};
   std::vector<bool> resume_only_;  // machine lock; empty: all
   std::atomic<int> exit_status_{0};
+  std::atomic<Cause> exit_cause_{Cause::GuestShutdown}, reset_cause_{Cause::GuestReset};
+  std::atomic<RunState> pause_state_{RunState::Paused};
+  std::mutex unlocked_mutex_;
+  std::deque<std::function<void()>> unlocked_;
   std::optional<int> ended_;
   std::mutex debug_mutex_;
   std::deque<unsigned> debug_stops_;  // vCPUs that reported one

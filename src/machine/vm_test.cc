@@ -1,5 +1,6 @@
 #include "machine/vm.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "cpu/paging.h"
@@ -144,6 +145,54 @@ TEST(Vm, pause_stops_vcpus_that_want_the_machine_lock) {
   });
   timer->arm(vm.loop().monotonic_clock().now_ns() + 1'000'000);
   EXPECT_EQ(vm.run(), 3);
+}
+
+struct Recorder final : RunListener {
+  void state_changed(RunState from, RunState to) override {
+    said += fmt::format("{}->{} ", name_of(from), name_of(to));
+  }
+  void was_reset(Cause cause) override { said += fmt::format("reset:{} ", name_of(cause)); }
+  void shutting_down(Cause cause) override { said += fmt::format("end:{} ", name_of(cause)); }
+  void power_button() override { said += "button "; }
+  std::string said;
+};
+
+TEST(Vm, listeners_hear_of_states_in_order) {
+  Vm vm({.start_paused = true});
+  Recorder recorder;
+  vm.add_listener(recorder);
+  CountingBoard board;
+  std::atomic<unsigned> runs{0};
+  ScriptAccelerator accelerator([&](cpu::Core&) {
+    ++runs;
+    return cpu::Exit::Kicked;
+  });
+  ASSERT_TRUE(vm.create_vcpus(2, accelerator));
+  ASSERT_TRUE(vm.start(board));
+  vm.post_unlocked([&] {
+    EXPECT_EQ(runs, 0u);
+    vm.request_resume();
+    vm.settle();
+    EXPECT_EQ(vm.state(), RunState::Running);
+    while (runs == 0) {
+    }
+    vm.with_vcpus_still([&] {
+      unsigned before = runs;
+      for (unsigned i = 0; i < 1000; ++i) EXPECT_EQ(runs, before);
+    });
+    unsigned before = runs;
+    while (runs == before) {
+    }
+    vm.request_power_button();
+    vm.request_reset(Cause::HostReset);
+    vm.request_pause(RunState::IoError);
+    vm.settle();
+    EXPECT_EQ(vm.state(), RunState::IoError);
+    vm.request_exit(4, Cause::HostQuit);
+  });
+  EXPECT_EQ(vm.run(), 4);
+  EXPECT_EQ(recorder.said,
+            "prelaunch->running reset:host-qmp-system-reset button running->io-error end:host-qmp-quit ");
 }
 
 }  // namespace

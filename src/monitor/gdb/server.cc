@@ -111,7 +111,7 @@ void Server::accept_client() {
     return;
   }
   target_.forget();
-  vm_.request_pause();
+  vm_.request_pause(machine::RunState::Debug);
 }
 
 // The session may be anywhere; the machine goes on without it unless the session ended it.
@@ -122,7 +122,7 @@ void Server::client_left() {
   vm_.loop().post([gone = std::shared_ptr<Client>(std::move(client_))]() mutable { gone.reset(); });
   if (ended) return;
   abandoned_ = true;
-  vm_.request_pause();
+  vm_.request_pause(machine::RunState::Debug);
 }
 
 void Server::stopped(unsigned vcpu, cpu::DebugHit hit) {

@@ -14,7 +14,7 @@ std::optional<std::string> VmTarget::command(std::string_view line) {
   if (line == "info jit") return accelerator_.info();
   if (line == "system_reset") {
     forget();
-    vm_.request_reset();
+    vm_.request_reset(machine::Cause::HostReset);
     return "";
   }
   if (line == "quit") {

@@ -24,9 +24,9 @@ class VmTarget final : public Target {
   void use_physical_addresses(bool on) override { physical_addresses_ = on; }
   bool set_points(const std::vector<Point>& points) override;
   void resume(const std::vector<Action>& actions) override;
-  void interrupt() override { vm_.request_pause(); }
+  void interrupt() override { vm_.request_pause(machine::RunState::Debug); }
   void detach() override;
-  void kill() override { vm_.request_exit(0); }
+  void kill() override { vm_.request_exit(0, machine::Cause::HostQuit); }
   std::optional<std::string> command(std::string_view line) override;
 
  private:

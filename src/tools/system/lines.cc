@@ -35,7 +35,7 @@ Result<chardev::Chardev*> Lines::open_one(const std::string& words, const std::s
   if (words.starts_with("chardev:")) return find(words.substr(8));
   auto quit = [this] {
     std::fputs("\r\nTerminated\r\n", stderr);
-    vm_.request_exit(0);
+    vm_.request_exit(0, machine::Cause::HostUi);
   };
   owned_.push_back(TRY(chardev::open_chardev(
       words, {.loop = vm_.loop(), .label = label, .stdio_escapes = escapes, .quit = quit})));
