@@ -132,10 +132,11 @@ class Drive {
   void submit(RequestPtr request);
   void admit();
   void start(const RequestPtr& request);
-  void completed(const RequestPtr& request, Result<> result);
+  void completed(const RequestPtr& request, bool host_may_fail);
+  void failed(const RequestPtr& request);
   void finish(const RequestPtr& request, Result<> result);
   Result<> check(const Request& request) const;
-  bool stop_for(const Request& request, const Error& error);
+  Result<> open_for_operator(bool force);
   DriveCounters& counters(DriveOp op);
   void remove_medium();
   void insert(Medium medium);

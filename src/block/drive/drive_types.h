@@ -14,8 +14,8 @@ namespace rhea::block {
 
 // An image in a drive.
 struct Medium {
-  std::shared_ptr<ImageNode> image;  // null: none
-  std::string filename;              // as the user gave it
+  std::shared_ptr<ImageNode> image{};  // null: none
+  std::string filename{};              // as the user gave it
   bool read_only = false;
   bool probed = false;     // its format is a guess
   bool temporary = false;  // an overlay of -snapshot: commit() writes it back

@@ -49,21 +49,25 @@ class Drives {
  private:
   friend class Drive;
 
+  // Runs `work` on a worker, if there is any, and `then` with the machine lock, from the loop or from
+  // wait_idle().
+  void run(std::function<void()> work, std::function<void()> then);
+  void completed(std::function<void()> then);
+  bool run_completed();
+  void drop_removed();
+
   Wiring wiring_;
   std::vector<std::unique_ptr<Drive>> drives_;
-  size_t running_ = 0;  // on the pool
+  std::vector<std::unique_ptr<Drive>> removed_;  // until their last request is back
+  size_t running_ = 0;                           // given to run() and not back
 
   std::mutex completed_mutex_;
   std::condition_variable completed_wake_;
   std::vector<std::function<void()>> completed_;
   bool posted_ = false;
 
-  // Runs `work` on a worker and `then` with the machine lock, from the loop or from wait_idle().
-  void run(std::function<void()> work, std::function<void()> then);
-  bool run_completed();
-
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
-  async::WorkerPool pool_;  // last: joins its threads before the rest goes
+  async::WorkerPool pool_;  // last: its threads end before the rest goes
 };
 
 }  // namespace rhea::block

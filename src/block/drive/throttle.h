@@ -38,7 +38,7 @@ class Throttle {
 
  private:
   static constexpr unsigned kBuckets = 6;
-  struct Bucket {
+  struct Level {
     double level = 0;
     double burst_level = 0;
   };
@@ -46,7 +46,7 @@ class Throttle {
   void leak(int64_t now_ns);
 
   ThrottleLimits limits_;
-  std::array<Bucket, kBuckets> buckets_{};
+  std::array<Level, kBuckets> buckets_{};
   int64_t leaked_at_ns_ = 0;
 };
 

@@ -1,0 +1,126 @@
+// See drives.h.
+#include "block/drive/drives.h"
+
+#include "base/failf.h"
+#include "base/log.h"
+
+namespace rhea::block {
+namespace {
+
+// As many requests reach the host at once; QEMU's thread pool has as many.
+constexpr unsigned kThreads = 64;
+
+}  // namespace
+
+Drives::Drives(const Wiring& wiring) : wiring_(wiring), pool_(kThreads) {}
+
+Drives::~Drives() {
+  if (const auto closed = close_all(); !closed) log_error("{}", closed.error().message());
+  *alive_ = false;
+}
+
+Result<Drive*> Drives::add(DriveConfig config, Medium medium) {
+  if (find(config.id) != nullptr || (!config.node_name.empty() && find(config.node_name) != nullptr))
+    return failf(ErrorKind::Busy, "Device with id '{}' already exists", config.id);
+  drives_.push_back(std::make_unique<Drive>(*this, std::move(config), std::move(medium)));
+  return drives_.back().get();
+}
+
+Drive* Drives::find(std::string_view id) const {
+  if (id.empty()) return nullptr;
+  for (const auto& drive : drives_) {
+    if (drive->id() == id || drive->config().node_name == id) return drive.get();
+  }
+  return nullptr;
+}
+
+void Drives::remove(Drive& drive) {
+  drive.detach();
+  drive.remove_medium();
+  for (auto at = drives_.begin(); at != drives_.end(); ++at) {
+    if (at->get() != &drive) continue;
+    removed_.push_back(std::move(*at));
+    drives_.erase(at);
+    break;
+  }
+  drop_removed();
+}
+
+// A drive is needed until its last request has come back.
+void Drives::drop_removed() {
+  std::erase_if(removed_, [](const auto& drive) { return drive->in_flight() == 0; });
+}
+
+void Drives::resume() {
+  for (const auto& drive : drives_) drive->resume();
+}
+
+void Drives::run(std::function<void()> work, std::function<void()> then) {
+  running_++;
+  if (!work) {
+    completed(std::move(then));
+    return;
+  }
+  pool_.submit([this, work = std::move(work), then = std::move(then)]() mutable {
+    work();
+    completed(std::move(then));
+  });
+}
+
+// Any thread.
+void Drives::completed(std::function<void()> then) {
+  bool post = false;
+  {
+    const std::lock_guard guard(completed_mutex_);
+    completed_.push_back(std::move(then));
+    post = !std::exchange(posted_, true);
+    completed_wake_.notify_one();
+  }
+  if (!post) return;
+  wiring_.loop.post([this, alive = std::weak_ptr(alive_)] {
+    if (alive.lock()) run_completed();
+  });
+}
+
+bool Drives::run_completed() {
+  std::vector<std::function<void()>> now;
+  {
+    const std::lock_guard guard(completed_mutex_);
+    now.swap(completed_);
+    posted_ = false;
+  }
+  for (const auto& then : now) {
+    running_--;
+    then();
+  }
+  if (!removed_.empty()) drop_removed();
+  return !now.empty();
+}
+
+void Drives::wait_idle() {
+  while (running_ != 0) {
+    {
+      std::unique_lock lock(completed_mutex_);
+      completed_wake_.wait(lock, [this] { return !completed_.empty(); });
+    }
+    run_completed();
+  }
+}
+
+Result<> Drives::close_all() {
+  for (const auto& drive : drives_) drive->cancel_all();
+  wait_idle();
+  Result<> first;
+  for (const auto& drive : drives_) {
+    if (!drive->inserted()) continue;
+    auto closed = drive->medium().image->close();
+    if (!closed && first)
+      first = std::unexpected(std::move(closed).error().in(fmt::format("drive {}", drive->id())));
+    drive->medium_ = {};
+    drive->size_ = 0;
+  }
+  removed_.clear();
+  return first;
+}
+
+}  // namespace rhea::block
