@@ -225,9 +225,11 @@ inline std::vector<Entry> entries() {
                            2);
          auto* kbc = static_cast<I8042*>(s.device.get());
          s.poke = [kbc](uint64_t v) {
-           kbc->keyboard().key(static_cast<uint16_t>(v), v / 65536 % 2 != 0);
-           kbc->mouse().move(static_cast<int>(v), static_cast<int>(v >> 20), static_cast<int>(v >> 8 & 3),
-                             static_cast<uint8_t>(v));
+           kbc->keyboard().key(static_cast<display::Key>(v), v / 65536 % 2 != 0);
+           kbc->mouse().motion(static_cast<int>(v), static_cast<int>(v >> 20));
+           kbc->mouse().wheel(static_cast<int>(v >> 8), 0);
+           kbc->mouse().button(static_cast<display::Button>(v >> 8 & 7), v / 65536 % 2 != 0);
+           kbc->mouse().sync();
          };
          return s;
        }},

@@ -52,7 +52,8 @@ constexpr std::array<uint8_t, 0x85> kToSet1 = {
 
 }  // namespace
 
-I8042::I8042(Wiring wiring) : wiring_(std::move(wiring)) {
+I8042::I8042(Wiring wiring)
+    : wiring_(std::move(wiring)), keyboard_(wiring_.input), mouse_(wiring_.input) {
   keyboard_.on_data([this] { pump(); });
   mouse_.on_data([this] { pump(); });
   ram_[0] = kKeyboardIrq | kAuxIrq;
@@ -122,7 +123,10 @@ void I8042::pump() {
     return;
   }
   if ((ram_[0] & kAuxOff) != 0) return;
-  if (const auto byte = mouse_.take()) answer(*byte, Source::Mouse);
+  if (const auto byte = mouse_.take()) {
+    answer(*byte, Source::Mouse);
+    if (mouse_.empty()) mouse_.resume();
+  }
 }
 
 uint8_t I8042::status() const {

@@ -26,6 +26,7 @@ class I8042 final : public bus::Device, public memory::IoHandler {
     bus::IrqLine irq12;  // mouse
     std::function<void(bool enabled)> a20;
     std::function<void()> reset;
+    display::InputHub* input = nullptr;  // who types and moves; null: nobody
   };
   explicit I8042(Wiring wiring);
 

@@ -26,8 +26,22 @@ enum Command : uint8_t {
 
 constexpr uint8_t kWheelId = 3, kFiveButtonId = 4;
 constexpr int32_t kFarthest = 1 << 20;
+constexpr uint8_t kButtonBits[display::kButtonCount] = {1, 4, 2, 8, 16};
+
+void add_to(int32_t& sum, int by) {
+  sum = std::clamp(sum + std::clamp(by, -kFarthest, kFarthest), -kFarthest, kFarthest);
+}
 
 }  // namespace
+
+Ps2Mouse::Ps2Mouse(display::InputHub* hub) : hub_(hub) {
+  if (hub_ != nullptr) hub_->add(*this);
+  reset();
+}
+
+Ps2Mouse::~Ps2Mouse() {
+  if (hub_ != nullptr) hub_->remove(*this);
+}
 
 void Ps2Mouse::defaults() {
   rate_ = 100;
@@ -122,7 +136,7 @@ void Ps2Mouse::command(uint8_t byte) {
     case kRate: pending_ = byte; break;
     case kStatus: report_status(); break;
     case kStream: remote_ = false; break;
-    case kReadData: send_packet(); break;
+    case kReadData: send_packet(true); break;
     case kResetWrap: wrap_ = false; break;
     case kWrap: wrap_ = true; break;
     case kRemote: remote_ = true; break;
@@ -134,7 +148,7 @@ void Ps2Mouse::command(uint8_t byte) {
   }
 }
 
-void Ps2Mouse::send_packet() {
+void Ps2Mouse::send_packet(bool as_answer) {
   const int x = std::clamp(dx_, -255, 255);
   const int y = std::clamp(dy_, -255, 255);
   const int z = std::clamp(dz_, -8, 7);
@@ -142,23 +156,36 @@ void Ps2Mouse::send_packet() {
   dy_ -= y;
   dz_ -= z;
   sent_buttons_ = buttons_;
-  answer(static_cast<uint8_t>(8 | (buttons_ & 7) | (x < 0 ? 0x10 : 0) | (y < 0 ? 0x20 : 0)));
-  answer(static_cast<uint8_t>(x));
-  answer(static_cast<uint8_t>(y));
-  if (id_ == kWheelId) answer(static_cast<uint8_t>(z));
-  if (id_ == kFiveButtonId) answer(static_cast<uint8_t>((z & 15) | (buttons_ & 0x18) << 1));
+  const auto say = [&](int value) {
+    as_answer ? answer(static_cast<uint8_t>(value)) : input(static_cast<uint8_t>(value));
+  };
+  say(8 | (buttons_ & 7) | (x < 0 ? 0x10 : 0) | (y < 0 ? 0x20 : 0));
+  say(x);
+  say(y);
+  if (id_ == kWheelId) say(z);
+  if (id_ == kFiveButtonId) say((z & 15) | (buttons_ & 0x18) << 1);
 }
 
-void Ps2Mouse::move(int dx, int dy, int dz, uint8_t buttons) {
+void Ps2Mouse::motion(int dx, int dy) {
   if (!reporting_) return;
-  const auto add = [](int32_t& to, int by) {
-    to = std::clamp(to + std::clamp(by, -kFarthest, kFarthest), -kFarthest, kFarthest);
-  };
-  add(dx_, dx);
-  add(dy_, dy);
-  if (id_ != 0) add(dz_, dz);
-  buttons_ = buttons & 0x1f;
-  while (!remote_ && moved() && has_room(4)) send_packet();
+  add_to(dx_, dx);
+  add_to(dy_, -std::clamp(dy, -kFarthest, kFarthest));
+}
+
+void Ps2Mouse::button(display::Button button, bool down) {
+  const uint8_t bit = kButtonBits[static_cast<unsigned>(button) % display::kButtonCount];
+  const auto before = buttons_;
+  buttons_ = static_cast<uint8_t>(down ? buttons_ | bit : buttons_ & ~bit);
+  // A press and its release are two reports even when nobody has asked for one in between.
+  if (before != buttons_) sync();
+}
+
+void Ps2Mouse::wheel(int dz, int) {
+  if (reporting_ && id_ != 0) add_to(dz_, dz);
+}
+
+void Ps2Mouse::sync() {
+  while (reporting_ && !remote_ && moved() && has_room(4)) send_packet(false);
 }
 
 }  // namespace rhea::devices
