@@ -45,7 +45,7 @@ class AtKeyboard final : public Ps2Device, public display::KeyboardSink {
   uint8_t pending_ = 0;  // the command that waits for its argument
   uint8_t indicators_ = 0, scan_set_ = 2, typematic_ = 0x2b;
   bool scanning_ = true;
-  bool alt_ = false, ctrl_ = false;     // held: Print Screen and Pause are other codes then
+  bool alt_ = false, ctrl_ = false;        // held: Print Screen and Pause are other codes then
   std::array<uint8_t, 32> set3_breaks_{};  // a bit a code of set 3: its release is reported
 };
 

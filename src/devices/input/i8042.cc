@@ -52,8 +52,7 @@ constexpr std::array<uint8_t, 0x85> kToSet1 = {
 
 }  // namespace
 
-I8042::I8042(Wiring wiring)
-    : wiring_(std::move(wiring)), keyboard_(wiring_.input), mouse_(wiring_.input) {
+I8042::I8042(Wiring wiring) : wiring_(std::move(wiring)), keyboard_(wiring_.input), mouse_(wiring_.input) {
   keyboard_.on_data([this] { pump(); });
   mouse_.on_data([this] { pump(); });
   ram_[0] = kKeyboardIrq | kAuxIrq;
