@@ -107,19 +107,13 @@ void Drive::detach() {
 // -- requests -----------------------------------------------------------------------------------------------
 
 void Drive::read(uint64_t offset, std::span<uint8_t> into, Done done) {
-  submit(std::make_shared<Request>(Request{.op = DriveOp::Read,
-                                           .offset = offset,
-                                           .length = into.size(),
-                                           .into = into,
-                                           .done = std::move(done)}));
+  submit(std::make_shared<Request>(Request{
+      .op = DriveOp::Read, .offset = offset, .length = into.size(), .into = into, .done = std::move(done)}));
 }
 
 void Drive::write(uint64_t offset, std::span<const uint8_t> from, Done done) {
-  submit(std::make_shared<Request>(Request{.op = DriveOp::Write,
-                                           .offset = offset,
-                                           .length = from.size(),
-                                           .from = from,
-                                           .done = std::move(done)}));
+  submit(std::make_shared<Request>(Request{
+      .op = DriveOp::Write, .offset = offset, .length = from.size(), .from = from, .done = std::move(done)}));
 }
 
 void Drive::flush(Done done) {
@@ -245,8 +239,7 @@ void Drive::failed(const RequestPtr& request) {
     stalled_.push_back(request);
   }
   if (drives_.wiring_.host != nullptr)
-    drives_.wiring_.host->drive_error(
-        {.drive = *this, .op = request->op, .action = action, .error = error});
+    drives_.wiring_.host->drive_error({.drive = *this, .op = request->op, .action = action, .error = error});
   if (action == ErrorAction::Ignore) finish(request, {});
   if (action == ErrorAction::Report) finish(request, std::unexpected(error));
 }
@@ -257,7 +250,8 @@ void Drive::finish(const RequestPtr& request, Result<> result) {
   if (result) {
     counter.operations++;
     counter.bytes += request->length;
-    counter.time_ns += static_cast<uint64_t>(std::max<int64_t>(0, stats_.last_access_ns - request->submitted_ns));
+    counter.time_ns +=
+        static_cast<uint64_t>(std::max<int64_t>(0, stats_.last_access_ns - request->submitted_ns));
     if (request->op == DriveOp::Write || request->op == DriveOp::WriteZeroes)
       stats_.highest_written = std::max(stats_.highest_written, request->offset + request->length);
   } else {
@@ -333,9 +327,9 @@ Result<> Drive::open_for_operator(bool force) {
   if (locked_ && !tray_open_) {
     if (frontend_ != nullptr) frontend_->eject_requested(force);
     if (!force)
-      return failf(
-          ErrorKind::Busy,
-          "Device '{}' is locked and force was not specified, wait for tray to open and try again", id());
+      return failf(ErrorKind::Busy,
+                   "Device '{}' is locked and force was not specified, wait for tray to open and try again",
+                   id());
   }
   if (attachment_.has_tray) set_tray_open(true);
   return {};
@@ -381,7 +375,8 @@ void Drive::remove_medium() {
 // Closing may write metadata, so a worker does it.
 void Drive::close_retired() {
   while (!retired_.empty()) {
-    const auto idle = std::ranges::find_if(retired_, [](const auto& image) { return image.use_count() == 1; });
+    const auto idle =
+        std::ranges::find_if(retired_, [](const auto& image) { return image.use_count() == 1; });
     if (idle == retired_.end()) return;
     const std::shared_ptr<ImageNode> image = std::move(*idle);
     retired_.erase(idle);
@@ -396,8 +391,7 @@ void Drive::close_retired() {
 Result<> Drive::resize(uint64_t size) {
   if (!inserted()) return failf(ErrorKind::NotFound, "Device '{}' has no medium", id());
   if (medium_.read_only) return fail(ErrorKind::Permission, "Image is read-only");
-  if (size % kSector != 0)
-    return fail(ErrorKind::Invalid, "The new size must be a multiple of 512");
+  if (size % kSector != 0) return fail(ErrorKind::Invalid, "The new size must be a multiple of 512");
   drives_.wait_idle();
   TRY(medium_.image->resize(size, Preallocation::Off));
   size_ = align_down(medium_.image->size(), kSector);
