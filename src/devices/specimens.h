@@ -30,6 +30,9 @@
 #include "devices/timer/hpet.h"
 #include "devices/timer/i8254.h"
 #include "devices/timer/mc146818.h"
+#include "devices/usb/uhci.h"
+#include "devices/usb/usb_keyboard.h"
+#include "devices/usb/usb_pointer.h"
 
 namespace rhea::devices::testing {
 
@@ -124,6 +127,32 @@ struct Specimen {
   PciFunction* function = nullptr;
   std::function<void(uint64_t)> poke{};  // what else the outside does to it
 };
+
+// A transaction of a kind that the number chooses.
+inline void poke_usb(bus::usb::UsbDevice& device, uint64_t v) {
+  std::array<uint8_t, 64> data{};
+  for (size_t i = 0; i < 8; ++i) data[i] = static_cast<uint8_t>(v >> (8 * i));
+  const auto endpoint = static_cast<unsigned>(v >> 60);
+  static_cast<void>(device.setup(std::span<const uint8_t, 8>(data.data(), 8)));
+  static_cast<void>(device.out(endpoint, std::span<const uint8_t>(data).first(v % 65)));
+  static_cast<void>(device.in(0, data));
+  static_cast<void>(device.in(endpoint, std::span(data).first(v % 65)));
+}
+
+inline Specimen usb_pointer(World& world, UsbPointer::Form form) {
+  Specimen s{.device = std::make_unique<UsbPointer>(UsbPointer::Wiring{.clock = world.clock, .form = form}),
+             .regions = {}};
+  auto* pointer = static_cast<UsbPointer*>(s.device.get());
+  s.poke = [pointer](uint64_t v) {
+    poke_usb(*pointer, v);
+    pointer->motion(static_cast<int>(v), static_cast<int>(v >> 20));
+    pointer->place(static_cast<int>(v), static_cast<int>(v >> 20));
+    pointer->wheel(static_cast<int>(v >> 8), 0);
+    pointer->button(static_cast<display::Button>(v >> 8 & 7), v / 65536 % 2 != 0);
+    pointer->sync();
+  };
+  return s;
+}
 
 struct Entry {
   const char* name;
@@ -289,6 +318,27 @@ inline std::vector<Entry> entries() {
          s.regions = {{static_cast<Edu*>(s.device.get()), 0x100000}};
          return s;
        }},
+      {"uhci",
+       [](World& w) {
+         Specimen s = on_bus(w, std::make_unique<Uhci>(Uhci::Wiring{.clock = w.clock}));
+         s.regions = {{static_cast<Uhci*>(s.device.get()), 32}};
+         World* world = &w;
+         s.poke = [world](uint64_t v) { world->clock.advance(static_cast<int64_t>(v % 4'000'000)); };
+         return s;
+       }},
+      {"usb_keyboard",
+       [](World& w) {
+         Specimen s{.device = std::make_unique<UsbKeyboard>(UsbKeyboard::Wiring{.clock = w.clock}),
+                    .regions = {}};
+         auto* keyboard = static_cast<UsbKeyboard*>(s.device.get());
+         s.poke = [keyboard](uint64_t v) {
+           poke_usb(*keyboard, v);
+           keyboard->key(static_cast<display::Key>(v % display::kKeyCount), v / 65536 % 2 != 0);
+         };
+         return s;
+       }},
+      {"usb_tablet", [](World& w) { return usb_pointer(w, UsbPointer::Form::Tablet); }},
+      {"usb_mouse", [](World& w) { return usb_pointer(w, UsbPointer::Form::Mouse); }},
   };
 }
 

@@ -43,6 +43,7 @@ Reply UsbDevice::setup(std::span<const uint8_t, 8> packet) {
   data_.clear();
   at_ = 0;
   if (setup_.length > kLargestControl) {
+    setup_.length = 0;
     stage_ = Stage::Stalled;
   } else if (setup_.to_host() || setup_.length == 0) {
     stage_ = !begin_request() ? Stage::Stalled : setup_.length == 0 ? Stage::StatusIn : Stage::DataIn;
@@ -158,7 +159,8 @@ bool UsbDevice::set_feature(const Setup& s, bool on) {
     remote_wakeup_ = on;
     return true;
   }
-  if (recipient == kToDevice && speed_ == Speed::Super) return true;  // U1, U2: links here have no power states
+  if (recipient == kToDevice && speed_ == Speed::Super)
+    return true;  // U1, U2: links here have no power states
   if (recipient == kToInterface && speed_ == Speed::Super) return true;  // function suspend: the same
   if (recipient != kToEndpoint || s.value != kEndpointHalt) return false;
   unsigned endpoint = s.index & 15;

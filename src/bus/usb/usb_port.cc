@@ -40,7 +40,8 @@ Result<UsbPort*> UsbBus::choose(unsigned speeds, const std::string& path) const 
     if (port->takes(speeds) && port->device() == nullptr) return port;
   }
   if (!path.empty() && !wrong_speed) return failf(ErrorKind::NotFound, "usb port {} not found", path);
-  if (wrong_speed) return fail(ErrorKind::Unsupported, "no free usb port of this bus takes the device's speed");
+  if (wrong_speed)
+    return fail(ErrorKind::Unsupported, "no free usb port of this bus takes the device's speed");
   return fail(ErrorKind::NoSpace, "there is no free usb port");
 }
 

@@ -58,8 +58,8 @@ class UsbBus final : public Bus {
   std::string_view type() const override { return "usb-bus"; }
   void add(UsbPort& port) { ports_.push_back(&port); }
   void remove(UsbPort& port);
-  // A free port for a device that has one of these speeds: the one of this path, or the first (paths of root ports before
-  // those behind hubs). Errors: NotFound, Busy, NoSpace, Unsupported (speed).
+  // A free port for a device that has one of these speeds: the one of this path, or the first (paths of root
+  // ports before those behind hubs). Errors: NotFound, Busy, NoSpace, Unsupported (speed).
   Result<UsbPort*> choose(unsigned speeds, const std::string& path) const;
   const std::vector<UsbPort*>& ports() const { return ports_; }
 

@@ -15,10 +15,11 @@ namespace {
 
 constexpr unsigned kIoSize = 32;
 // 2.1: registers.
-constexpr unsigned kCommand = 0, kStatus = 2, kInterruptEnable = 4, kFrame = 6, kFrameList = 8, kFrameListHigh = 10,
-                   kSofModify = 12, kPort0 = 16, kPort1 = 18;
+constexpr unsigned kCommand = 0, kStatus = 2, kInterruptEnable = 4, kFrame = 6, kFrameList = 8,
+                   kFrameListHigh = 10, kSofModify = 12, kPort0 = 16, kPort1 = 18;
 constexpr uint16_t kRun = 1, kHostReset = 2, kGlobalReset = 4, kResume = 16, kCommandBits = 0xff;
-constexpr uint16_t kUsbInt = 1, kErrorInt = 2, kResumeDetect = 4, kSystemError = 8, kProcessError = 16, kHalted = 32, kStatusClear = 31;
+constexpr uint16_t kUsbInt = 1, kErrorInt = 2, kResumeDetect = 4, kSystemError = 8, kProcessError = 16,
+                   kHalted = 32, kStatusClear = 31;
 constexpr uint16_t kTimeoutEnable = 1, kResumeEnable = 2, kCompleteEnable = 4, kShortEnable = 8;
 constexpr uint16_t kConnected = 1, kConnectChange = 2, kEnabled = 4, kEnableChange = 8, kPortResume = 0x40,
                    kPortAlways = 0x80, kLowSpeed = 0x100, kPortReset = 0x200, kSuspend = 0x1000;
@@ -26,8 +27,9 @@ constexpr uint16_t kLineJ = 0x10, kLineK = 0x20;
 constexpr uint16_t kPortWritable = kEnabled | kPortResume | kPortReset | kSuspend;
 // 3.1, 3.2: links and transfer descriptors.
 constexpr uint32_t kTerminate = 1, kIsQueue = 2, kDepthFirst = 4, kLinkAddress = ~15u;
-constexpr uint32_t kActive = 1u << 23, kStalled = 1u << 22, kNak = 1u << 19, kTimeout = 1u << 18, kOnComplete = 1u << 24,
-                   kErrors = 3u << 27, kOneError = 1u << 27, kShortDetect = 1u << 29, kActualLength = 0x7ff;
+constexpr uint32_t kActive = 1u << 23, kStalled = 1u << 22, kNak = 1u << 19, kTimeout = 1u << 18,
+                   kOnComplete = 1u << 24, kErrors = 3u << 27, kOneError = 1u << 27, kShortDetect = 1u << 29,
+                   kActualLength = 0x7ff;
 constexpr uint8_t kPidIn = 0x69, kPidOut = 0xe1, kPidSetup = 0x2d;
 constexpr uint8_t kCompleted = 1, kShort = 2;  // pending_
 constexpr int64_t kFrameNs = 1'000'000;
@@ -48,10 +50,10 @@ Uhci::Uhci(const Wiring& wiring)
                    .interrupt_pin = wiring.interrupt_pin}),
       wiring_(wiring) {
   add_bar(4, bus::pci::BarKind::Io, kIoSize, *this);
-  define8(0x60, 0x10);              // SBRN: release 1.0
-  define16(0xc0, 0x2000, 0xafbf);   // LEGSUP: PIRQ enabled
+  define8(0x60, 0x10);             // SBRN: release 1.0
+  define16(0xc0, 0x2000, 0xafbf);  // LEGSUP: PIRQ enabled
   for (unsigned i = 0; i < kPorts; ++i) {
-    ports_[i] = std::make_unique<UsbPort>(*this, i, std::to_string(i + 1),
+    ports_[i] = std::make_unique<UsbPort>(static_cast<bus::usb::PortOwner&>(*this), i, std::to_string(i + 1),
                                           speed_bit(bus::usb::Speed::Low) | speed_bit(bus::usb::Speed::Full));
     bus_.add(*ports_[i]);
   }
@@ -95,9 +97,10 @@ void Uhci::state(bus::StateVisitor& v) {
   if (!v.loading()) return;
   frame_ &= 0x7ff;
   frame_list_ &= ~0xfffu;
-  frame_ends_ns_ = wiring_.clock.now_ns();
   if ((command_ & kRun) != 0) {
-    start_frames();
+    int64_t now = wiring_.clock.now_ns();
+    if (frame_ends_ns_ < 0 || frame_ends_ns_ > now + kFrameNs) frame_ends_ns_ = now;
+    timer_->arm(frame_ends_ns_);
   } else {
     timer_->cancel();
   }
@@ -191,7 +194,9 @@ void Uhci::write16(unsigned offset, uint16_t value, uint16_t mask) {
     case kFrame:
       if ((command_ & kRun) == 0) frame_ = merged(frame_) & 0x7ff;
       break;
-    case kFrameList: frame_list_ = (frame_list_ & 0xffff0000) | (merged(static_cast<uint16_t>(frame_list_)) & 0xf000u); break;
+    case kFrameList:
+      frame_list_ = (frame_list_ & 0xffff0000) | (merged(static_cast<uint16_t>(frame_list_)) & 0xf000u);
+      break;
     case kFrameListHigh:
       frame_list_ = (frame_list_ & 0xffff) | uint32_t{merged(static_cast<uint16_t>(frame_list_ >> 16))} << 16;
       break;

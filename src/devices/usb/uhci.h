@@ -20,9 +20,9 @@ namespace rhea::devices {
 class Uhci final : public bus::pci::PciFunction, public memory::IoHandler, private bus::usb::PortOwner {
  public:
   struct Wiring {
-    async::Clock& clock;              // virtual
-    uint16_t device = 0x7020;         // 82371SB; the 82801I has several
-    uint8_t interrupt_pin = 4;        // INTD#, as on the PIIX3
+    async::Clock& clock;        // virtual
+    uint16_t device = 0x7020;   // 82371SB; the 82801I has several
+    uint8_t interrupt_pin = 4;  // INTD#, as on the PIIX3
     const char* name = "piix3-usb-uhci";
   };
   explicit Uhci(const Wiring& wiring);

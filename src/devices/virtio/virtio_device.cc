@@ -12,14 +12,13 @@ VirtioDevice::VirtioDevice(const Type& type, const RingOptions& ring) : type_(ty
 
 unsigned VirtioDevice::add_queue(uint16_t max_size) {
   const unsigned index = queue_count();
-  queues_.emplace_back(
-      Virtqueue::Wiring{.ram = ram_,
-                        .broken = [this](std::string_view why) { break_down(why); },
-                        .interrupt =
-                            [this, index] {
-                              if (transport_ != nullptr) transport_->interrupt_queue(index);
-                            }},
-      max_size);
+  queues_.emplace_back(Virtqueue::Wiring{.ram = ram_,
+                                         .broken = [this](std::string_view why) { break_down(why); },
+                                         .interrupt =
+                                             [this, index] {
+                                               if (transport_ != nullptr) transport_->interrupt_queue(index);
+                                             }},
+                       max_size);
   return index;
 }
 
@@ -58,7 +57,8 @@ void VirtioDevice::set_status(uint8_t status) {
     return;
   }
   const uint8_t before = status_;
-  // 2.2.2: features that were not offered are not accepted, which the driver learns from the bit not standing.
+  // 2.2.2: features that were not offered are not accepted, which the driver learns from the bit not
+  // standing.
   if ((status & ~before & kFeaturesOk) != 0) {
     const bool known = (accepted_ & ~(offered() & ~kLegacyOnly)) == 0;
     if (!known || !negotiated(kVersion1)) {

@@ -1,8 +1,8 @@
-// What every virtio device is, whatever carries it: features, status, queues, configuration fields. A device type
-// derives from this; a transport (virtio_pci.h) owns it and is what the guest sees.
+// What every virtio device is, whatever carries it: features, status, queues, configuration fields. A device
+// type derives from this; a transport (virtio_pci.h) owns it and is what the guest sees.
 //
-// VIRTIO 1.2, chapter 2. Little-endian only, as are x86 guests of the legacy interface. Caller holds the machine
-// lock.
+// VIRTIO 1.2, chapter 2. Little-endian only, as are x86 guests of the legacy interface. Caller holds the
+// machine lock.
 #pragma once
 
 #include <cstdint>

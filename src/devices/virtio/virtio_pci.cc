@@ -79,8 +79,7 @@ VirtioPci::VirtioPci(std::unique_ptr<VirtioDevice> device, const Options& option
   add_bar(1, BarKind::Memory32, vectors_size(), vectors_);
   msix_ = std::make_unique<bus::pci::Msix>(
       *this, kMsixAt, options_.vectors,
-      bus::pci::Msix::Placement{
-          .bar = 1, .table = 0, .pending = static_cast<uint32_t>(vectors_size() / 2)});
+      bus::pci::Msix::Placement{.bar = 1, .table = 0, .pending = static_cast<uint32_t>(vectors_size() / 2)});
 }
 
 VirtioPci::~VirtioPci() {
@@ -145,8 +144,7 @@ void VirtioPci::config_written(unsigned offset, unsigned size) {
   unsigned width = 0;
   const bool data = options_.interface != Interface::Legacy && offset + size > kWindow + kCapExtra &&
                     offset < kWindow + kCapExtra + 4;
-  if (data && window(at, width))
-    modern_.io_write(at, width, part(config32(kWindow + kCapExtra), 0, width));
+  if (data && window(at, width)) modern_.io_write(at, width, part(config32(kWindow + kCapExtra), 0, width));
 }
 
 void VirtioPci::renew_ram() {
@@ -235,7 +233,8 @@ uint32_t VirtioPci::common_read(unsigned offset) {
       return device_->status() | static_cast<uint32_t>(config_generation_) << 8 |
              static_cast<uint32_t>(queue_select_) << 16;
     case kQueueSize:
-      return queue != nullptr ? queue->size() | static_cast<uint32_t>(queue->vector) << 16 : uint32_t{kNoVector} << 16;
+      return queue != nullptr ? queue->size() | static_cast<uint32_t>(queue->vector) << 16
+                              : uint32_t{kNoVector} << 16;
     case kQueueEnable:
       return queue != nullptr ? (queue->enabled() ? 1u : 0u) | static_cast<uint32_t>(queue_select_) << 16 : 0;
     case kQueueDesc: return static_cast<uint32_t>(at.desc);

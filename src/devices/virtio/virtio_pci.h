@@ -1,8 +1,8 @@
-// A virtio device on a PCI bus: the modern interface (capabilities, a memory BAR), the legacy one (an I/O BAR) or
-// both ("transitional"), MSI-X and INTx.
+// A virtio device on a PCI bus: the modern interface (capabilities, a memory BAR), the legacy one (an I/O
+// BAR) or both ("transitional"), MSI-X and INTx.
 //
-// VIRTIO 1.2, 4.1. BARs as in QEMU: 0 legacy I/O, 1 MSI-X, 4 modern. Missing: VIRTIO_F_RING_RESET, notification
-// data, shared memory regions, a PCI Express capability. Caller holds the machine lock.
+// VIRTIO 1.2, 4.1. BARs as in QEMU: 0 legacy I/O, 1 MSI-X, 4 modern. Missing: VIRTIO_F_RING_RESET,
+// notification data, shared memory regions, a PCI Express capability. Caller holds the machine lock.
 #pragma once
 
 #include <cstdint>

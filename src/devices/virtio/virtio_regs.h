@@ -1,5 +1,5 @@
-// Virtual I/O Device (VIRTIO) 1.2, with the legacy interface: device status, feature bits, descriptor flags and
-// the PCI transport's layout (2.1, 2.2, 2.7, 2.8, 4.1, 5, 6).
+// Virtual I/O Device (VIRTIO) 1.2, with the legacy interface: device status, feature bits, descriptor flags
+// and the PCI transport's layout (2.1, 2.2, 2.7, 2.8, 4.1, 5, 6).
 #pragma once
 
 #include <cstdint>
@@ -36,7 +36,13 @@ inline constexpr unsigned kMaxQueueSize = 1024;
 inline constexpr unsigned kMaxSegments = 1024;
 
 // 4.1.4: capability types, and registers of the common configuration structure (4.1.4.3).
-enum PciCapability : uint8_t { kCapCommon = 1, kCapNotify = 2, kCapIsr = 3, kCapDevice = 4, kCapPciConfig = 5 };
+enum PciCapability : uint8_t {
+  kCapCommon = 1,
+  kCapNotify = 2,
+  kCapIsr = 3,
+  kCapDevice = 4,
+  kCapPciConfig = 5
+};
 enum CommonRegister : unsigned {
   kDeviceFeatureSelect = 0,
   kDeviceFeature = 4,

@@ -240,7 +240,8 @@ bool Virtqueue::split_walk(Chain& chain, uint16_t head) {
       // 2.7.5.3.1: one table for the rest of the chain, and no table in it.
       if (!mode_.indirect || indirect || (flags & kDescNext) != 0)
         return fail("an indirect table where none may be"), false;
-      if (d->length == 0 || d->length % kDescBytes != 0) return fail("an indirect table of a bad size"), false;
+      if (d->length == 0 || d->length % kDescBytes != 0)
+        return fail("an indirect table of a bad size"), false;
       indirect = true;
       table = d->address;
       entries = d->length / kDescBytes;

@@ -1,9 +1,11 @@
-// One virtqueue, device side: takes requests (chains of buffers) out of a split or packed ring and returns them.
+// One virtqueue, device side: takes requests (chains of buffers) out of a split or packed ring and returns
+// them.
 //
-// VIRTIO 1.2: 2.7 split, 2.8 packed, 2.7.10/2.8.10 event suppression, indirect descriptors. The ring is written by
-// a guest that may be hostile at any moment: each descriptor is copied once and the copy is what is checked and
-// used; chains are bounded; a ring that breaks the rules stops the queue and reports once. Buffers of a chain
-// are addresses only: they are checked where they are read or written. Caller holds the machine lock.
+// VIRTIO 1.2: 2.7 split, 2.8 packed, 2.7.10/2.8.10 event suppression, indirect descriptors. The ring is
+// written by a guest that may be hostile at any moment: each descriptor is copied once and the copy is what
+// is checked and used; chains are bounded; a ring that breaks the rules stops the queue and reports once.
+// Buffers of a chain are addresses only: they are checked where they are read or written. Caller holds the
+// machine lock.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +29,7 @@ struct Segment {
 // One request: what the device reads, then what it writes. At most kMaxSegments together, none empty.
 struct Chain {
   uint16_t id = 0;
-  uint16_t slots = 1;  // of a packed ring
+  uint16_t slots = 1;          // of a packed ring
   std::vector<Segment> out{};  // device-readable
   std::vector<Segment> in{};   // device-writable
   uint64_t out_bytes = 0, in_bytes = 0;

@@ -73,7 +73,8 @@ bool Virtqueue::packed_indirect(Chain& chain, const Descriptor& d) {
   return true;
 }
 
-// Descriptors are written in order except that the first one's flags come last: with them the driver sees all.
+// Descriptors are written in order except that the first one's flags come last: with them the driver sees
+// all.
 void Virtqueue::packed_publish() {
   unsigned moved = 0;
   uint64_t first_flags_at = 0;

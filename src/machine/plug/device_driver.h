@@ -23,5 +23,6 @@ struct DeviceDriver {
 };
 
 std::span<const DeviceDriver> misc_drivers();
+std::span<const DeviceDriver> usb_drivers();
 
 }  // namespace rhea::machine

@@ -237,6 +237,7 @@ Result<SystemOptions> parse_command_line(std::span<const char* const> arguments)
   add_storage_options(table, options);
   add_display_options(table, options);
   add_network_options(table, options);
+  add_usb_options(table, options);
   add_line_options(table, options);
   add_monitor_options(table, options);
   add_run_options(table, options);

@@ -13,6 +13,7 @@
 #include "tools/system/options/monitor.h"
 #include "tools/system/options/network.h"
 #include "tools/system/options/storage.h"
+#include "tools/system/options/usb.h"
 
 namespace rhea::system {
 
@@ -94,6 +95,7 @@ struct SystemOptions {
   DisplayOptions display;
   NetworkOptions network;
   MonitorOptions monitor;
+  UsbOptions usb;
   SmpOptions smp;
   MemoryOptions memory;
   MachineOptions machine;

@@ -38,5 +38,6 @@ std::unique_ptr<Setup> make_storage_setup();
 std::unique_ptr<Setup> make_display_setup();
 std::unique_ptr<Setup> make_network_setup();
 std::unique_ptr<Setup> make_monitor_setup();
+std::unique_ptr<Setup> make_usb_setup();
 
 }  // namespace rhea::system
