@@ -102,8 +102,9 @@ class Amender {
  public:
   virtual ~Amender() = default;
   using Progress = std::function<void(uint64_t done, uint64_t total)>;
-  // `values` are checked against the driver's amend_options(). What is not named stays as it is.
-  virtual Result<> amend(const CreateValues& values, const Progress& progress) = 0;
+  // `values` are checked against the driver's amend_options(). What is not named stays as it is. `force`:
+  // even what makes the image unreadable for ever.
+  virtual Result<> amend(const CreateValues& values, bool force, const Progress& progress) = 0;
 };
 
 // -- dirty bitmaps

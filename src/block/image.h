@@ -55,6 +55,8 @@ class ImageNode : public BlockNode {
   void set_filename(std::string name) { filename_ = std::move(name); }
 
   virtual ImageInfo info() const { return {}; }
+  // Of an image that was just made: whether what nobody wrote reads as zeros.
+  virtual bool fresh_reads_as_zeros() const { return true; }
   // Where unallocated parts are read from. Opened by open_image() after the format's own open().
   virtual BackingReference backing_reference() const { return {}; }
   ImageNode* backing() const { return backing_.get(); }

@@ -6,6 +6,7 @@
 #include "block/formats/bochs.h"
 #include "block/formats/cloop.h"
 #include "block/formats/dmg.h"
+#include "block/formats/luks.h"
 #include "block/formats/parallels.h"
 #include "block/formats/qcow2/qcow2.h"
 #include "block/formats/qed.h"
@@ -20,7 +21,7 @@ namespace rhea::block {
 std::span<const FormatDriver* const> formats() {
   static const std::array kFormats = {
       &qcow2_driver(),     &raw_driver(),   &vdi_driver(),   &vpc_driver(), &qed_driver(),  &vmdk_driver(),
-      &parallels_driver(), &bochs_driver(), &cloop_driver(), &dmg_driver(), &vhdx_driver(),
+      &parallels_driver(), &bochs_driver(), &cloop_driver(), &dmg_driver(), &vhdx_driver(), &luks_driver(),
   };
   return kFormats;
 }

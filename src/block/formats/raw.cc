@@ -8,6 +8,7 @@
 #include "base/sizes.h"
 #include "block/facets.h"
 #include "block/open.h"
+#include "block/protocols/protocol.h"
 
 namespace rhea::block {
 namespace {
@@ -47,6 +48,11 @@ class RawImage final : public ImageNode, public ReservingWriter {
     return file().discard(offset_ + offset, length);
   }
   Result<> flush() override { return file().flush(); }
+  // A device keeps what it held.
+  bool fresh_reads_as_zeros() const override {
+    const auto* below = dynamic_cast<const ProtocolNode*>(&file());
+    return below == nullptr || below->fresh_reads_as_zeros();
+  }
   // Every byte has its place already.
   Result<> reserve(uint64_t offset, uint64_t length) override { return check_range(offset, length, size()); }
   uint64_t reserve_unit() const override { return 512; }

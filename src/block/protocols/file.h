@@ -39,6 +39,7 @@ class FileNode final : public ProtocolNode {
 
   const std::string& filename() const override { return filename_; }
   std::optional<uint64_t> allocated_bytes() const override;
+  bool fresh_reads_as_zeros() const override { return !is_device_; }
   int fd() const override { return fd_; }
   uint32_t alignment() const override { return direct_ ? kDirectAlignment : 1; }
 

@@ -15,6 +15,8 @@ class ProtocolNode : public BlockNode {
   virtual std::optional<uint64_t> allocated_bytes() const = 0;
   // For copy_file_range and the like; -1: has none.
   virtual int fd() const { return -1; }
+  // Whether what was made anew, or given more room, reads as zeros there.
+  virtual bool fresh_reads_as_zeros() const { return true; }
   // Direct I/O: offsets, lengths and buffers in these units go without a copy; 1: any.
   virtual uint32_t alignment() const { return 1; }
 };

@@ -19,7 +19,7 @@ struct Request {
   std::string options;
   bool quiet = false;
   bool progress = false;
-  bool force = false;  // leave to make data unreadable, which nothing that can be changed here does
+  bool force = false;  // leave to make data unreadable: to erase the last password
 };
 
 std::unexpected<Error> cannot_amend(std::string_view format) {
@@ -52,7 +52,8 @@ Result<> amend(const Request& r, block::ImageNode& image) {
   if (amender == nullptr) return cannot_amend(image.driver().name());
   const block::CreateValues values = TRY(parse_values(image.driver(), r.options));
   Progress progress(r.progress, r.quiet);
-  const auto done = amender->amend(values, [&](uint64_t at, uint64_t total) { progress.report(at, total); });
+  const auto done =
+      amender->amend(values, r.force, [&](uint64_t at, uint64_t total) { progress.report(at, total); });
   // What was done before a failure stays, and must be whole.
   TRY(image.close());
   if (!done) return done;

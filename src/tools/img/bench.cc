@@ -84,6 +84,7 @@ std::vector<Option> option_table(Request& r) {
       flag_option('w', "", r.write),
       force_share_option(r.image),
       image_opts_option(r.image),
+      object_option(),
       number_option(0, "pattern", r.pattern, "pattern byte", 0, 0xff),
       number_option(0, "flush-interval", r.flush_interval, "flush interval", 0, INT32_MAX),
       flag_option(0, "no-drain", r.no_drain),

@@ -15,7 +15,8 @@ constexpr std::array kCommands = {
             "[--object objectdef] [--image-opts] [-p] [-q] [-f fmt] [-t cache] [--force] -o options filename",
             "Changes options of an image that exists.", run_amend},
     Command{"bench",
-            "[-c count] [-d depth] [-f fmt] [--flush-interval=flush_interval] [-i aio] [-n] [--no-drain] [-o "
+            "[--object objectdef] [-c count] [-d depth] [-f fmt] [--flush-interval=flush_interval] [-i aio] "
+            "[-n] [--no-drain] [-o "
             "offset] [--pattern=pattern] [-q] [-s buffer_size] [-S step_size] [-t cache] [-w] [-U] "
             "[--image-opts] filename",
             "Reads or writes an image with many requests in flight and tells how long it took.", run_bench},

@@ -71,7 +71,8 @@ Result<block::CacheMode> cache_mode(const std::string& word, const char* what) {
 
 Result<std::unique_ptr<block::ImageNode>> open_named(const std::string& filename,
                                                      const ImageArguments& arguments, block::OpenFlags flags,
-                                                     std::string_view cache_default, bool quiet) {
+                                                     std::string_view cache_default, bool quiet,
+                                                     const config::KeyValues& more) {
   flags.cache =
       TRY(cache_mode(arguments.cache.empty() ? std::string(cache_default) : arguments.cache, "cache"));
   flags.force_share = arguments.force_share;
@@ -80,6 +81,7 @@ Result<std::unique_ptr<block::ImageNode>> open_named(const std::string& filename
   name.format = arguments.format;
   const std::string context = fmt::format("Could not open '{}'", filename);
   if (arguments.image_opts) name = TRY_IN(block::image_name_from_options(filename), context);
+  name.options.insert(name.options.end(), more.begin(), more.end());
   auto image = block::open_image(name, flags);
   if (!image) return std::unexpected(std::move(image).error().in(context));
   if (flags.writable && arguments.format.empty() && (*image)->driver().name() == "raw" && !quiet &&

@@ -33,10 +33,11 @@ Option output_option(Output& output);
 Option help_option();
 
 // Opens what `filename` names; flags.cache and force_share come from `arguments`. A raw image whose format
-// was guessed gets the warning if it is opened for writing.
+// was guessed gets the warning if it is opened for writing. `more`: options that the name does not give.
 Result<std::unique_ptr<block::ImageNode>> open_named(const std::string& filename,
                                                      const ImageArguments& arguments, block::OpenFlags flags,
-                                                     std::string_view cache_default, bool quiet = false);
+                                                     std::string_view cache_default, bool quiet = false,
+                                                     const config::KeyValues& more = {});
 // The message of qemu-img for -f together with --image-opts.
 Result<> check_image_arguments(const ImageArguments& arguments);
 

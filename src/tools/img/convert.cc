@@ -158,14 +158,24 @@ Result<> create_target(const Request& r, const std::string& name, uint64_t size)
   return create_image(fresh, true);
 }
 
+// With the secret that an encrypted target was made with.
 Result<std::unique_ptr<block::ImageNode>> open_target(const Request& r, const std::string& name) {
+  config::KeyValues secrets;
+  if (const auto* driver = block::find_format(r.output_format); driver != nullptr && !r.target_image_opts) {
+    block::CreateValues values;  // what is wrong in them create_target() said
+    if (values.parse(r.options, img::option_table(*driver, name))) {
+      for (const char* key : {"key-secret", "encrypt.key-secret"}) {
+        if (values.has(key)) secrets.push_back({key, values.text(key)});
+      }
+    }
+  }
   ImageArguments arguments;
   arguments.format = r.target_image_opts ? "" : r.output_format;
   arguments.image_opts = r.target_image_opts;
   arguments.cache = r.cache;
   block::OpenFlags flags;
   flags.writable = true;
-  return open_named(name, arguments, flags, "unsafe");
+  return open_named(name, arguments, flags, "unsafe", false, secrets);
 }
 
 Result<> copy_all(const Request& r, const Images& sources, block::ImageNode& target, bool fresh,
@@ -179,7 +189,8 @@ Result<> copy_all(const Request& r, const Images& sources, block::ImageNode& tar
   options.compress = r.compress;
   options.sparse_size = r.copy_offload ? 0 : r.sparse_size;
   options.target_has_backing = target.backing() != nullptr;
-  options.target_is_zero = (fresh && !options.target_has_backing) || r.target_is_zero;
+  options.target_is_zero =
+      (fresh && !options.target_has_backing && target.fresh_reads_as_zeros()) || r.target_is_zero;
   options.copy_offload = r.copy_offload;
   options.salvage = r.salvage;
   options.rate_limit = r.rate_limit;
@@ -212,9 +223,11 @@ Result<> convert_into(const Request& r, const Images& sources, const std::string
     const block::FormatDriver* driver = block::find_format(r.output_format);
     if (driver == nullptr) return failf(ErrorKind::Unsupported, "Unknown file format '{}'", r.output_format);
     block::CreateValues values;  // what is wrong in them create_target() says
-    if (r.compress && values.parse(r.options, img::option_table(*driver, name)) &&
-        values.text("preallocation", "off") != "off")
+    const bool good = values.parse(r.options, img::option_table(*driver, name)).has_value();
+    if (r.compress && good && values.text("preallocation", "off") != "off")
       return fail(ErrorKind::Invalid, "Compression and preallocation not supported at the same time");
+    if (r.compress && good && (values.flag("encryption", false) || values.has("encrypt.format")))
+      return fail(ErrorKind::Invalid, "Compression and encryption not supported at the same time");
     TRY(create_target(r, name, size));
     made = true;
   }

@@ -20,7 +20,7 @@ struct OptionHelp {
 
 constexpr OptionHelp kHelp[] = {
     {"amend", "o", "options", "what to change, as name=value,...; help lists the names"},
-    {"amend", "force", "", "allow what may make the data unreadable (no change that is offered does)"},
+    {"amend", "force", "", "allow what makes the data unreadable: erasing the last password"},
     {"bench", "c", "count", "number of requests (75000)"},
     {"bench", "d", "depth", "requests in flight (64)"},
     {"bench", "i", "aio", "threads, the only way offered"},

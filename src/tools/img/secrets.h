@@ -2,8 +2,6 @@
 // types are not offered.
 #pragma once
 
-#include <optional>
-#include <string>
 #include <string_view>
 
 #include "base/result.h"
@@ -11,6 +9,5 @@
 namespace rhea::img {
 
 Result<> add_object(std::string_view text);
-std::optional<std::string> find_secret(const std::string& id);
 
 }  // namespace rhea::img

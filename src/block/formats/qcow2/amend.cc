@@ -61,7 +61,7 @@ Result<> Qcow2Image::amend_names(const CreateValues& values) {
   return {};
 }
 
-Result<> Qcow2Image::amend(const CreateValues& values, const Progress& progress) {
+Result<> Qcow2Image::amend(const CreateValues& values, bool force, const Progress& progress) {
   {
     const std::lock_guard lock(mutex_);
     const Wanted want = TRY(wanted(values, header_));
@@ -72,6 +72,7 @@ Result<> Qcow2Image::amend(const CreateValues& values, const Progress& progress)
       TRY(check_downgrade());
     }
     TRY(amend_names(values));
+    TRY(amend_encryption(values, force));
     header_.version = std::max(want.version, header_.version);
     if (values.has("lazy_refcounts")) {
       const uint64_t lazy = values.flag("lazy_refcounts", false) ? kLazyRefcounts : 0;
@@ -161,6 +162,8 @@ Result<> Qcow2Image::change_refcount_width(unsigned order, const Progress& progr
 Result<> Qcow2Image::check_downgrade() const {
   if ((header_.incompatible & kExternalData) != 0)
     return fail(ErrorKind::Unsupported, "Cannot downgrade an image with a data file");
+  if (encrypted())  // the clusters of zeros would have to be written encrypted
+    return fail(ErrorKind::Unsupported, "Cannot downgrade an encrypted image");
   const uint64_t features = header_.incompatible & ~kDirty;
   if (features != 0)
     return failf(ErrorKind::Unsupported, "Cannot downgrade an image with incompatible features {:#x} set",

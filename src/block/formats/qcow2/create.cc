@@ -65,6 +65,25 @@ Result<> set_compression(const CreateValues& values, Header& header) {
   return {};
 }
 
+Result<> set_encryption(const CreateValues& values, Header& header) {
+  const bool old_way = values.flag("encryption", false);
+  if (!old_way && !values.has("encrypt.format")) {
+    for (const auto& [name, value] : values.all()) {
+      if (name.starts_with("encrypt.")) return invalid("Parameter 'encrypt.format' is missing");
+    }
+    return {};
+  }
+  const std::string format = values.text("encrypt.format", "aes");
+  if (old_way && values.has("encrypt.format"))
+    return invalid("Options encryption and encrypt.format are mutually exclusive");
+  if (format != "aes" && format != "luks")
+    return failf(ErrorKind::Invalid, "Parameter 'format' does not accept value '{}'", format);
+  if (!values.has("encrypt.key-secret"))
+    return invalid("Parameter 'encrypt.key-secret' is required for cipher");
+  header.crypt_method = format == "luks" ? 2 : 1;
+  return {};
+}
+
 Result<> set_files(const CreateValues& values, Preallocation preallocation, Header& header) {
   header.backing_file = values.text("backing_file");
   header.backing_format = values.text("backing_fmt");
@@ -110,9 +129,11 @@ Result<> build(const FormatDriver& driver, const CreateRequest& request, Header 
   flags.writable = true;
   flags.cache = CacheMode::Unsafe;
   const bool raw_data = (header.autoclear & kRawExternalData) != 0;
+  const bool encrypted = header.crypt_method != 0;
   Qcow2Image image(driver, std::move(file), std::move(header), flags);
   if (data_file) image.set_data_file(std::move(data_file));
   TRY(image.load());
+  if (encrypted) TRY(image.create_encryption(request.values));
   TRY(image.resize(
       size, raw_data && preallocation == Preallocation::Off ? Preallocation::Metadata : preallocation));
   return image.close();
@@ -149,6 +170,7 @@ Result<> create_image(const FormatDriver& driver, const CreateRequest& request) 
   TRY(set_cluster_size(request.values, header));
   TRY(set_files(request.values, preallocation, header));
   TRY(set_refcounts(request.values, header));
+  TRY(set_encryption(request.values, header));
   CreateValues below;
   for (const char* name : {"nocow", "extent_size_hint"}) {
     if (request.values.has(name)) below.put(name, request.values.text(name));

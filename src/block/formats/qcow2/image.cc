@@ -56,6 +56,7 @@ Result<> Qcow2Image::load() {
   for (const uint64_t entry : l1_) {
     if ((entry & kOffsetMask) != 0) refcounts_.protect(entry & kOffsetMask, 1);
   }
+  refcounts_.protect(luks_offset_, luks_length_);
   refcounts_.protect(header_.snapshots_offset, snapshot_table_bytes_);
   for (const Snapshot& snapshot : snapshots_)
     refcounts_.protect(snapshot.l1_table_offset, uint64_t{snapshot.l1_size} * 8);
@@ -115,6 +116,11 @@ Result<> Qcow2Image::close() {
   return file().flush();
 }
 
+bool Qcow2Image::fresh_reads_as_zeros() const {
+  // Clusters that were made beforehand hold zeros, which decrypt to something else.
+  return !encrypted() || l1_.empty() || (l1_.front() & kOffsetMask) == 0;
+}
+
 ImageInfo Qcow2Image::info() const {
   const std::lock_guard lock(mutex_);
   ImageInfo out;
@@ -129,6 +135,7 @@ ImageInfo Qcow2Image::info() const {
   if (v3) facts.emplace_back("lazy-refcounts", (header_.compatible & kLazyRefcounts) != 0);
   if (!bitmaps_.empty()) facts.emplace_back("bitmaps", bitmaps_value());
   facts.emplace_back("refcount-bits", header_.refcount_bits());
+  if (encrypted()) facts.emplace_back("encrypt", encryption_value());
   if (!header_.data_file.empty()) facts.emplace_back("data-file", header_.data_file);
   if ((header_.incompatible & kExternalData) != 0)
     facts.emplace_back("data-file-raw", (header_.autoclear & kRawExternalData) != 0);

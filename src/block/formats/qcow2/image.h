@@ -13,6 +13,8 @@
 #include <mutex>
 #include <vector>
 
+#include "block/crypto/encrypted_io.h"
+#include "block/crypto/luks_header.h"
 #include "block/driver.h"
 #include "block/facets.h"
 #include "block/formats/qcow2/dirty_bits.h"
@@ -69,6 +71,11 @@ class Qcow2Image final : public ImageNode,
 
   // Reads the tables; call once.
   Result<> load();
+  // With the key of the secret of that name; not needed to look.
+  Result<> open_encryption(const std::optional<std::string>& format,
+                           const std::optional<std::string>& secret);
+  // Of a new image, by the options encrypt.*; after load().
+  Result<> create_encryption(const CreateValues& values);
   void set_data_file(std::unique_ptr<BlockNode> data_file) { data_file_ = std::move(data_file); }
 
   uint64_t size() const override { return size_; }
@@ -81,6 +88,7 @@ class Qcow2Image final : public ImageNode,
   Result<> resize(uint64_t size, Preallocation preallocation) override;
   Result<> close() override;
 
+  bool fresh_reads_as_zeros() const override;
   ImageInfo info() const override;
   BackingReference backing_reference() const override {
     return {header_.backing_file, header_.backing_format};
@@ -100,7 +108,7 @@ class Qcow2Image final : public ImageNode,
   Result<> read_from_snapshot(const std::string& id_or_name) override;
   Result<> change_backing(const BackingReference& reference) override;
   Result<> make_empty() override;
-  Result<> amend(const CreateValues& values, const Progress& progress) override;
+  Result<> amend(const CreateValues& values, bool force, const Progress& progress) override;
   bool keeps_bitmaps() const override { return header_.version >= 3; }
   std::vector<BitmapInfo> list_bitmaps() const override;
   Result<> add_bitmap(const std::string& name, uint64_t granularity, bool recording) override;
@@ -153,6 +161,12 @@ class Qcow2Image final : public ImageNode,
   Packed packed_place(uint64_t word) const;
   BlockNode& data_node() { return data_file_ ? *data_file_ : file(); }
   bool encrypted() const { return header_.crypt_method != 0; }
+
+  // encryption.cc
+  Result<> read_data(uint64_t host, uint64_t guest, std::span<uint8_t> into);
+  Result<> write_data(uint64_t host, uint64_t guest, std::span<const uint8_t> from);
+  Result<> amend_encryption(const CreateValues& values, bool force);
+  Value::Dict encryption_value() const;
 
   // read.cc
   Result<> read_compressed(uint64_t word, uint64_t offset, std::span<uint8_t> into);
@@ -242,6 +256,10 @@ class Qcow2Image final : public ImageNode,
   bool bitmaps_changed_ = false;                                // what is in memory must be stored
   bool bitmaps_recording_ = false;                              // the bitmaps that record are open
   std::unique_ptr<BlockNode> data_file_;
+  std::unique_ptr<crypto::LuksHeader> luks_;     // encrypted with LUKS
+  std::unique_ptr<crypto::EncryptedIo> cipher_;  // encrypted, and the key is known
+  uint64_t luks_offset_ = 0;
+  uint64_t luks_length_ = 0;
   uint64_t next_wanted_ = 0;  // where the data allocated last ends
   uint64_t packed_next_ = 0;  // where the next compressed cluster may go on, 0: in a new one
   bool reading_snapshot_ = false;

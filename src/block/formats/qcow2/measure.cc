@@ -68,6 +68,9 @@ Result<Measurement> measure_image(const MeasureRequest& request) {
   const uint64_t cluster_size = header.cluster_size();
   if (values.flag("extended_l2", false)) header.incompatible |= kExtendedL2;
   header.refcount_order = TRY(parse_refcount_order(values));
+  uint64_t luks = 0;
+  if (values.text("encrypt.format") == "luks")
+    luks = *checked_align_up(TRY(crypto::LuksHeader::payload_offset_of(values, "encrypt.")), cluster_size);
   const uint64_t size = request.source != nullptr ? request.source->size() : request.size;
   const uint64_t rounded = checked_align_up(size, 512).value_or(size);
   if (rounded > static_cast<uint64_t>(INT64_MAX) || header.l1_entries_for(rounded) > kMaxL1Bytes / 8)
@@ -81,6 +84,8 @@ Result<Measurement> measure_image(const MeasureRequest& request) {
   Measurement out{.required = total_bytes(rounded, header, data),
                   .fully_allocated = total_bytes(rounded, header, aligned),
                   .bitmaps = std::nullopt};
+  out.required += luks;
+  out.fully_allocated += luks;
   // Said whenever there could be bitmaps to copy.
   const auto* source = dynamic_cast<const Qcow2Image*>(request.source);
   if (source != nullptr && source->keeps_bitmaps() && values.text("compat", "1.1") != "0.10")

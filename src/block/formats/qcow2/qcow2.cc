@@ -15,7 +15,6 @@ namespace {
 
 using Type = CreateOption::Type;
 
-// Encryption's options are left out: encrypted images can be looked at but not made yet.
 constexpr CreateOption kSize{"size", Type::Size, "Virtual disk size"};
 constexpr CreateOption kCompat{"compat", Type::Text, "Compatibility level (v2 [0.10] or v3 [1.1])"};
 constexpr CreateOption kBackingFile{"backing_file", Type::Text, "File name of a base image"};
@@ -27,12 +26,24 @@ constexpr CreateOption kLazyRefcounts{"lazy_refcounts", Type::Bool, "Postpone re
 constexpr CreateOption kRefcountBits{"refcount_bits", Type::Number,
                                      "Width of a reference count entry in bits"};
 
+constexpr CreateOption kIterTime{"encrypt.iter-time", Type::Number, "Time to spend in PBKDF in milliseconds"};
+
 constexpr CreateOption with_preset(CreateOption option, const char* preset) {
   option.preset = preset;
   return option;
 }
 
 constexpr std::array kOptions = {
+    CreateOption{"encryption", Type::Bool,
+                 "Encrypt the image with format 'aes'. (Deprecated in favor of encrypt.format=aes)"},
+    CreateOption{"encrypt.format", Type::Text, "Encrypt the image, format choices: 'aes', 'luks'"},
+    CreateOption{"encrypt.key-secret", Type::Text, "ID of secret providing qcow AES key or LUKS passphrase"},
+    CreateOption{"encrypt.cipher-alg", Type::Text, "Name of encryption cipher algorithm"},
+    CreateOption{"encrypt.cipher-mode", Type::Text, "Name of encryption cipher mode"},
+    CreateOption{"encrypt.ivgen-alg", Type::Text, "Name of IV generator algorithm"},
+    CreateOption{"encrypt.ivgen-hash-alg", Type::Text, "Name of IV generator hash algorithm"},
+    CreateOption{"encrypt.hash-alg", Type::Text, "Name of encryption hash algorithm"},
+    kIterTime,
     CreateOption{"cluster_size", Type::Size, "qcow2 cluster size", "65536"},
     CreateOption{"extended_l2", Type::Bool, "Extended L2 tables", "off"},
     CreateOption{"preallocation", Type::Text,
@@ -50,8 +61,22 @@ constexpr std::array kOptions = {
 };
 
 // What is not named stays as it is: no presets.
-constexpr std::array kAmendOptions = {kSize,     kCompat,      kBackingFile,   kBackingFormat,
-                                      kDataFile, kDataFileRaw, kLazyRefcounts, kRefcountBits};
+constexpr std::array kAmendOptions = {
+    kSize,
+    kCompat,
+    kBackingFile,
+    kBackingFormat,
+    kDataFile,
+    kDataFileRaw,
+    kLazyRefcounts,
+    kRefcountBits,
+    CreateOption{"encrypt.state", Type::Text, "Select new state of affected keyslots (active/inactive)"},
+    CreateOption{"encrypt.keyslot", Type::Number, "Select a single keyslot to modify explicitly"},
+    CreateOption{"encrypt.old-secret", Type::Text, "Select all keyslots that match this password"},
+    CreateOption{"encrypt.new-secret", Type::Text,
+                 "New secret to set in the matching keyslots. Empty string to erase"},
+    kIterTime,
+};
 
 class Qcow2Driver final : public FormatDriver {
  public:
@@ -82,12 +107,18 @@ class Qcow2Driver final : public FormatDriver {
     qcow2::Header header =
         TRY(qcow2::parse_header(start, bytes, request.flags.for_check || !request.flags.writable));
     const std::string wanted = config::take(request.options, "data-file.filename").value_or(header.data_file);
+    const auto encryption = config::take(request.options, "encrypt.format");
+    const auto secret = config::take(request.options, "encrypt.key-secret");
+    if (header.crypt_method == 0 && (encryption || secret))
+      return failf(ErrorKind::Invalid, "No encryption in image header, but options specified format '{}'",
+                   encryption.value_or("luks"));
     const bool external = (header.incompatible & qcow2::kExternalData) != 0;
     if (external && wanted.empty()) return fail(ErrorKind::Invalid, "'data-file' is required for this image");
     auto image =
         std::make_unique<qcow2::Qcow2Image>(*this, std::move(request.file), std::move(header), request.flags);
     if (external && !request.flags.only_look)
       image->set_data_file(TRY(open_file(backing_path(request.filename, wanted), request.flags)));
+    TRY(image->open_encryption(encryption, secret));
     TRY(image->load());
     return image;
   }

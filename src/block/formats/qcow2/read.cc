@@ -11,7 +11,6 @@ namespace rhea::block::qcow2 {
 
 Result<> Qcow2Image::read(uint64_t offset, std::span<uint8_t> into) {
   TRY(check_range(offset, into.size(), size_));
-  if (encrypted()) return fail(ErrorKind::Unsupported, "reading encrypted qcow2 images is not supported");
   while (!into.empty()) {
     Mapping mapping;
     {
@@ -22,7 +21,7 @@ Result<> Qcow2Image::read(uint64_t offset, std::span<uint8_t> into) {
     switch (mapping.kind) {
       case Unit::Unallocated: TRY(read_backing(offset, part)); break;
       case Unit::Zero: std::memset(part.data(), 0, part.size()); break;
-      case Unit::Data: TRY(data_node().read(mapping.host, part)); break;
+      case Unit::Data: TRY(read_data(mapping.host, offset, part)); break;
       case Unit::Compressed: TRY(read_compressed(mapping.host, offset, part)); break;
     }
     into = into.subspan(part.size());

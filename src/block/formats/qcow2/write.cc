@@ -45,7 +45,6 @@ Result<> Qcow2Image::record_changes(uint64_t offset, uint64_t length) {
 
 Result<> Qcow2Image::write(uint64_t offset, std::span<const uint8_t> from) {
   TRY(check_range(offset, from.size(), size_));
-  if (encrypted()) return fail(ErrorKind::Unsupported, "writing encrypted qcow2 images is not supported");
   TRY(record_changes(offset, from.size()));
   while (!from.empty()) {
     const uint64_t done = TRY(write_some(offset, from));
@@ -66,7 +65,7 @@ Result<uint64_t> Qcow2Image::write_some(uint64_t offset, std::span<const uint8_t
   const uint64_t in_place = TRY(in_place_length(offset, length, host));
   if (in_place != 0) {
     lock.unlock();
-    TRY(data_node().write(host, from.first(static_cast<size_t>(in_place))));
+    TRY(write_data(host, offset, from.first(static_cast<size_t>(in_place))));
     return in_place;
   }
   length = TRY(to_allocate_length(offset, length));
@@ -193,7 +192,7 @@ Result<> Qcow2Image::fill_and_write(uint64_t offset, std::span<const uint8_t> fr
   };
   if (moves(old_first)) begin = cluster_begin;
   if (moves(old_last)) end = align_down(offset + from.size() + cluster_size_ - 1, cluster_size_);
-  if (begin == offset && end == offset + from.size()) return data_node().write(place, from);
+  if (begin == offset && end == offset + from.size()) return write_data(place, offset, from);
   std::vector<uint8_t> whole(end - begin);
   const uint64_t head = offset - begin;
   const uint64_t tail = end - (offset + from.size());
@@ -205,7 +204,7 @@ Result<> Qcow2Image::fill_and_write(uint64_t offset, std::span<const uint8_t> fr
   if (head != 0) TRY(old_content(begin, std::span(whole).first(head)));
   std::memcpy(whole.data() + head, from.data(), from.size());
   if (tail != 0) TRY(old_content(offset + from.size(), std::span(whole).subspan(head + from.size())));
-  return data_node().write(place - head, whole);
+  return write_data(place - head, begin, whole);
 }
 
 // The entries now say what was written.
@@ -284,7 +283,7 @@ Result<std::vector<uint8_t>> Qcow2Image::compress(std::span<const uint8_t> plain
 Result<> Qcow2Image::write_compressed(uint64_t offset, std::span<const uint8_t> packed,
                                       std::span<const uint8_t> plain) {
   TRY(check_range(offset, plain.size(), size_));
-  if (data_file_) return fail(ErrorKind::Unsupported, "Operation not supported");
+  if (data_file_ || encrypted()) return fail(ErrorKind::Unsupported, "Operation not supported");
   if (!is_aligned(offset, cluster_size_))
     return fail(ErrorKind::Invalid, "compressed writes need whole clusters");
   if (packed.empty() || packed.size() >= cluster_size_) return write(offset, plain);
