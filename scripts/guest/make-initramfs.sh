@@ -12,6 +12,9 @@
 #     --tree DIR          add a directory at its own path (no libraries followed)
 #     --overlay DIR       add all of DIR (its lib and bin merged into usr)
 #     --add SRC:DEST      add one file or directory as DEST (absolute)
+#     --modules DIR NAME,NAME...  add these kernel modules, and those that they
+#                         need, from DIR (fetch-kernel.sh --modules prints it);
+#                         they are loaded in this order before the commands
 #     --end poweroff|reboot   how --mode marker/commands end (default poweroff)
 #     --plain             no compression (boots faster when it is large)
 #     --keep DIR          leave the file tree in DIR, too
@@ -20,7 +23,7 @@
 # The console is the kernel's (console=ttyS0). Needs busybox-static and cpio.
 set -euo pipefail
 
-mode=shell commands='' end=poweroff plain=no keep='' output=''
+mode=shell commands='' end=poweroff plain=no keep='' output='' modules_dir='' modules=()
 programs=() trees=() adds=() overlays=()
 while (($#)); do
   case $1 in
@@ -30,6 +33,7 @@ while (($#)); do
     --tree) trees+=("$2"); shift 2 ;;
     --overlay) overlays+=("$2"); shift 2 ;;
     --add) adds+=("$2"); shift 2 ;;
+    --modules) modules_dir=$2; IFS=, read -r -a modules <<<"$3"; shift 3 ;;
     --end) end=$2; shift 2 ;;
     --plain) plain=yes; shift ;;
     --keep) keep=$2; shift 2 ;;
@@ -106,6 +110,26 @@ for pair in "${adds[@]:-}"; do
   mkdir -p "$tree$(dirname "${pair#*:}")"
   cp -aL "${pair%%:*}" "$tree${pair#*:}"
 done
+if ((${#modules[@]})); then
+  # depmod wants a whole tree; links of the modules will do.
+  version=$(basename "$modules_dir") all=$work/all
+  mkdir -p "$all/lib/modules" "$tree/usr/lib/modules/$version"
+  cp -as "$(realpath "$modules_dir")" "$all/lib/modules/"
+  depmod=$(PATH=$PATH:/usr/sbin:/sbin command -v depmod) || { echo "skipped: kmod is not installed" >&2; exit 77; }
+  "$depmod" -b "$all" "$version"
+  for name in "${modules[@]}"; do
+    PATH=$PATH:/usr/sbin:/sbin modprobe -d "$all" -S "$version" --show-depends "$name" >"$work/depends" 2>&1 ||
+      { echo "make-initramfs.sh: no module $name in $modules_dir" >&2; exit 2; }
+    while read -r verb file _; do
+      [[ $verb == insmod ]] || continue   # others are built in
+      file=${file#"$all/lib/modules/$version/"}
+      mkdir -p "$tree/usr/lib/modules/$version/$(dirname "$file")"
+      cp -L "$all/lib/modules/$version/$file" "$tree/usr/lib/modules/$version/$file"
+    done <"$work/depends"
+    echo "$name" >>"$tree/etc/modules"
+  done
+  "$depmod" -b "$tree" "$version" 2>/dev/null   # warns of lists that only whole trees have
+fi
 rm -f "$tree/bin/mark" "$tree/bin/ask"
 printf '#!/bin/busybox sh\necho "@@$*"\n' >"$tree/bin/mark"
 printf '#!/bin/busybox sh\necho "@@$*"\nread -r answer\necho "$answer"\n' >"$tree/bin/ask"
@@ -125,6 +149,7 @@ busybox mount -t devpts devpts /dev/pts
 busybox mount -t tmpfs shm /dev/shm
 busybox ln -sfn /proc/self/fd /dev/fd
 busybox ip link set lo up 2>/dev/null
+[ -e /etc/modules ] && while read -r name; do modprobe "$name"; done </etc/modules
 cd /root
 exec </dev/console >/dev/console 2>&1
 INIT
