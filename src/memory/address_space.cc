@@ -198,6 +198,15 @@ Result<MapId> AddressSpace::map_io(Gpa at, uint64_t size, IoHandler& handler, ui
       {.range = {raw(at), size, nullptr, offset, &handler, RamAccess::ReadWrite}, .priority = priority});
 }
 
+Result<MapId> AddressSpace::map_rom_device(Gpa at, RamBlock& ram, uint64_t ram_offset, uint64_t size,
+                                           IoHandler& writes, int priority) {
+  if (ram_offset > ram.size() || size > ram.size() - ram_offset) {
+    return fail(ErrorKind::OutOfRange, impl_->name + ": region beyond the end of '" + ram.name() + "'");
+  }
+  return impl_->add(
+      {.range = {raw(at), size, &ram, ram_offset, &writes, RamAccess::ReadOnly}, .priority = priority});
+}
+
 void AddressSpace::unmap(MapId id) {
   std::scoped_lock hold(impl_->lock);
   auto index = &impl_->region(id) - impl_->regions.data();
@@ -288,6 +297,8 @@ void AddressSpace::store(uint64_t address, unsigned size, uint64_t value) {
   } else if (range->access == RamAccess::ReadWrite) {
     store_host(range->ram->host() + offset, size, value);
     range->ram->note_written(offset, size);
+  } else if (range->io != nullptr) {
+    HandlerAccess(*range->io, impl_->lock).write(offset, size, value);
   } else {
     guest_error("{}: {}-byte write to read-only memory at {:#x}", impl_->name, size, address);
   }
@@ -340,12 +351,13 @@ bool AddressSpace::write(uint64_t address, std::span<const uint8_t> from) {
     } else {
       uint64_t offset = range->offset + (address - range->start);
       n = std::min<uint64_t>(from.size(), range->size - (address - range->start));
-      if (range->ram == nullptr) {
+      bool rom = range->access == RamAccess::ReadOnly;
+      if (range->io != nullptr && (range->ram == nullptr || rom)) {
         n = piece(n, 8);
         uint64_t value = 0;
         std::memcpy(&value, from.data(), n);
         HandlerAccess(*range->io, impl_->lock).write(offset, static_cast<unsigned>(n), value);
-      } else if (range->access == RamAccess::ReadWrite) {
+      } else if (!rom) {
         std::memcpy(range->ram->host() + offset, from.data(), n);
         range->ram->note_written(offset, n);
       }

@@ -27,7 +27,7 @@ struct FlatRange {
   uint64_t size;
   RamBlock* ram;    // or null
   uint64_t offset;  // into ram or into io's region
-  IoHandler* io;    // or null
+  IoHandler* io;    // or null; with ReadOnly ram: what takes the writes
   RamAccess access;
   uint64_t end() const { return start + size; }
 };
@@ -69,6 +69,9 @@ class AddressSpace {
   Result<MapId> map_ram(Gpa at, RamBlock& ram, uint64_t ram_offset, uint64_t size,
                         RamAccess access = RamAccess::ReadWrite, int priority = 0);
   Result<MapId> map_io(Gpa at, uint64_t size, IoHandler& handler, uint64_t offset = 0, int priority = 0);
+  // Reads are those of the memory, writes go to the handler, with offsets into `ram` (flash that is read).
+  Result<MapId> map_rom_device(Gpa at, RamBlock& ram, uint64_t ram_offset, uint64_t size, IoHandler& writes,
+                               int priority = 0);
   void unmap(MapId id);
   void move(MapId id, Gpa at);
   void set_enabled(MapId id, bool enabled);
