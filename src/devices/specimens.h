@@ -14,8 +14,12 @@
 #include "bus/pci/config_mechanism1.h"
 #include "bus/pci/pci_bridge.h"
 #include "devices/bridge/i440fx.h"
+#include "devices/bridge/ich9_lpc.h"
+#include "devices/bridge/ich9_smbus.h"
+#include "devices/bridge/pcie_ports.h"
 #include "devices/bridge/piix3.h"
 #include "devices/bridge/piix4_pm.h"
+#include "devices/bridge/q35_mch.h"
 #include "devices/dma/i8237.h"
 #include "devices/input/i8042.h"
 #include "devices/irq/i8259.h"
@@ -27,6 +31,7 @@
 #include "devices/misc/pci_testdev.h"
 #include "devices/misc/x87_error.h"
 #include "devices/serial/uart16550.h"
+#include "devices/storage/pflash.h"
 #include "devices/timer/hpet.h"
 #include "devices/timer/i8254.h"
 #include "devices/timer/mc146818.h"
@@ -82,11 +87,12 @@ class Loader final : public bus::StateVisitor {
   size_t next_number_ = 0, next_blob_ = 0;
 };
 
-struct Nowhere : bus::IrqSink, bus::ApicBus, I440fxListener, PowerListener {
+struct Nowhere : bus::IrqSink, bus::ApicBus, HostBridgeListener, PowerListener {
   void set_irq(unsigned, bool) override {}
   void deliver(const bus::ApicMessage&) override {}
   void pam_changed(uint32_t, uint32_t, bool, bool) override {}
   void smram_changed(bool, bool, bool) override {}
+  void tseg_changed(uint64_t) override {}
   void power_off() override {}
   void suspend_to_ram() override {}
   void raise_smi() override {}
@@ -193,8 +199,49 @@ inline std::vector<Entry> entries() {
                                     .clock = w.clock, .sci = w.line(), .machine = &w.nowhere}));
          auto* pm = static_cast<Piix4Pm*>(s.device.get());
          s.regions = {{&pm->apm_ports(), 2}, {&pm->gpe_ports(), Piix4Pm::kGpeBytes}, {&pm->smbus(), 64}};
-         s.poke = [pm](uint64_t v) { v % 2 == 0 ? pm->press_power_button() : pm->raise_gpe(v / 2 % 16); };
+         s.poke = [pm](uint64_t v) {
+           v % 2 == 0 ? pm->acpi().press_power_button() : pm->acpi().raise_gpe(v / 2 % 16);
+         };
          return s;
+       }},
+      {"q35_mch",
+       [](World& w) {
+         return on_bus(w, std::make_unique<Q35Mch>(Q35Mch::Wiring{.root = w.bus, .board = &w.nowhere}));
+       }},
+      {"ich9_lpc",
+       [](World& w) {
+         Specimen s = on_bus(
+             w, std::make_unique<Ich9Lpc>(Ich9Lpc::Wiring{
+                    .clock = w.clock, .gsi = &w.nowhere, .reset = [](bool) {}, .machine = &w.nowhere}));
+         auto* lpc = static_cast<Ich9Lpc*>(s.device.get());
+         s.regions = {{&lpc->apm_ports(), 2}, {&lpc->reset_control(), 1}};
+         s.poke = [lpc](uint64_t v) {
+           lpc->set_irq(v % 8, v / 8 % 2 != 0);
+           if (v % 64 == 0) lpc->acpi().raise_gpe(v / 64 % 64);
+           lpc->config_write(0x44, 1, 0x80);
+           lpc->config_write(0x40, 4, 0x600);
+         };
+         return s;
+       }},
+      {"ich9_pm",
+       [](World& w) {
+         Specimen s = on_bus(
+             w, std::make_unique<Ich9Lpc>(Ich9Lpc::Wiring{
+                    .clock = w.clock, .gsi = &w.nowhere, .reset = [](bool) {}, .machine = &w.nowhere}));
+         s.regions = {{&static_cast<Ich9Lpc*>(s.device.get())->power_ports(), Ich9Lpc::kPmSize}};
+         return s;
+       }},
+      {"ich9_smbus", [](World& w) { return on_bus(w, std::make_unique<Ich9Smbus>()); }},
+      {"pcie_root_port",
+       [](World& w) {
+         return on_bus(
+             w, std::make_unique<PcieRootPort>(w.bus.wiring(), PcieRootPort::Options{.port = 1, .slot = 2}));
+       }},
+      {"pcie_pci_bridge",
+       [](World& w) { return on_bus(w, std::make_unique<PciePciBridge>(w.bus.wiring())); }},
+      {"pflash",
+       [](World& w) {
+         return with(std::make_unique<Pflash>(Pflash::Wiring{.array = *w.ram, .size = 0x100000}), 0x100000);
        }},
       {"pci_bridge",
        [](World& w) { return on_bus(w, std::make_unique<bus::pci::PciBridge>(w.bus.wiring())); }},

@@ -2,9 +2,8 @@
 
 namespace rhea::bus::pci {
 
-PciBridge::PciBridge(const PciBus::Wiring& wiring)
-    : PciFunction({.vendor = 0x1b36, .device = 0x0001, .class_code = 0x060400, .header_type = 1}),
-      secondary_(*this, wiring) {
+PciBridge::PciBridge(const Identity& identity, const PciBus::Wiring& wiring)
+    : PciFunction(identity), secondary_(*this, wiring) {
   define8(kPrimaryBus, 0, 0xff);
   define8(kSecondaryBus, 0, 0xff);
   define8(kSubordinateBus, 0, 0xff);

@@ -9,10 +9,12 @@
 
 namespace rhea::bus::pci {
 
-class PciBridge final : public PciFunction {
+class PciBridge : public PciFunction {
  public:
   // 1b36:0001, the generic bridge id. wiring is that of the bus the bridge will be attached to.
-  explicit PciBridge(const PciBus::Wiring& wiring);
+  explicit PciBridge(const PciBus::Wiring& wiring)
+      : PciBridge({.vendor = 0x1b36, .device = 0x0001, .class_code = 0x060400, .header_type = 1},
+                  conventional(wiring)) {}
 
   std::string_view name() const override { return "pci-bridge"; }
   void reset(ResetKind kind) override;
@@ -23,6 +25,12 @@ class PciBridge final : public PciFunction {
   bool window_holds(BarKind kind, uint64_t first, uint64_t last) const;
 
  protected:
+  // Another kind of bridge; wiring is that of the secondary bus.
+  PciBridge(const Identity& identity, const PciBus::Wiring& wiring);
+  static PciBus::Wiring conventional(PciBus::Wiring wiring) {
+    wiring.express = false;
+    return wiring;
+  }
   void config_written(unsigned offset, unsigned size) override;
 
  private:

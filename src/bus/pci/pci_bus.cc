@@ -22,7 +22,8 @@ void PciBus::detach(PciFunction& function) {
 }
 
 std::optional<unsigned> PciBus::free_slot(unsigned first) const {
-  for (unsigned slot = first; slot < 32; ++slot) {
+  const unsigned slots = is_express() && !is_root() ? 1 : 32;  // a link leads to one device
+  for (unsigned slot = first; slot < slots; ++slot) {
     bool free = true;
     for (unsigned function = 0; function < 8; ++function)
       free = free && functions_[devfn_of(slot, function)] == nullptr;
@@ -45,13 +46,14 @@ PciFunction* PciBus::find(unsigned bus, unsigned devfn) {
 
 uint32_t PciBus::config_read(unsigned bus, unsigned devfn, unsigned offset, unsigned size) {
   PciFunction* function = find(bus, devfn);
-  if (function == nullptr || offset >= kConfigSize || (offset & 3) + size > 4) return ~uint32_t{0};
+  if (function == nullptr || offset >= function->config_size() || (offset & 3) + size > 4)
+    return ~uint32_t{0};
   return function->config_read(offset, size);
 }
 
 void PciBus::config_write(unsigned bus, unsigned devfn, unsigned offset, unsigned size, uint32_t value) {
   PciFunction* function = find(bus, devfn);
-  if (function == nullptr || offset >= kConfigSize || (offset & 3) + size > 4) return;
+  if (function == nullptr || offset >= function->config_size() || (offset & 3) + size > 4) return;
   function->config_write(offset, size, value);
 }
 
@@ -64,7 +66,7 @@ void PciBus::set_pin(unsigned slot, unsigned pin, bool level) {
     if (edge && bridge_->bus() != nullptr) bridge_->bus()->set_pin(bridge_->devfn() >> 3, rotated, level);
     return;
   }
-  const unsigned line = (slot - 1 + pin) & 3;
+  const unsigned line = wiring_.route(slot, pin) % kMostLines;
   asserted_[line] += level ? 1u : ~0u;
   if (wiring_.intx != nullptr) wiring_.intx->set_irq(line, asserted_[line] != 0);
 }

@@ -24,20 +24,29 @@ constexpr unsigned devfn_of(unsigned slot, unsigned function) {
 
 class PciBus final : public Bus {
  public:
-  // Everything that the root bus reaches. Interrupt lines are numbered 0..3 after the host's rotation: device
-  // (slot, pin) drives line (slot - 1 + pin) mod 4, as boards with a PIIX3 are wired.
+  static constexpr unsigned kMostLines = 8;
+  // Which of the interrupt lines the pin (0..3) of a device in this slot of the root bus drives.
+  using Route = unsigned (*)(unsigned slot, unsigned pin);
+  // Boards with a PIIX3: lines 0..3.
+  static unsigned rotate_piix(unsigned slot, unsigned pin) { return (slot - 1 + pin) & 3; }
+
+  // Everything that the root bus reaches.
   struct Wiring {
     memory::AddressSpace& memory;
     memory::AddressSpace& ports;
-    IrqSink* intx = nullptr;
+    IrqSink* intx = nullptr;   // by line
     ApicBus* apics = nullptr;  // null: messages are plain memory writes
+    bool express = false;      // of the root bus
+    Route route = &rotate_piix;
   };
   explicit PciBus(const Wiring& wiring);
   // The secondary bus of a bridge that sits on another bus.
   PciBus(PciBridge& bridge, const Wiring& wiring);
   PciBus(const PciBus&) = delete;
   PciBus& operator=(const PciBus&) = delete;
-  std::string_view type() const override { return "PCI"; }
+  std::string_view type() const override { return is_express() ? "PCIE" : "PCI"; }
+  // Whether functions here have PCI Express capabilities.
+  bool is_express() const { return wiring_.express; }
 
   // The slot is free; the function outlives its stay (its destructor detaches it).
   void attach(PciFunction& function, unsigned devfn);
@@ -45,7 +54,7 @@ class PciBus final : public Bus {
   PciFunction* at(unsigned devfn) const { return functions_[devfn & 0xff]; }
   std::optional<unsigned> free_slot(unsigned first) const;
 
-  // Configuration cycles; all ones where nothing answers. offset < 256, within one dword.
+  // Configuration cycles; all ones where nothing answers. offset < 4096, within one dword.
   uint32_t config_read(unsigned bus, unsigned devfn, unsigned offset, unsigned size);
   void config_write(unsigned bus, unsigned devfn, unsigned offset, unsigned size, uint32_t value);
 
@@ -58,6 +67,8 @@ class PciBus final : public Bus {
   memory::AddressSpace& ports() const { return wiring_.ports; }
   const Wiring& wiring() const { return wiring_; }
   bool is_root() const { return bridge_ == nullptr; }
+  // The bridge that leads here; null: the host's.
+  PciBridge* bridge() const { return bridge_; }
 
  private:
   PciFunction* find(unsigned bus, unsigned devfn);
@@ -65,7 +76,7 @@ class PciBus final : public Bus {
   Wiring wiring_;
   PciBridge* bridge_ = nullptr;
   std::array<PciFunction*, 256> functions_{};
-  std::array<unsigned, 4> asserted_{};  // how many (slot, pin) pairs drive each line
+  std::array<unsigned, kMostLines> asserted_{};  // how many (slot, pin) pairs drive each line
 };
 
 }  // namespace rhea::bus::pci

@@ -69,7 +69,7 @@ void PciFunction::set_config32(unsigned offset, uint32_t value) {
 }
 
 void PciFunction::define8(unsigned offset, uint8_t value, uint8_t writable) {
-  CHECK(offset < kConfigSize);
+  CHECK(offset < config_size());
   config_[offset] = defaults_[offset] = value;
   writable_[offset] = writable;
 }
@@ -96,6 +96,20 @@ void PciFunction::add_capability(uint8_t id, unsigned offset, unsigned size) {
   define8(kCapabilities, static_cast<uint8_t>(offset));
   const uint16_t status = static_cast<uint16_t>(config16(kStatus) | kStatusCapabilities);
   define16(kStatus, status);
+}
+
+void PciFunction::extend_config() {
+  for (std::vector<uint8_t>* bytes : {&config_, &defaults_, &writable_, &clear_})
+    bytes->resize(kExtendedConfigSize);
+}
+
+// PCI Express Base 3.0, 7.9.3: the header holds id, version and the offset of the next one.
+void PciFunction::add_extended_capability(uint16_t id, unsigned version, unsigned offset, unsigned size) {
+  CHECK(offset >= kConfigSize && offset % 4 == 0 && offset + size <= config_size());
+  CHECK(last_extended_ != 0 || offset == kConfigSize);
+  define32(offset, id | version << 16);
+  if (last_extended_ != 0) define32(last_extended_, config32(last_extended_) | offset << 20);
+  last_extended_ = offset;
 }
 
 uint32_t PciFunction::config_read(unsigned offset, unsigned size) {
@@ -127,14 +141,14 @@ void PciFunction::reset(ResetKind) {
 
 void PciFunction::state(StateVisitor& v) {
   v.enter("pci");
-  std::array<uint8_t, kConfigSize> loaded = config_;
+  std::vector<uint8_t> loaded = config_;
   v.bytes("config", loaded);
   v.field("intx", intx_);
   v.leave();
   if (!v.loading()) return;
   // What the guest cannot write stays what this function is, whatever a file says; devices keep their own
   // registers above the header in config space, so there everything is taken.
-  for (unsigned i = 0; i < kConfigSize; ++i) {
+  for (unsigned i = 0; i < config_size(); ++i) {
     const bool status = i == kStatus || i == kStatus + 1;
     const uint8_t mask = i >= 0x40 || status ? 0xff : writable_[i];
     config_[i] = static_cast<uint8_t>((config_[i] & ~mask) | (loaded[i] & mask));

@@ -1,7 +1,8 @@
 // One PCI function: its configuration space (type 0 or 1 header), base address registers that map handlers
 // into the address spaces as the guest programs them, capabilities, INTx and DMA.
 //
-// PCI Local Bus Specification 3.0, chapter 6. Missing: power management, VPD, PCIe extended space, BIST.
+// PCI Local Bus Specification 3.0, chapter 6; PCI Express Base 3.0, 7.9 (extended configuration space).
+// Missing: power management, VPD, BIST.
 // Caller holds the machine lock.
 #pragma once
 
@@ -52,6 +53,10 @@ class PciFunction : public Device {
   PciBus* bus() const { return bus_; }
   unsigned devfn() const { return devfn_; }
 
+  // 256, or 4096 where there is extended space.
+  unsigned config_size() const { return static_cast<unsigned>(config_.size()); }
+  // Gives the function extended configuration space, once, before it is attached.
+  void extend_config();
   uint16_t config16(unsigned offset) const;
   uint32_t config32(unsigned offset) const;
   uint8_t config8(unsigned offset) const { return config_[offset]; }
@@ -81,6 +86,8 @@ class PciFunction : public Device {
   void define_clear16(unsigned offset, uint16_t write_one_to_clear);
   // Links a capability of size bytes (header included) at offset, which is dword aligned and at least 0x40.
   void add_capability(uint8_t id, unsigned offset, unsigned size);
+  // The same in extended space, at 0x100 first: each call links behind the one before.
+  void add_extended_capability(uint16_t id, unsigned version, unsigned offset, unsigned size);
 
  protected:
   // size is a power of two, at least 4 (Io) or 16 (memory). The handler sees offsets into the BAR.
@@ -114,10 +121,11 @@ class PciFunction : public Device {
   void place(Bar& bar, std::optional<uint64_t> at);
   void drive_pin();
 
-  std::array<uint8_t, kConfigSize> config_{};
-  std::array<uint8_t, kConfigSize> defaults_{};
-  std::array<uint8_t, kConfigSize> writable_{};
-  std::array<uint8_t, kConfigSize> clear_{};  // written ones clear these bits
+  std::vector<uint8_t> config_ = std::vector<uint8_t>(kConfigSize);
+  std::vector<uint8_t> defaults_ = config_;
+  std::vector<uint8_t> writable_ = config_;
+  std::vector<uint8_t> clear_ = config_;  // written ones clear these bits
+  unsigned last_extended_ = 0;            // offset of the last extended capability; 0: none
   std::array<Bar, kBars> bars_;
   PciBus* bus_ = nullptr;
   unsigned devfn_ = 0;

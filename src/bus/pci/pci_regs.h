@@ -6,7 +6,7 @@
 
 namespace rhea::bus::pci {
 
-inline constexpr unsigned kConfigSize = 256;
+inline constexpr unsigned kConfigSize = 256, kExtendedConfigSize = 4096;
 
 // 6.1, figure 6-1.
 enum Register : unsigned {
@@ -56,6 +56,8 @@ inline constexpr uint16_t kStatusInterrupt = 0x0008, kStatusCapabilities = 0x001
                           kStatusErrors = 0xf900;
 
 // Appendix H.
-inline constexpr uint8_t kCapMsi = 0x05, kCapMsix = 0x11;
+inline constexpr uint8_t kCapMsi = 0x05, kCapExpress = 0x10, kCapMsix = 0x11;
+// PCI Express Base 3.0, 7.10 and on.
+inline constexpr uint16_t kExtendedAer = 0x0001, kExtendedSerial = 0x0003, kExtendedAcs = 0x000d;
 
 }  // namespace rhea::bus::pci

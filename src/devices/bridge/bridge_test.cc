@@ -20,7 +20,7 @@ struct Lines : bus::IrqSink {
   void set_irq(unsigned pin, bool on) override { level[pin] = on; }
 };
 
-struct Board : I440fxListener, PowerListener {
+struct Board : HostBridgeListener, PowerListener {
   std::map<uint32_t, unsigned> pam;
   bool smram_open = false;
   int offs = 0, suspends = 0, smis = 0;
@@ -28,6 +28,7 @@ struct Board : I440fxListener, PowerListener {
     pam[start] = (read_ram ? 1u : 0u) | (write_ram ? 2u : 0u);
   }
   void smram_changed(bool, bool open, bool) override { smram_open = open; }
+  void tseg_changed(uint64_t) override {}
   void power_off() override { ++offs; }
   void suspend_to_ram() override { ++suspends; }
   void raise_smi() override { ++smis; }
@@ -142,7 +143,7 @@ TEST_F(BridgeTest, apm_writes_raise_smis_once_enabled) {
 
 TEST_F(BridgeTest, gpe_and_power_button_raise_sci_when_enabled) {
   pm.apm_ports().io_write(0, 1, 0xf1);
-  pm.raise_gpe(1);
+  pm.acpi().raise_gpe(1);
   EXPECT_FALSE(sci.level[9]);
   pm.gpe_ports().io_write(2, 1, 2);
   EXPECT_TRUE(sci.level[9]);

@@ -5,27 +5,15 @@
 // without effect), bus arbitration. Caller holds the machine lock.
 #pragma once
 
-#include <cstdint>
-
 #include "bus/pci/pci_function.h"
+#include "devices/bridge/pam_smram.h"
 
 namespace rhea::devices {
-
-// The board switches its mappings here.
-class I440fxListener {
- public:
-  virtual ~I440fxListener() = default;
-  // [start, start + size): whether reads and writes go to RAM (else to the bus, where the BIOS ROM is).
-  virtual void pam_changed(uint32_t start, uint32_t size, bool read_ram, bool write_ram) = 0;
-  // Compatible SMRAM at 0xA0000..0xBFFFF. enabled: it is there for SMM code; open: for everybody; closed: SMM
-  // data accesses go to the bus although code fetches do not.
-  virtual void smram_changed(bool enabled, bool open, bool closed) = 0;
-};
 
 class I440fx final : public bus::pci::PciFunction {
  public:
   struct Wiring {
-    I440fxListener* board = nullptr;
+    HostBridgeListener* board = nullptr;
   };
   explicit I440fx(const Wiring& wiring);
 
@@ -34,16 +22,10 @@ class I440fx final : public bus::pci::PciFunction {
   void state(bus::StateVisitor& v) override;
 
  protected:
-  void config_written(unsigned offset, unsigned size) override;
+  void config_written(unsigned offset, unsigned size) override { map_.written(offset, size); }
 
  private:
-  void lock_smram();
-  void report_pam(unsigned offset);
-  void report_smram();
-  void report_all();
-
-  Wiring wiring_;
-  bool locked_ = false;
+  PamSmram map_;
 };
 
 }  // namespace rhea::devices

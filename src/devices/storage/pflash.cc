@@ -77,16 +77,48 @@ uint64_t Pflash::io_read(uint64_t offset, unsigned size) {
 // JESD68.01, table 3: from 0x10 on.
 uint8_t Pflash::query(uint64_t offset) const {
   const uint64_t blocks = wiring_.size / kBlock - 1;
-  const std::array<uint8_t, 0x2a> table = {
-      'Q', 'R', 'Y', 0x01, 0x00, 0x31, 0x00, 0, 0, 0, 0,  // command set 1, its table at 0x31; no other
-      0x45, 0x55, 0, 0,                                   // 4.5 V to 5.5 V; no VPP pin
-      7, 7, 10, 0, 4, 4, 4, 0,                            // typical times, and how much longer at most
-      static_cast<uint8_t>(std::bit_width(wiring_.size - 1)), 0, 0,
-      static_cast<uint8_t>(std::bit_width(kBuffer - 1u)), 0,
-      1,  // one region of equal blocks
-      static_cast<uint8_t>(blocks), static_cast<uint8_t>(blocks >> 8),
-      static_cast<uint8_t>(kBlock >> 8), static_cast<uint8_t>(kBlock >> 16),
-      'P', 'R', 'I', '1', '0', 0, 0, 0, 0};
+  const std::array<uint8_t, 0x2a> table = {'Q',
+                                           'R',
+                                           'Y',
+                                           0x01,
+                                           0x00,
+                                           0x31,
+                                           0x00,
+                                           0,
+                                           0,
+                                           0,
+                                           0,  // command set 1, its table at 0x31; no other
+                                           0x45,
+                                           0x55,
+                                           0,
+                                           0,  // 4.5 V to 5.5 V; no VPP pin
+                                           7,
+                                           7,
+                                           10,
+                                           0,
+                                           4,
+                                           4,
+                                           4,
+                                           0,  // typical times, and how much longer at most
+                                           static_cast<uint8_t>(std::bit_width(wiring_.size - 1)),
+                                           0,
+                                           0,
+                                           static_cast<uint8_t>(std::bit_width(kBuffer - 1u)),
+                                           0,
+                                           1,  // one region of equal blocks
+                                           static_cast<uint8_t>(blocks),
+                                           static_cast<uint8_t>(blocks >> 8),
+                                           static_cast<uint8_t>(kBlock >> 8),
+                                           static_cast<uint8_t>(kBlock >> 16),
+                                           'P',
+                                           'R',
+                                           'I',
+                                           '1',
+                                           '0',
+                                           0,
+                                           0,
+                                           0,
+                                           0};
   return offset >= 0x10 && offset - 0x10 < table.size() ? table[offset - 0x10] : 0;
 }
 

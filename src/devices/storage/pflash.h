@@ -23,9 +23,9 @@ namespace rhea::devices {
 class Pflash final : public bus::Device, public memory::IoHandler {
  public:
   struct Wiring {
-    memory::RamBlock& array;  // its first `size` bytes
-    uint64_t size;            // a multiple of kBlock
-    bool read_only = false;   // programming and erasing fail
+    memory::RamBlock& array;                                         // its first `size` bytes
+    uint64_t size;                                                   // a multiple of kBlock
+    bool read_only = false;                                          // programming and erasing fail
     std::function<void(bool)> array_mode{};                          // reads show the array, or not
     std::function<void(uint64_t offset, uint64_t bytes)> changed{};  // of the array, by the guest
   };

@@ -66,7 +66,7 @@ class PcBoard final : public Board, private devices::PowerListener {
   bus::ApicBus& apics() { return apics_; }
   devices::AtKeyboard& keyboard() { return i8042_.keyboard(); }
   devices::Ps2Mouse& mouse() { return i8042_.mouse(); }
-  void press_power_button() override { pm_.press_power_button(); }
+  void press_power_button() override { pm_.acpi().press_power_button(); }
   void raise_nmi() override;
 
  private:

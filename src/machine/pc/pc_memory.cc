@@ -101,6 +101,20 @@ void PcMemory::smram_changed(bool enabled, bool open, bool /*closed*/) {
   smm_memory_.set_enabled(smram_, enabled);
 }
 
+void PcMemory::tseg_changed(uint64_t size) {
+  if (size > layout_.low - std::min<uint64_t>(kOneMiB, layout_.low)) size = 0;  // there is no such RAM
+  if (size == tseg_size_) return;
+  memory_.begin();
+  if (tseg_) memory_.unmap(*tseg_);
+  tseg_.reset();
+  tseg_size_ = size;
+  if (size != 0) {
+    auto mapped = memory_.map_io(Gpa{layout_.low - size}, size, nothing_, 0, kSmramPriority);
+    if (mapped) tseg_ = *mapped;
+  }
+  memory_.commit();
+}
+
 uint64_t PcMemory::WriteOnlyRam::io_read(uint64_t offset, unsigned size) {
   uint64_t value = ~uint64_t{0};
   uint64_t bios_size = owner_.bios_image_.size(), low = std::min<uint64_t>(bios_size, kIsaBiosMax);

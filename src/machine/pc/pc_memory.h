@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "base/result.h"
@@ -18,7 +19,7 @@
 
 namespace rhea::machine {
 
-class PcMemory final : public devices::I440fxListener {
+class PcMemory final : public devices::HostBridgeListener {
  public:
   // Errors: NoSpace when the host cannot give so much memory.
   static Result<std::unique_ptr<PcMemory>> create(uint64_t ram_bytes, const std::vector<uint8_t>& bios,
@@ -34,6 +35,7 @@ class PcMemory final : public devices::I440fxListener {
 
   void pam_changed(uint32_t start, uint32_t size, bool read_ram, bool write_ram) override;
   void smram_changed(bool enabled, bool open, bool closed) override;
+  void tseg_changed(uint64_t size) override;
 
  private:
   // Reads come from the ROM or the bus, writes go to RAM.
@@ -63,6 +65,16 @@ class PcMemory final : public devices::I440fxListener {
     memory::AddressSpace& to_;
   };
 
+  // What others see of TSEG.
+  class Nothing final : public memory::IoHandler {
+   public:
+    uint64_t io_read(uint64_t, unsigned) override { return ~uint64_t{0}; }
+    void io_write(uint64_t, unsigned, uint64_t) override {}
+    memory::IoTraits io_traits() const override {
+      return {.min = 1, .max = 8, .locking = memory::Locking::None};
+    }
+  };
+
   struct PamRegion {
     uint32_t start, size;
     memory::MapId ram[2];  // in memory_ and smm_memory_
@@ -86,6 +98,9 @@ class PcMemory final : public devices::I440fxListener {
   std::vector<PamRegion> pam_;
   memory::MapId smram_open_{};  // in memory_
   memory::MapId smram_{};       // in smm_memory_
+  Nothing nothing_;
+  std::optional<memory::MapId> tseg_;  // in memory_
+  uint64_t tseg_size_ = 0;
 };
 
 }  // namespace rhea::machine
