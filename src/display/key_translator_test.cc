@@ -18,10 +18,10 @@ struct KeyTranslatorTest : testing::Test {
   Layout layout;
   unsigned leds = 0;
   std::string seen;
-  KeyTranslator keys{{.layout = &layout,
-                      .emit = [this](Key key,
-                                     bool down) { seen += (down ? "+" : "-") + std::string(key_name(key)); },
-                      .indicators = [this] { return leds; }}};
+  KeyTranslator keys{
+      {.layout = &layout,
+       .emit = [this](Key key, bool down) { seen += (down ? "+" : "-") + std::string(key_name(key)); },
+       .indicators = [this] { return leds; }}};
 };
 
 TEST_F(KeyTranslatorTest, plain_shifted_and_fixed_keys) {

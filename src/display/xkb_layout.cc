@@ -25,15 +25,15 @@ struct Name {
 };
 
 constexpr Name kNames[] = {
-    {"ar", "ara", ""},        {"bepo", "fr", "bepo"}, {"cz", "cz", ""},      {"da", "dk", ""},
-    {"de", "de", ""},         {"de-ch", "ch", ""},    {"en-gb", "gb", ""},   {"en-us", "us", ""},
-    {"es", "es", ""},         {"et", "ee", ""},       {"fi", "fi", ""},      {"fo", "fo", ""},
-    {"fr", "fr", ""},         {"fr-be", "be", ""},    {"fr-ca", "ca", "fr"}, {"fr-ch", "ch", "fr"},
-    {"hr", "hr", ""},         {"hu", "hu", ""},       {"is", "is", ""},      {"it", "it", ""},
-    {"ja", "jp", ""},         {"lt", "lt", ""},       {"lv", "lv", ""},      {"mk", "mk", ""},
-    {"nl", "nl", ""},         {"no", "no", ""},       {"pl", "pl", ""},      {"pt", "pt", ""},
-    {"pt-br", "br", ""},      {"ru", "ru", ""},       {"sl", "si", ""},      {"sv", "se", ""},
-    {"th", "th", ""},         {"tr", "tr", ""},
+    {"ar", "ara", ""},   {"bepo", "fr", "bepo"}, {"cz", "cz", ""},      {"da", "dk", ""},
+    {"de", "de", ""},    {"de-ch", "ch", ""},    {"en-gb", "gb", ""},   {"en-us", "us", ""},
+    {"es", "es", ""},    {"et", "ee", ""},       {"fi", "fi", ""},      {"fo", "fo", ""},
+    {"fr", "fr", ""},    {"fr-be", "be", ""},    {"fr-ca", "ca", "fr"}, {"fr-ch", "ch", "fr"},
+    {"hr", "hr", ""},    {"hu", "hu", ""},       {"is", "is", ""},      {"it", "it", ""},
+    {"ja", "jp", ""},    {"lt", "lt", ""},       {"lv", "lv", ""},      {"mk", "mk", ""},
+    {"nl", "nl", ""},    {"no", "no", ""},       {"pl", "pl", ""},      {"pt", "pt", ""},
+    {"pt-br", "br", ""}, {"ru", "ru", ""},       {"sl", "si", ""},      {"sv", "se", ""},
+    {"th", "th", ""},    {"tr", "tr", ""},
 };
 
 #ifdef RHEA_HAVE_XKBCOMMON

@@ -1,7 +1,8 @@
+#include "block/crypto/luks_header.h"
+
 #include <gtest/gtest.h>
 
 #include "block/crypto/encrypted_io.h"
-#include "block/crypto/luks_header.h"
 #include "block/secrets.h"
 #include "block/testing/memory_node.h"
 

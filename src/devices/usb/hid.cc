@@ -11,7 +11,8 @@ using bus::usb::Status;
 
 namespace {
 // 7.2
-constexpr uint8_t kGetReport = 1, kGetIdle = 2, kGetProtocol = 3, kSetReport = 9, kSetIdle = 10, kSetProtocol = 11;
+constexpr uint8_t kGetReport = 1, kGetIdle = 2, kGetProtocol = 3, kSetReport = 9, kSetIdle = 10,
+                  kSetProtocol = 11;
 constexpr uint8_t kToHost = 0xa1, kFromHost = 0x21;
 constexpr uint8_t kGetDescriptor = 6, kStandardToHost = 0x81, kHid = 0x21, kReport = 0x22;
 constexpr unsigned kEndpoint = 1;

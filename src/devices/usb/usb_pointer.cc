@@ -18,12 +18,12 @@ std::vector<uint8_t> report_descriptor(bool places) {
       0x81, 0x02, 0x95, 0x01, 0x75, 0x03, 0x81, 0x01,                                      //
       0x05, 0x01, 0x09, 0x30, 0x09, 0x31,                                                  // X, Y
   });
-  std::vector<uint8_t> axes = places ? bus::usb::bytes({0x15, 0x00, 0x26, 0xff, 0x7f, 0x35, 0x00, 0x46, 0xff, 0x7f,
-                                                        0x75, 0x10, 0x95, 0x02, 0x81, 0x02})
-                                     : bus::usb::bytes({0x15, 0x81, 0x25, 0x7f, 0x75, 0x08, 0x95, 0x02, 0x81, 0x06});
-  std::vector<uint8_t> wheel = bus::usb::bytes(
-      {0x05, 0x01, 0x09, 0x38, 0x15, 0x81, 0x25, 0x7f, 0x35, 0x00, 0x45, 0x00, 0x75, 0x08, 0x95, 0x01, 0x81, 0x06,
-       0xc0, 0xc0});
+  std::vector<uint8_t> axes =
+      places ? bus::usb::bytes({0x15, 0x00, 0x26, 0xff, 0x7f, 0x35, 0x00, 0x46, 0xff, 0x7f, 0x75, 0x10, 0x95,
+                                0x02, 0x81, 0x02})
+             : bus::usb::bytes({0x15, 0x81, 0x25, 0x7f, 0x75, 0x08, 0x95, 0x02, 0x81, 0x06});
+  std::vector<uint8_t> wheel = bus::usb::bytes({0x05, 0x01, 0x09, 0x38, 0x15, 0x81, 0x25, 0x7f, 0x35, 0x00,
+                                                0x45, 0x00, 0x75, 0x08, 0x95, 0x01, 0x81, 0x06, 0xc0, 0xc0});
   out.insert(out.end(), axes.begin(), axes.end());
   out.insert(out.end(), wheel.begin(), wheel.end());
   return out;
@@ -36,12 +36,11 @@ uint8_t clamped(int32_t value) {
 }  // namespace
 
 UsbPointer::UsbPointer(const Wiring& wiring)
-    : HidDevice(wiring.clock,
-                {.product = wiring.form == Form::Tablet ? "QEMU USB Tablet" : "QEMU USB Mouse",
-                 .subclass = static_cast<uint8_t>(wiring.form == Form::Tablet ? 0 : 1),
-                 .protocol = static_cast<uint8_t>(wiring.form == Form::Tablet ? 0 : 2),
-                 .report_size = static_cast<uint8_t>(wiring.form == Form::Tablet ? 8 : 4),
-                 .report_descriptor = report_descriptor(wiring.form == Form::Tablet)}),
+    : HidDevice(wiring.clock, {.product = wiring.form == Form::Tablet ? "QEMU USB Tablet" : "QEMU USB Mouse",
+                               .subclass = static_cast<uint8_t>(wiring.form == Form::Tablet ? 0 : 1),
+                               .protocol = static_cast<uint8_t>(wiring.form == Form::Tablet ? 0 : 2),
+                               .report_size = static_cast<uint8_t>(wiring.form == Form::Tablet ? 8 : 4),
+                               .report_descriptor = report_descriptor(wiring.form == Form::Tablet)}),
       form_(wiring.form),
       hub_(wiring.hub) {
   if (hub_ != nullptr) hub_->add(*this);

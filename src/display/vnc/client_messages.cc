@@ -75,9 +75,12 @@ void Client::use_encodings(std::span<const int32_t> list) {
     Feature feature;
   };
   constexpr Known kKnown[] = {
-      {kDesktopSize, kHasDesktopSize},      {kExtendedDesktopSize, kHasExtendedSize},
-      {kCursor, kHasCursor},                {kCursorWithAlpha, kHasAlphaCursor},
-      {kPointerMotionChange, kHasPointerChange}, {kExtendedKeyEvent, kHasExtendedKeys},
+      {kDesktopSize, kHasDesktopSize},
+      {kExtendedDesktopSize, kHasExtendedSize},
+      {kCursor, kHasCursor},
+      {kCursorWithAlpha, kHasAlphaCursor},
+      {kPointerMotionChange, kHasPointerChange},
+      {kExtendedKeyEvent, kHasExtendedKeys},
       {kQemuLedState, kHasIndicators},
   };
   const auto before = std::exchange(features_, {});

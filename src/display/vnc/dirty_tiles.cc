@@ -51,9 +51,11 @@ std::vector<Rect> DirtyTiles::take(const Rect& area) {
       while (column < end_column && get(column, row)) set(column++, row, false);
       Rect run{start * kTile, row * kTile, (column - start) * kTile, kTile};
       run = run.clipped(width_, height_);
-      const auto same = std::find_if(
-          found.begin() + static_cast<ptrdiff_t>(above), found.begin() + static_cast<ptrdiff_t>(here),
-          [&](const Rect& at) { return at.x == run.x && at.width == run.width && at.y + at.height == run.y; });
+      const auto same =
+          std::find_if(found.begin() + static_cast<ptrdiff_t>(above),
+                       found.begin() + static_cast<ptrdiff_t>(here), [&](const Rect& at) {
+                         return at.x == run.x && at.width == run.width && at.y + at.height == run.y;
+                       });
       if (same != found.begin() + static_cast<ptrdiff_t>(here)) {
         same->height += run.height;
       } else {

@@ -102,10 +102,9 @@ void Encoder::hextile(const PixelFormat& format, const Pixels& pixels, Output& o
   Colours known;
   for (unsigned y = 0; y < pixels.height; y += kTile) {
     for (unsigned x = 0; x < pixels.width; x += kTile) {
-      encode_tile(
-          format,
-          pixels.part(x, y, std::min(kTile, pixels.width - x), std::min(kTile, pixels.height - y)), known,
-          out);
+      encode_tile(format,
+                  pixels.part(x, y, std::min(kTile, pixels.width - x), std::min(kTile, pixels.height - y)),
+                  known, out);
     }
   }
 }

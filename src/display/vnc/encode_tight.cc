@@ -32,7 +32,8 @@ void bitmap(const Pixels& pixels, const Palette& palette, Output& out) {
     const auto row = pixels.row(y);
     for (unsigned x = 0; x < pixels.width; x += 8) {
       unsigned byte = 0;
-      for (unsigned i = 0; i < 8; ++i) byte = byte << 1 | (x + i < pixels.width && row[x + i] == one ? 1u : 0u);
+      for (unsigned i = 0; i < 8; ++i)
+        byte = byte << 1 | (x + i < pixels.width && row[x + i] == one ? 1u : 0u);
       out.u8(byte);
     }
   }

@@ -111,9 +111,9 @@ void Encoder::zrle(const Settings& settings, const Pixels& pixels, Output& out) 
   scratch_.clear();
   for (unsigned y = 0; y < pixels.height; y += kTile) {
     for (unsigned x = 0; x < pixels.width; x += kTile) {
-      encode_tile(
-          settings.format,
-          pixels.part(x, y, std::min(kTile, pixels.width - x), std::min(kTile, pixels.height - y)), scratch_);
+      encode_tile(settings.format,
+                  pixels.part(x, y, std::min(kTile, pixels.width - x), std::min(kTile, pixels.height - y)),
+                  scratch_);
     }
   }
   const size_t length_at = out.size();

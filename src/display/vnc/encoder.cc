@@ -56,7 +56,8 @@ void Deflater::compress(std::span<const uint8_t> bytes, int level, Output& out) 
   const auto shrink = [&] { out.truncate(out.size() - stream_.avail_out); };
   if (level != level_) {
     grow();
-    while (deflateParams(&stream_, level, Z_DEFAULT_STRATEGY) == Z_BUF_ERROR && stream_.avail_out == 0) grow();
+    while (deflateParams(&stream_, level, Z_DEFAULT_STRATEGY) == Z_BUF_ERROR && stream_.avail_out == 0)
+      grow();
     shrink();
     level_ = level;
   }

@@ -104,9 +104,10 @@ struct Viewer {
     ASSERT_EQ(data.bytes.size(), size);
     for (unsigned y = 0; y < r.height; ++y) {
       for (unsigned x = 0; x < r.width; ++x) {
-        const uint32_t colour = palette.empty()       ? data.rgb()
-                                : palette.size() == 2 ? palette[data.bytes[y * stride + x / 8] >> (7 - x % 8) & 1]
-                                                      : palette.at(data.u8());
+        const uint32_t colour = palette.empty() ? data.rgb()
+                                : palette.size() == 2
+                                    ? palette[data.bytes[y * stride + x / 8] >> (7 - x % 8) & 1]
+                                    : palette.at(data.u8());
         set(r.x + x, r.y + y, colour);
       }
     }
@@ -212,8 +213,8 @@ TEST(Encoder, tight_splits_what_is_too_wide) {
   Encoder encoder;
   const auto source = picture(5000, 40, 1);
   Output out;
-  const unsigned count =
-      encoder.encode({.format = {}, .encoding = kTight}, {0, 0, 5000, 40}, {source.data(), 5000, 5000, 40}, out);
+  const unsigned count = encoder.encode({.format = {}, .encoding = kTight}, {0, 0, 5000, 40},
+                                        {source.data(), 5000, 5000, 40}, out);
   EXPECT_EQ(count, 6u);
   Viewer viewer{5000, 40, {}, {}, {}, {}};
   viewer.picture.resize(source.size());

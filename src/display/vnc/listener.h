@@ -13,8 +13,8 @@
 namespace rhea::display::vnc {
 
 struct Address {
-  std::string path;  // UNIX; empty: TCP
-  std::string host;  // empty: all of this machine's addresses
+  std::string path;                  // UNIX; empty: TCP
+  std::string host;                  // empty: all of this machine's addresses
   uint16_t port = 0, last_port = 0;  // the first that is free of these; last_port 0: just the one
   bool ipv4 = true, ipv6 = true;
 };

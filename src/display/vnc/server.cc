@@ -37,8 +37,8 @@ Result<> Server::start() {
     return {};
   }
   const auto listen_at = [this](const Address& address, bool websocket) -> Result<> {
-    auto sockets = TRY(ListeningSocket::open(wiring_.loop, address,
-                                             [this, websocket](int fd) { accepted(fd, websocket); }));
+    auto sockets = TRY(
+        ListeningSocket::open(wiring_.loop, address, [this, websocket](int fd) { accepted(fd, websocket); }));
     for (auto& socket : sockets) {
       socket->set_websocket(websocket);
       sockets_.push_back(std::move(socket));
@@ -51,7 +51,8 @@ Result<> Server::start() {
 }
 
 void Server::accepted(int fd, bool websocket) {
-  const auto open = static_cast<size_t>(std::ranges::count_if(clients_, [](const auto& client) { return !client->over(); }));
+  const auto open = static_cast<size_t>(
+      std::ranges::count_if(clients_, [](const auto& client) { return !client->over(); }));
   if (open >= options_.connections) {
     ::close(fd);
     return;
@@ -74,9 +75,8 @@ std::optional<std::string> Server::password() const {
 }
 
 size_t Server::ready_clients(const Client* other_than) const {
-  return static_cast<size_t>(std::ranges::count_if(clients_, [&](const auto& client) {
-    return client->ready() && client.get() != other_than;
-  }));
+  return static_cast<size_t>(std::ranges::count_if(
+      clients_, [&](const auto& client) { return client->ready() && client.get() != other_than; }));
 }
 
 // Whether a client that says if it shares may come in; one that wants to be alone puts the others out.
@@ -150,7 +150,8 @@ std::vector<Server::ClientInfo> Server::clients() const {
   std::vector<ClientInfo> list;
   for (const auto& client : clients_) {
     const Client::Peer& peer = client->peer();
-    if (!client->over()) list.push_back({peer.host, peer.service, peer.family, peer.websocket, client->shared()});
+    if (!client->over())
+      list.push_back({peer.host, peer.service, peer.family, peer.websocket, client->shared()});
   }
   return list;
 }

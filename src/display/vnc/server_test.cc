@@ -97,7 +97,8 @@ class ServerTest : public testing::Test {
   std::unique_ptr<Server> server;
 };
 
-const Bytes kAskAll{3, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff}, kAskNew{3, 1, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff};
+const Bytes kAskAll{3, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff},
+    kAskNew{3, 1, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff};
 
 TEST_F(ServerTest, a_viewer_sees_the_screen_and_types) {
   start();
@@ -148,7 +149,9 @@ TEST_F(ServerTest, a_new_size_reaches_those_who_understand) {
 }
 
 TEST_F(ServerTest, passwords) {
-  start({.password = true});
+  Server::Options options;
+  options.password = true;
+  start(std::move(options));
   const auto attempt = [&](std::string_view password) {
     Peer peer(path);
     hear(peer, 12);
@@ -186,7 +189,7 @@ TEST_F(ServerTest, a_viewer_that_wants_to_be_alone) {
 TEST_F(ServerTest, garbage_is_hung_up_on) {
   start();
   std::mt19937 random(1);
-  for (int round = 0; round < 60; ++round) {
+  for (int round = 0; round < 30; ++round) {
     Peer peer(path);
     if (round % 3 != 0) handshake(peer);
     Bytes noise(200 + random() % 3000);
@@ -204,7 +207,7 @@ TEST_F(ServerTest, who_never_reads_holds_one_picture) {
   screen.resize(1024, 768);
   Peer peer(path);
   handshake(peer);
-  for (int round = 0; round < 50; ++round) {
+  for (int round = 0; round < 20; ++round) {
     peer.say(kAskAll);
     const std::lock_guard guard(lock);
     screen.surface().fill(static_cast<uint32_t>(round) * 77);
@@ -217,7 +220,9 @@ TEST_F(ServerTest, who_never_reads_holds_one_picture) {
 }
 
 TEST_F(ServerTest, no_more_viewers_than_allowed) {
-  start({.connections = 2});
+  Server::Options options;
+  options.connections = 2;
+  start(std::move(options));
   Peer first(path), second(path), third(path);
   EXPECT_TRUE(hung_up(third));
   EXPECT_EQ(server->clients().size(), 2u);

@@ -36,22 +36,23 @@ TEST(WebSocket, frames_arrive_byte_by_byte) {
   std::vector<uint8_t> payload;
   Output reply;
   const std::vector<uint8_t> bytes{0x82, 0x83, 1, 2, 3, 4, 'a' ^ 1, 'b' ^ 2, 'c' ^ 3,  // "abc"
-                                   0x89, 0x81, 0, 0, 0, 0, 'p',                         // ping
-                                   0x82, 0x80, 1, 2, 3, 4,                              // nothing
+                                   0x89, 0x81, 0, 0, 0, 0, 'p',                        // ping
+                                   0x82, 0x80, 1, 2, 3, 4,                             // nothing
                                    0x82, 0x81, 0, 0, 0, 0, 'd'};
   for (const uint8_t byte : bytes) EXPECT_TRUE(socket.receive({&byte, 1}, payload, reply));
   EXPECT_EQ(std::string(payload.begin(), payload.end()), "abcd");
-  EXPECT_EQ(std::vector<uint8_t>(reply.view().begin(), reply.view().end()), (std::vector<uint8_t>{0x8a, 1, 'p'}));
+  EXPECT_EQ(std::vector<uint8_t>(reply.view().begin(), reply.view().end()),
+            (std::vector<uint8_t>{0x8a, 1, 'p'}));
 }
 
 TEST(WebSocket, what_breaks_the_protocol_ends_it) {
   const std::vector<std::vector<uint8_t>> bad = {
-      {0x82, 0x01, 'a'},                    // not masked
-      {0x81, 0x81, 0, 0, 0, 0, 'a'},        // text
-      {0xc2, 0x81, 0, 0, 0, 0, 'a'},        // reserved bit
-      {0x83, 0x81, 0, 0, 0, 0, 'a'},        // unknown opcode
-      {0x89, 0xfe, 0x10, 0, 0, 0, 0, 0},    // a long ping
-      {0x88, 0x80, 0, 0, 0, 0},             // close
+      {0x82, 0x01, 'a'},                  // not masked
+      {0x81, 0x81, 0, 0, 0, 0, 'a'},      // text
+      {0xc2, 0x81, 0, 0, 0, 0, 'a'},      // reserved bit
+      {0x83, 0x81, 0, 0, 0, 0, 'a'},      // unknown opcode
+      {0x89, 0xfe, 0x10, 0, 0, 0, 0, 0},  // a long ping
+      {0x88, 0x80, 0, 0, 0, 0},           // close
   };
   for (const auto& bytes : bad) {
     WebSocket socket;

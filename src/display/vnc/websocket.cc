@@ -23,7 +23,9 @@ std::array<uint8_t, 20> sha1(std::string_view text) {
     for (unsigned t = 16; t < 80; ++t) w[t] = std::rotl(w[t - 3] ^ w[t - 8] ^ w[t - 14] ^ w[t - 16], 1);
     uint32_t a = h[0], b = h[1], c = h[2], d = h[3], e = h[4];
     for (unsigned t = 0; t < 80; ++t) {
-      const uint32_t f = t < 20 ? (b & c) | (~b & d) : t < 40 || t >= 60 ? b ^ c ^ d : (b & c) | (b & d) | (c & d);
+      const uint32_t f = t < 20              ? (b & c) | (~b & d)
+                         : t < 40 || t >= 60 ? b ^ c ^ d
+                                             : (b & c) | (b & d) | (c & d);
       constexpr uint32_t kRound[] = {0x5a827999, 0x6ed9eba1, 0x8f1bbcdc, 0xca62c1d6};
       const uint32_t next = std::rotl(a, 5) + f + e + kRound[t / 20] + w[t];
       e = d;

@@ -22,7 +22,8 @@ struct ControllerOptions : PciPlace {};
 struct InputOptions : UsbPlace {};
 
 const config::Group<ControllerOptions>& uhci_group() {
-  static const config::Group<ControllerOptions> group{"piix3-usb-uhci", "", with_pci_place<ControllerOptions>({})};
+  static const config::Group<ControllerOptions> group{"piix3-usb-uhci", "",
+                                                      with_pci_place<ControllerOptions>({})};
   return group;
 }
 
@@ -40,11 +41,12 @@ struct UhciModel {
 Result<> add_uhci(DeviceSite& site, const DeviceRequest& request, const UhciModel& model) {
   ControllerOptions options;
   TRY(uhci_group().apply(request.values, options));
-  auto* uhci = TRY(plug_pci(site, request, options,
-                            std::make_unique<devices::Uhci>(devices::Uhci::Wiring{.clock = site.virtual_clock(),
-                                                                                  .device = model.device,
-                                                                                  .interrupt_pin = model.pin,
-                                                                                  .name = model.name})));
+  auto* uhci =
+      TRY(plug_pci(site, request, options,
+                   std::make_unique<devices::Uhci>(devices::Uhci::Wiring{.clock = site.virtual_clock(),
+                                                                         .device = model.device,
+                                                                         .interrupt_pin = model.pin,
+                                                                         .name = model.name})));
   add_usb_bus(site, request, uhci->usb_bus(), *uhci);
   return {};
 }

@@ -36,7 +36,8 @@ void add_usb_bus(DeviceSite& site, const DeviceRequest& request, bus::usb::UsbBu
 
 template <class T>
 std::vector<config::Property> with_usb_place(std::vector<config::Property> own) {
-  own.push_back(config::text("bus", static_cast<std::optional<std::string> T::*>(&T::bus), "name of a USB bus"));
+  own.push_back(
+      config::text("bus", static_cast<std::optional<std::string> T::*>(&T::bus), "name of a USB bus"));
   own.push_back(config::text("port", static_cast<std::optional<std::string> T::*>(&T::port),
                              "port by its path, 1 or 1.2"));
   return own;
