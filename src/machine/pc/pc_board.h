@@ -106,6 +106,7 @@ class PcBoard final : public Board, private devices::PowerListener {
     void flush_guest_tlbs() override;
     unsigned next_serial() override { return next_serial_; }
     void take_serial(unsigned index) override { next_serial_ = index + 1; }
+    unsigned vcpus() const override { return static_cast<unsigned>(board_.wiring_.cores.size()); }
 
    private:
     PcBoard& board_;

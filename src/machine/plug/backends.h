@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,10 @@ class Endpoint;
 class Network;
 }  // namespace rhea::net
 
+namespace rhea::devices::virtio {
+class EntropySource;
+}
+
 namespace rhea::machine {
 
 // A name that nothing has is NotFound; a back end that another device has already taken is Busy.
@@ -44,6 +49,7 @@ struct Backends {
   Finder<block::Drive> drive;
   Finder<net::Endpoint> netdev;  // the end that the device is to speak to
   Finder<audio::Backend> audiodev;
+  std::function<Result<std::shared_ptr<devices::virtio::EntropySource>>(const std::string& id)> entropy;
   // Contents of a firmware or option ROM file, found in the firmware folders or by path.
   std::function<Result<std::vector<uint8_t>>(const std::string& name)> firmware;
   async::EventLoop* loop = nullptr;     // null only in unit tests

@@ -24,5 +24,6 @@ struct DeviceDriver {
 
 std::span<const DeviceDriver> misc_drivers();
 std::span<const DeviceDriver> usb_drivers();
+std::span<const DeviceDriver> virtio_drivers();
 
 }  // namespace rhea::machine

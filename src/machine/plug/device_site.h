@@ -52,6 +52,8 @@ class DeviceSite {
   // The number of the next serial port that is not told which to be, and that this one is taken.
   virtual unsigned next_serial() = 0;
   virtual void take_serial(unsigned index) = 0;
+  // How many vCPUs there are: devices may have a queue for each.
+  virtual unsigned vcpus() const { return 1; }
   // The first slot of the default PCI bus that -device may use.
   virtual unsigned first_free_slot() const { return 2; }
 
