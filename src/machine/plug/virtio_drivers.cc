@@ -1,10 +1,9 @@
 // virtio devices on PCI: disks, random numbers, serial ports.
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <bit>
 #include <memory>
 
+#include "bus/pci/firmware_path.h"
 #include "config/schema.h"
 #include "devices/virtio/virtio_blk.h"
 #include "devices/virtio/virtio_rng.h"
@@ -21,9 +20,13 @@ Result<virtio::VirtioPci*> plug_virtio(DeviceSite& site, const DeviceRequest& re
                                        std::unique_ptr<virtio::VirtioDevice> device,
                                        unsigned default_vectors) {
   using Interface = virtio::VirtioPci::Interface;
-  Interface interface = variant == VirtioVariant::Modern || place.disable_legacy == OnOffAuto::On
-                            ? Interface::Modern
-                            : Interface::Transitional;
+  const PciSlot slot = TRY(choose_slot(site, place));
+  const bool behind_port = slot.bus.is_express() && !slot.bus.is_root();
+  const bool modern_only =
+      place.disable_legacy == OnOffAuto::On || (place.disable_legacy == OnOffAuto::Auto && behind_port);
+  Interface interface = Interface::Transitional;
+  if (variant == VirtioVariant::Modern || (variant == VirtioVariant::Generic && modern_only))
+    interface = Interface::Modern;
   if (place.disable_modern) {
     if (interface == Interface::Modern)
       return fail(ErrorKind::Invalid, "device cannot work as neither modern nor legacy mode is enabled");
@@ -144,8 +147,7 @@ Result<> add_blk(DeviceSite& site, const DeviceRequest& request) {
       options.ring_options()));
   auto* function = TRY(plug_virtio(site, request, options, kVariant, std::move(device), queues + 1));
   if (!options.bootindex) return {};
-  return site.add_boot_path(*options.bootindex,
-                            fmt::format("/pci@i0cf8/scsi@{:x}/disk@0,0", function->devfn() >> 3));
+  return site.add_boot_path(*options.bootindex, bus::pci::firmware_path(*function) + "/disk@0,0");
 }
 
 template <VirtioVariant kVariant>
