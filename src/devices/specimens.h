@@ -38,6 +38,7 @@
 #include "devices/usb/uhci.h"
 #include "devices/usb/usb_keyboard.h"
 #include "devices/usb/usb_pointer.h"
+#include "devices/usb/xhci.h"
 
 namespace rhea::devices::testing {
 
@@ -369,6 +370,14 @@ inline std::vector<Entry> entries() {
        [](World& w) {
          Specimen s = on_bus(w, std::make_unique<Uhci>(Uhci::Wiring{.clock = w.clock}));
          s.regions = {{static_cast<Uhci*>(s.device.get()), 32}};
+         World* world = &w;
+         s.poke = [world](uint64_t v) { world->clock.advance(static_cast<int64_t>(v % 4'000'000)); };
+         return s;
+       }},
+      {"xhci",
+       [](World& w) {
+         Specimen s = on_bus(w, std::make_unique<Xhci>(Xhci::Wiring{.clock = w.clock}));
+         s.regions = {{&static_cast<Xhci*>(s.device.get())->registers(), xhci::kBarSize}};
          World* world = &w;
          s.poke = [world](uint64_t v) { world->clock.advance(static_cast<int64_t>(v % 4'000'000)); };
          return s;

@@ -33,8 +33,8 @@ void add_express(PciFunction& f, unsigned at, const ExpressOptions& options) {
   unsigned flags = kVersion2 | static_cast<unsigned>(options.type) << 4 | unsigned{options.message} << 9;
   if (options.slot) flags |= kSlotImplemented;
   f.define16(at + kCapabilitiesRegister, static_cast<uint16_t>(flags));
-  f.define32(at + kDeviceCapabilities, kRoleBasedErrors | kExtendedTag |
-                                           (options.function_level_reset ? kFunctionLevelReset : 0));
+  f.define32(at + kDeviceCapabilities,
+             kRoleBasedErrors | kExtendedTag | (options.function_level_reset ? kFunctionLevelReset : 0));
   // 7.8.4: errors may be reported, relaxed ordering, payload and read request sizes, no snoop.
   f.define16(at + kDeviceControl, 0x2810, 0x79ff);
   f.define_clear16(at + kDeviceStatus, 0x000f);

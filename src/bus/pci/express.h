@@ -23,11 +23,11 @@ enum class PortType : uint8_t {
 
 struct ExpressOptions {
   PortType type = PortType::Endpoint;
-  uint8_t port = 0;                          // number of a port's link
-  std::optional<uint16_t> slot = {};         // ports: leads to a slot, with this number
-  bool occupied = false;                     // … in which a device is
-  uint8_t message = 0;                       // the MSI vector of a port's events
-  bool function_level_reset = false;         // endpoints
+  uint8_t port = 0;                   // number of a port's link
+  std::optional<uint16_t> slot = {};  // ports: leads to a slot, with this number
+  bool occupied = false;              // … in which a device is
+  uint8_t message = 0;                // the MSI vector of a port's events
+  bool function_level_reset = false;  // endpoints
 };
 
 inline constexpr unsigned kExpressCapabilitySize = 0x3c;

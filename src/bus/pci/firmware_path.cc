@@ -59,9 +59,9 @@ std::string firmware_path(const PciFunction& function) {
   const PciBridge* bridge = function.bus()->bridge();
   std::string path = bridge != nullptr ? firmware_path(*bridge) : "/pci@i0cf8";
   const char* name = class_name(function.config16(kClassCode + 1));
-  path += name != nullptr ? fmt::format("/{}", name)
-                          : fmt::format("/pci{:x},{:x}", function.config16(kVendorId),
-                                        function.config16(kDeviceId));
+  path += name != nullptr
+              ? fmt::format("/{}", name)
+              : fmt::format("/pci{:x},{:x}", function.config16(kVendorId), function.config16(kDeviceId));
   path += fmt::format("@{:x}", function.devfn() >> 3);
   if ((function.devfn() & 7) != 0) path += fmt::format(",{:x}", function.devfn() & 7);
   return path;

@@ -74,6 +74,12 @@ class UsbDevice : public Device {
   // This device if it has the address; a hub also looks behind its enabled ports. Null: none.
   virtual UsbDevice* find(uint8_t address) { return address_ == address ? this : nullptr; }
 
+  // The device in port `number` (from 1) of this hub; null: none, or this is no hub.
+  virtual UsbDevice* behind_port(unsigned number) {
+    static_cast<void>(number);
+    return nullptr;
+  }
+
   // Transactions, of the device that was addressed. `endpoint` is 0..15; data fits the packet that the
   // controller was told to move, which need not be one packet of the bus.
   Reply setup(std::span<const uint8_t, 8> packet);

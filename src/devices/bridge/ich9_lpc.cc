@@ -34,11 +34,8 @@ constexpr uint8_t kNoRebootBit = 0x20;
 }  // namespace
 
 Ich9Lpc::Ich9Lpc(Wiring wiring)
-    : PciFunction({.vendor = 0x8086,
-                   .device = 0x2918,
-                   .revision = 2,
-                   .class_code = 0x060100,
-                   .header_type = 0x80}),
+    : PciFunction(
+          {.vendor = 0x8086, .device = 0x2918, .revision = 2, .class_code = 0x060100, .header_type = 0x80}),
       wiring_(std::move(wiring)),
       acpi_({.clock = wiring_.clock,
              .machine = wiring_.machine,
@@ -68,12 +65,12 @@ Ich9Lpc::Ich9Lpc(Wiring wiring)
     define8(kPirqA + i, kRouteOff, kRouteBits);
     define8(kPirqE + i, kRouteOff, kRouteBits);
   }
-  define8(0x64, 0x10, 0xdf);         // serial interrupts
-  define16(0x80, 0, 0x3fff);         // LPC decode ranges and enables
+  define8(0x64, 0x10, 0xdf);  // serial interrupts
+  define16(0x80, 0, 0x3fff);  // LPC decode ranges and enables
   define16(0x82, 0, 0x3fff);
   for (unsigned offset = 0x84; offset < 0x94; offset += 4) define32(offset, 0, 0x00fcfffd);
   define16(kPmConfig1, 0, 0x06d7);
-  define8(0xdc, 0x20, 0x03);         // BIOS control
+  define8(0xdc, 0x20, 0x03);  // BIOS control
   define32(kRcba, 0, 0xffffc001);
 }
 

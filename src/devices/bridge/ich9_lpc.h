@@ -29,8 +29,8 @@ class Ich9Lpc final : public bus::pci::PciFunction, public bus::IrqSink {
     bus::IrqSink* gsi = nullptr;           // 0..15 are ISA interrupts, too
     std::function<void(bool hard)> reset;  // the guest asks for a reset of the machine
     PowerListener* machine = nullptr;
-    bool smm = true;                       // false: SMIs by APM look as if firmware had taken them over
-    bool tco_reboots = false;              // the watchdog may reset the machine
+    bool smm = true;           // false: SMIs by APM look as if firmware had taken them over
+    bool tco_reboots = false;  // the watchdog may reset the machine
   };
   explicit Ich9Lpc(Wiring wiring);
   ~Ich9Lpc() override;
@@ -43,9 +43,7 @@ class Ich9Lpc final : public bus::pci::PciFunction, public bus::IrqSink {
   void set_irq(unsigned pin, bool level) override;
   // Which of them a device of the root bus drives: slots 25..31 by the root complex registers' reset values,
   // others rotate through PIRQE..PIRQH.
-  static unsigned route(unsigned slot, unsigned pin) {
-    return slot >= 25 ? pin & 3 : 4 + ((slot + pin) & 3);
-  }
+  static unsigned route(unsigned slot, unsigned pin) { return slot >= 25 ? pin & 3 : 4 + ((slot + pin) & 3); }
 
   AcpiPm& acpi() { return acpi_; }
   // Where the firmware has put the power management registers; 0: nowhere.
@@ -108,7 +106,7 @@ class Ich9Lpc final : public bus::pci::PciFunction, public bus::IrqSink {
   PortWindow pm_window_{registers_, kPmSize};
   std::optional<memory::MapId> rcrb_map_;
   uint32_t rcrb_at_ = 0;
-  std::array<uint8_t, kPmSize> pm_{};        // those that are neither ACPI's nor TCO's
+  std::array<uint8_t, kPmSize> pm_{};         // those that are neither ACPI's nor TCO's
   std::array<uint8_t, 0x500> chip_config_{};  // of the root complex block, from 0x3000
   std::array<bool, 8> pirq_{};
   bool sci_ = false;

@@ -10,11 +10,8 @@ constexpr uint64_t kPorts = 64;
 }  // namespace
 
 Ich9Smbus::Ich9Smbus()
-    : PciFunction({.vendor = 0x8086,
-                   .device = 0x2930,
-                   .revision = 2,
-                   .class_code = 0x0c0500,
-                   .interrupt_pin = 1}) {
+    : PciFunction(
+          {.vendor = 0x8086, .device = 0x2930, .revision = 2, .class_code = 0x0c0500, .interrupt_pin = 1}) {
   using namespace bus::pci;
   define16(kStatus, kStatusFastBackToBack | kStatusDevselMedium);
   define8(kHostConfig, 0, 0x07);

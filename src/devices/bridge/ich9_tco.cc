@@ -10,8 +10,8 @@ namespace {
 // 13.9.
 constexpr unsigned kReload = 0x00, kStatus1 = 0x04, kStatus2 = 0x06, kControl1 = 0x08, kControl2 = 0x0a,
                    kInterruptLine = 0x10, kTimer = 0x12;
-constexpr int64_t kTick = 600'000'000;  // ns
-constexpr uint8_t kTimeout = 0x08;      // in TCO1_STS
+constexpr int64_t kTick = 600'000'000;                        // ns
+constexpr uint8_t kTimeout = 0x08;                            // in TCO1_STS
 constexpr uint8_t kSecondTimeout = 0x02, kBootStatus = 0x04;  // in TCO2_STS
 constexpr uint8_t kHalt = 0x08, kLock = 0x10;                 // in the second byte of TCO1_CNT
 

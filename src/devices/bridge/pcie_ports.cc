@@ -20,14 +20,10 @@ PciBus::Wiring express(PciBus::Wiring wiring) {
 }  // namespace
 
 PcieRootPort::PcieRootPort(const PciBus::Wiring& wiring, const Options& options)
-    : PciBridge({.vendor = 0x1b36,
-                 .device = 0x000c,
-                 .class_code = 0x060400,
-                 .interrupt_pin = 1,
-                 .header_type = 1},
-                express(wiring)) {
-  add_express(*this, kExpressAt,
-              {.type = PortType::RootPort, .port = options.port, .slot = options.slot});
+    : PciBridge(
+          {.vendor = 0x1b36, .device = 0x000c, .class_code = 0x060400, .interrupt_pin = 1, .header_type = 1},
+          express(wiring)) {
+  add_express(*this, kExpressAt, {.type = PortType::RootPort, .port = options.port, .slot = options.slot});
 }
 
 void PcieRootPort::reset(bus::ResetKind kind) {

@@ -60,11 +60,8 @@ class Q35Test : public testing::Test {
                .reset = [this](bool) { ++resets; },
                .machine = &board,
                .tco_reboots = true}};
-  bus::pci::PciBus bus{{.memory = memory,
-                        .ports = ports,
-                        .intx = &lpc,
-                        .express = true,
-                        .route = &Ich9Lpc::route}};
+  bus::pci::PciBus bus{
+      {.memory = memory, .ports = ports, .intx = &lpc, .express = true, .route = &Ich9Lpc::route}};
   Q35Mch mch{{.root = bus, .board = &board}};
   Ich9Smbus smbus;
 };

@@ -5,6 +5,7 @@
 #include "devices/usb/uhci.h"
 #include "devices/usb/usb_keyboard.h"
 #include "devices/usb/usb_pointer.h"
+#include "devices/usb/xhci.h"
 #include "machine/plug/device_driver.h"
 #include "machine/plug/pci_place.h"
 #include "machine/plug/usb_place.h"
@@ -19,11 +20,26 @@ Result<bus::usb::UsbPort*> choose_usb_port(DeviceSite& site, const UsbPlace& pla
 namespace {
 
 struct ControllerOptions : PciPlace {};
+struct XhciOptions : PciPlace {
+  unsigned p2 = 4, p3 = 4, slots = devices::Xhci::kMostSlots, intrs = devices::Xhci::kInterrupterCount;
+};
 struct InputOptions : UsbPlace {};
 
 const config::Group<ControllerOptions>& uhci_group() {
   static const config::Group<ControllerOptions> group{"piix3-usb-uhci", "",
                                                       with_pci_place<ControllerOptions>({})};
+  return group;
+}
+
+const config::Group<XhciOptions>& xhci_group() {
+  using X = XhciOptions;
+  static const config::Group<X> group{
+      "qemu-xhci", "",
+      with_pci_place<X>(
+          {config::integer("p2", &X::p2, 1u, devices::Xhci::kMostPorts, "USB 2 ports"),
+           config::integer("p3", &X::p3, 1u, devices::Xhci::kMostPorts, "USB 3 ports"),
+           config::integer("slots", &X::slots, 1u, devices::Xhci::kMostSlots, "device slots"),
+           config::integer("intrs", &X::intrs, 1u, devices::Xhci::kInterrupterCount, "interrupters")})};
   return group;
 }
 
@@ -57,6 +73,31 @@ Result<> add_piix3_uhci(DeviceSite& site, const DeviceRequest& request) {
 
 Result<> add_piix4_uhci(DeviceSite& site, const DeviceRequest& request) {
   return add_uhci(site, request, {"piix4-usb-uhci", 0x7112, 4});
+}
+
+Result<> add_xhci(DeviceSite& site, const DeviceRequest& request, devices::Xhci::Wiring wiring) {
+  XhciOptions options;
+  TRY(xhci_group().apply(request.values, options));
+  wiring.usb2_ports = options.p2;
+  wiring.usb3_ports = options.p3;
+  wiring.slots = options.slots;
+  wiring.interrupters = options.intrs;
+  auto* xhci = TRY(plug_pci(site, request, options, std::make_unique<devices::Xhci>(wiring)));
+  add_usb_bus(site, request, xhci->usb_bus(), *xhci);
+  return {};
+}
+
+Result<> add_qemu_xhci(DeviceSite& site, const DeviceRequest& request) {
+  return add_xhci(site, request, {.clock = site.virtual_clock()});
+}
+
+Result<> add_nec_xhci(DeviceSite& site, const DeviceRequest& request) {
+  return add_xhci(site, request,
+                  {.clock = site.virtual_clock(),
+                   .vendor = 0x1033,
+                   .device = 0x0194,
+                   .revision = 3,
+                   .name = "nec-usb-xhci"});
 }
 
 template <class Device>
@@ -104,6 +145,9 @@ std::span<const DeviceDriver> usb_drivers() {
        add_piix3_uhci},
       {"piix4-usb-uhci", "PCI", "USB", "UHCI controller of the 82371AB", [] { return uhci_group().help(); },
        add_piix4_uhci},
+      {"qemu-xhci", "PCI", "USB", "xHCI controller", [] { return xhci_group().help(); }, add_qemu_xhci},
+      {"nec-usb-xhci", "PCI", "USB", "xHCI controller of the uPD720200", [] { return xhci_group().help(); },
+       add_nec_xhci},
       {"usb-kbd", "usb-bus", "Input", "USB keyboard", [] { return input_group().help(); }, add_keyboard},
       {"usb-mouse", "usb-bus", "Input", "USB mouse", [] { return input_group().help(); }, add_mouse},
       {"usb-tablet", "usb-bus", "Input", "USB tablet: a pointer that needs no grab",
