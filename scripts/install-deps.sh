@@ -9,11 +9,11 @@ set -euo pipefail
 
 packages=(cmake ninja-build g++ ccache pkg-config git
           libfmt-dev libzydis-dev libxbyak-dev liburing-dev nlohmann-json3-dev zlib1g-dev libzstd-dev libisal-dev libdeflate-dev libslirp-dev libgtest-dev libgmock-dev
-          libssl3 seabios busybox-static cpio zstd xz-utils)
+          libssl3 libcurl4 seabios busybox-static cpio zstd xz-utils)
 case ${1:-run} in
   run) ;;
   test) packages+=(qemu-utils python3 clang-format binutils gdb lz4 clang-19 libclang-rt-19-dev
-                   7zip libqcow-utils libvmdk-utils libvhdi-utils) ;;
+                   7zip libqcow-utils libvmdk-utils libvhdi-utils nbdkit cryptsetup-bin) ;;
   *) echo "usage: install-deps.sh [run|test]" >&2; exit 2 ;;
 esac
 

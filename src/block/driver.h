@@ -9,6 +9,7 @@
 
 #include "block/create_options.h"
 #include "block/image.h"
+#include "block/protocols/file_engine.h"
 #include "config/key_values.h"
 
 namespace rhea::block {
@@ -27,6 +28,7 @@ struct OpenFlags {
   bool for_check = false;         // open images that say they are damaged
   bool exclusive_resize = false;  // raw: will be resized, which other processes must be told
   CacheMode cache = CacheMode::Writeback;
+  FileEngine engine = FileEngine::Threads;
 };
 
 // What format drivers get: the file is open and locked as `flags` say and is theirs to move from here;

@@ -3,7 +3,13 @@
 #include <algorithm>
 #include <cstring>
 
+#include "block/driver.h"
+
 namespace rhea::block {
+
+std::string_view ImageNode::shown_format() const {
+  return shown_format_.empty() ? driver_.name() : std::string_view(shown_format_);
+}
 
 Result<> ImageNode::read_backing(uint64_t offset, std::span<uint8_t> into) {
   const uint64_t end = backing_ ? backing_->size() : 0;

@@ -54,6 +54,10 @@ class ImageNode : public BlockNode {
   const std::string& filename() const { return filename_; }
   void set_filename(std::string name) { filename_ = std::move(name); }
 
+  // What `info` calls the format: the driver's name, or a protocol's that was named as the image itself.
+  std::string_view shown_format() const;
+  void set_shown_format(std::string format) { shown_format_ = std::move(format); }
+
   virtual ImageInfo info() const { return {}; }
   // Of an image that was just made: whether what nobody wrote reads as zeros.
   virtual bool fresh_reads_as_zeros() const { return true; }
@@ -71,6 +75,7 @@ class ImageNode : public BlockNode {
   std::unique_ptr<BlockNode> file_;
   std::unique_ptr<ImageNode> backing_;
   std::string filename_;
+  std::string shown_format_;
 };
 
 // What the chain says about a range, each image asked in turn: `depth` 0 is `top`. Nothing allocated anywhere

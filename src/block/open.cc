@@ -11,7 +11,7 @@
 #include "base/failf.h"
 #include "block/formats/raw.h"
 #include "block/protocols/file.h"
-#include "block/protocols/null.h"
+#include "block/protocols/protocols.h"
 
 namespace rhea::block {
 namespace {
@@ -27,20 +27,16 @@ constexpr std::array<CreateOption, 3> kFileOptions = {{
      nullptr},
 }};
 
-// "file:name" is `name`; a word before the first colon that could be a protocol is one.
-Result<std::string> local_name(const std::string& filename) {
-  if (filename.starts_with("file:")) return filename.substr(5);
-  const size_t colon = filename.find(':');
-  const size_t slash = filename.find('/');
-  if (colon != std::string::npos && (slash == std::string::npos || colon < slash))
-    return failf(ErrorKind::Unsupported, "Unknown protocol '{}'", filename.substr(0, colon));
-  return filename;
-}
+constexpr std::array<CreateOption, 1> kRemoteOptions = {{
+    {"preallocation", CreateOption::Type::Text, "Preallocation mode (allowed values: off)", nullptr},
+}};
 
-bool has_protocol(const std::string& filename) {
-  const size_t colon = filename.find(':');
-  const size_t slash = filename.find('/');
-  return colon != std::string::npos && (slash == std::string::npos || colon < slash);
+// "file:name" and "host_device:name" are `name`.
+std::string local_name(const std::string& filename) {
+  for (const std::string_view prefix : {"file:", "host_device:"}) {
+    if (filename.starts_with(prefix)) return filename.substr(prefix.size());
+  }
+  return filename;
 }
 
 // Moves the keys "PREFIX.x" out of `options`, without the prefix.
@@ -81,6 +77,11 @@ LockSet locks_for(bool is_raw, const OpenFlags& flags) {
   return out;
 }
 
+// Keys of every node, whatever its driver.
+bool is_node_option(std::string_view key) {
+  return key == "read-only" || key == "force-share" || key == "node-name";
+}
+
 class Opener {
  public:
   Result<std::unique_ptr<ImageNode>> open(const ImageName& name, const OpenFlags& flags) {
@@ -105,14 +106,14 @@ class Opener {
         return fail(ErrorKind::Invalid, "Driver specified twice");
       driver_name = *given;
     }
-    if (driver_name == "file" || driver_name == "host_device") {
+    std::string shown_format;
+    if (protocol_by_driver(driver_name)) {
       // A protocol named as the image itself: raw over it.
-      if (const auto given = config::take(name.options, "filename")) name.filename = *given;
-      driver_name = "raw";
-    }
-    if (driver_name == "null-co") {
-      for (config::KeyValue& option : name.options) option.key.insert(0, "file.");
-      name.options.push_back({"file.driver", "null-co"});
+      shown_format = driver_name;
+      for (config::KeyValue& option : name.options) {
+        if (!is_node_option(option.key)) option.key.insert(0, "file.");
+      }
+      name.options.push_back({"file.driver", driver_name});
       driver_name = "raw";
     }
     const FormatDriver* driver = nullptr;
@@ -137,6 +138,7 @@ class Opener {
       return failf(ErrorKind::Invalid, "Block format '{}' does not support the option '{}'", driver->name(),
                    request.options.front().key);
     image->set_filename(name.filename);
+    image->set_shown_format(shown_format);
     if (!request.flags.no_backing) TRY(open_backing(*image, request.flags, std::move(backing_options)));
     return image;
   }
@@ -149,15 +151,14 @@ class Opener {
       return std::ranges::any_of(below, [&](const config::KeyValue& entry) { return entry.key == key; });
     };
     const auto lower = config::take(below, "driver");
-    if (name.filename == "null-co://" || lower == "null-co") {
-      if (driver == nullptr) driver = &raw_driver();
-      auto null = TRY(open_null(below));
-      if (!below.empty())
-        return failf(ErrorKind::Invalid, "Block protocol 'null-co' doesn't support the option '{}'",
-                     below.front().key);
-      return null;
+    const auto protocol = lower ? protocol_by_driver(*lower) : TRY(protocol_of(name.filename));
+    if (protocol && protocol != Protocol::File) {
+      auto node = TRY(open_remote(*protocol, name.filename, std::move(below), flags));
+      if (driver == nullptr && protocol == Protocol::Null) driver = &raw_driver();
+      if (driver == nullptr) driver = &probe_format(*node, name.filename);
+      return node;
     }
-    if (lower && *lower != "file" && *lower != "host_device") {
+    if (!protocol) {
       below.push_back({"driver", *lower});
       if (driver == nullptr) driver = &raw_driver();
       const ImageName nested{.filename = "", .format = "", .options = std::move(below)};
@@ -171,14 +172,23 @@ class Opener {
     if (name.filename.empty())
       return fail(ErrorKind::Invalid, "The 'file' block driver requires a file name");
     if (const auto given = config::take(below, "locking"); given && *given == "off") locking_ = false;
-    config::take(below, "aio");
+    if (const auto given = config::take(below, "aio")) {
+      const auto engine = parse_file_engine(*given);
+      if (!engine) return failf(ErrorKind::Invalid, "Parameter 'aio' does not accept value '{}'", *given);
+      file_flags.engine = *engine;
+    }
     if (const auto given = config::take(below, "cache.direct"); given && *given == "on")
       file_flags.cache = CacheMode::None;
     if (!below.empty())
       return failf(ErrorKind::Invalid, "Block protocol 'file' doesn't support the option '{}'",
                    below.front().key);
-    const std::string local = TRY(local_name(name.filename));
+    const std::string local = local_name(name.filename);
     auto file = TRY(FileNode::open(local, file_flags));
+    if (lower == "file" && file->is_device())
+      return failf(ErrorKind::Invalid, "'file' driver requires '{}' to be a regular file", local);
+    if (lower == "host_device" && !file->is_device())
+      return failf(ErrorKind::Invalid,
+                   "'host_device' driver requires '{}' to be either a character or block device", local);
     if (driver == nullptr) driver = &probe_format(*file, local);
     if (locking_) TRY(file->lock(locks_for(driver == &raw_driver(), file_flags)));
     return file;
@@ -242,7 +252,14 @@ Result<Preallocation> file_preallocation(const CreateValues& values) {
 
 Result<std::unique_ptr<BlockNode>> create_file(const std::string& filename, const CreateValues& values) {
   TRY(file_preallocation(values));  // whether or not the format has a use for it
-  const std::string local = TRY(local_name(filename));
+  if (const Protocol protocol = TRY(protocol_of(filename)); protocol != Protocol::File) {
+    // What is there already is written.
+    OpenFlags flags;
+    flags.writable = true;
+    flags.cache = CacheMode::Unsafe;
+    return TRY(open_remote(protocol, filename, {}, flags));
+  }
+  const std::string local = local_name(filename);
   const FileNode::CreateHints hints{.no_copy_on_write = values.flag("nocow", false),
                                     .extent_size_hint = values.number("extent_size_hint", 1 << 20)};
   auto file = FileNode::create(local, hints);
@@ -260,19 +277,23 @@ Result<> create_file_with(const std::string& filename, const CreateValues& value
 }
 
 void remove_created_file(const std::string& filename) {
-  const auto local = local_name(filename);
+  if (has_protocol(filename) && !filename.starts_with("file:")) return;
+  const std::string local = local_name(filename);
   struct stat about {};
-  if (local && ::lstat(local->c_str(), &about) == 0 && S_ISREG(about.st_mode)) ::unlink(local->c_str());
+  if (::lstat(local.c_str(), &about) == 0 && S_ISREG(about.st_mode)) ::unlink(local.c_str());
 }
 
 Result<std::unique_ptr<BlockNode>> open_file(const std::string& filename, const OpenFlags& flags) {
-  const std::string local = TRY(local_name(filename));
-  auto file = TRY(FileNode::open(local, flags));
+  if (const Protocol protocol = TRY(protocol_of(filename)); protocol != Protocol::File)
+    return TRY(open_remote(protocol, filename, {}, flags));
+  auto file = TRY(FileNode::open(local_name(filename), flags));
   TRY(file->lock(locks_for(false, flags)));
   return file;
 }
 
-std::span<const CreateOption> protocol_create_options(const std::string&) {
+std::span<const CreateOption> protocol_create_options(const std::string& filename) {
+  const auto protocol = protocol_of(filename);
+  if (protocol && *protocol != Protocol::File) return kRemoteOptions;
   return kFileOptions;
 }
 

@@ -48,6 +48,13 @@ class RawImage final : public ImageNode, public ReservingWriter {
     return file().discard(offset_ + offset, length);
   }
   Result<> flush() override { return file().flush(); }
+  ImageInfo info() const override {
+    ImageInfo out;
+    // As with QEMU, only files say so.
+    const auto* below = dynamic_cast<const ProtocolNode*>(&file());
+    out.has_dirty_flag = below == nullptr || below->fd() >= 0;
+    return out;
+  }
   // A device keeps what it held.
   bool fresh_reads_as_zeros() const override {
     const auto* below = dynamic_cast<const ProtocolNode*>(&file());

@@ -14,9 +14,18 @@
 
 #include "base/checked.h"
 #include "base/failf.h"
+#include "base/trace.h"
 
 namespace rhea::block {
 namespace {
+
+inline trace::Event<const std::string&, int, int> trace_open{"file_open", "{} writable {} cache {}"};
+inline trace::Event<const std::string&, uint64_t, uint64_t> trace_read{"file_read", "{} offset {} bytes {}"};
+inline trace::Event<const std::string&, uint64_t, uint64_t> trace_write{"file_write",
+                                                                        "{} offset {} bytes {}"};
+inline trace::Event<const std::string&, uint64_t, uint64_t> trace_zero{"file_write_zeroes",
+                                                                       "{} offset {} bytes {}"};
+inline trace::Event<const std::string&> trace_flush{"file_flush", "{}"};
 
 constexpr size_t kZeroBuffer = 1 << 20;
 constexpr uint64_t kLargestFile = static_cast<uint64_t>(INT64_MAX);
@@ -70,6 +79,7 @@ FileNode::~FileNode() {
 }
 
 Result<std::unique_ptr<FileNode>> FileNode::open(const std::string& filename, const OpenFlags& flags) {
+  trace_open(filename, flags.writable ? 1 : 0, static_cast<int>(flags.cache));
   const bool direct = flags.cache == CacheMode::None || flags.cache == CacheMode::Directsync;
   int how = flags.writable ? O_RDWR : O_RDONLY;
   if (direct) how |= O_DIRECT;
@@ -83,6 +93,11 @@ Result<std::unique_ptr<FileNode>> FileNode::open(const std::string& filename, co
   node->is_device_ = S_ISBLK(about.st_mode);
   if (!S_ISREG(about.st_mode) && !node->is_device_)
     return failf(ErrorKind::Invalid, "'file' driver requires '{}' to be a regular file", filename);
+  if (flags.engine == FileEngine::Native && !direct)
+    return fail(ErrorKind::Invalid,
+                "aio=native was specified, but it requires cache.direct=on, which was not specified.");
+  TRY(probe_file_engine(flags.engine));
+  node->engine_ = flags.engine;
   node->direct_ = direct;
   node->sync_each_write_ = flags.cache == CacheMode::Writethrough || flags.cache == CacheMode::Directsync;
   node->never_sync_ = flags.cache == CacheMode::Unsafe;
@@ -121,8 +136,7 @@ std::optional<uint64_t> FileNode::allocated_bytes() const {
 Result<> FileNode::plain_read(uint64_t offset, std::span<uint8_t> into) const {
   size_t done = 0;
   while (done < into.size()) {
-    const ssize_t got =
-        ::pread(fd_, into.data() + done, into.size() - done, static_cast<off_t>(offset + done));
+    const ssize_t got = engine_read(engine_, fd_, into.subspan(done), offset + done);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return host_error(errno);
     if (got == 0) break;
@@ -134,7 +148,7 @@ Result<> FileNode::plain_read(uint64_t offset, std::span<uint8_t> into) const {
 
 Result<> FileNode::plain_write(uint64_t offset, std::span<const uint8_t> from) const {
   while (!from.empty()) {
-    const ssize_t put = ::pwrite(fd_, from.data(), from.size(), static_cast<off_t>(offset));
+    const ssize_t put = engine_write(engine_, fd_, from, offset);
     if (put < 0 && errno == EINTR) continue;
     if (put < 0) return host_error(errno);
     if (put == 0) return host_error(ENOSPC);
@@ -145,11 +159,13 @@ Result<> FileNode::plain_write(uint64_t offset, std::span<const uint8_t> from) c
 }
 
 Result<> FileNode::read(uint64_t offset, std::span<uint8_t> into) {
+  trace_read(filename_, offset, into.size());
   TRY(check_range(offset, into.size(), kLargestFile));
   return direct_ ? read_direct(offset, into) : plain_read(offset, into);
 }
 
 Result<> FileNode::write(uint64_t offset, std::span<const uint8_t> from) {
+  trace_write(filename_, offset, from.size());
   TRY(check_range(offset, from.size(), kLargestFile));
   TRY(direct_ ? write_direct(offset, from) : plain_write(offset, from));
   return after_write();
@@ -192,6 +208,7 @@ Result<> FileNode::write_direct(uint64_t offset, std::span<const uint8_t> from) 
 }
 
 Result<> FileNode::write_zeroes(uint64_t offset, uint64_t length, ZeroMode mode) {
+  trace_zero(filename_, offset, length);
   TRY(check_range(offset, length, kLargestFile));
   if (length == 0) return {};
   const uint64_t old_size = size();
@@ -228,6 +245,7 @@ Result<> FileNode::discard(uint64_t offset, uint64_t length) {
 }
 
 Result<> FileNode::flush() {
+  trace_flush(filename_);
   if (never_sync_) return {};
   if (::fdatasync(fd_) != 0) return host_error(errno);
   return {};

@@ -57,6 +57,7 @@ class FileNode final : public ProtocolNode {
 
   std::string filename_;
   int fd_;
+  FileEngine engine_ = FileEngine::Threads;
   bool is_device_ = false;
   bool direct_ = false;
   bool sync_each_write_ = false;

@@ -30,7 +30,7 @@ struct Request {
   bool write = false;
   bool quiet = false;
   bool no_drain = false;
-  bool native = false;
+  block::FileEngine engine = block::FileEngine::Threads;
 };
 
 Option number_option(char letter, const char* name, uint64_t& into, const char* what, uint64_t least,
@@ -54,17 +54,10 @@ Option size_option(char letter, uint64_t& into, const char* what, uint64_t most)
           }};
 }
 
-// Each request is a system call of a thread.
-std::unexpected<Error> no_engine(std::string_view word) {
-  return failf(ErrorKind::Unsupported, "aio={} is not supported: requests are made by threads (-i threads)",
-               word);
-}
-
 Result<> set_engine(Request& r, const std::string& word) {
-  if (word != "threads" && word != "native" && word != "io_uring")
-    return failf(ErrorKind::Invalid, "Invalid aio option: {}", word);
-  if (word == "io_uring") return no_engine(word);
-  r.native = word == "native";
+  const auto engine = block::parse_file_engine(word);
+  if (!engine) return failf(ErrorKind::Invalid, "Invalid aio option: {}", word);
+  r.engine = *engine;
   return {};
 }
 
@@ -75,7 +68,7 @@ std::vector<Option> option_table(Request& r) {
       number_option('d', "", r.depth, "queue depth", 1, 1024),
       format_option(r.image),
       {'i', "", true, [&r](const std::string& word) { return set_engine(r, word); }},
-      flag_option('n', "", r.native),
+      {'n', "", false, [&r](const std::string&) { return set_engine(r, "native"); }},
       size_option('o', r.offset, "offset", INT64_MAX),
       flag_option('q', "", r.quiet),
       size_option('s', r.buffer_size, "buffer size", INT32_MAX),
@@ -179,17 +172,17 @@ Result<int> run_bench(Words words) {
   if (names.size() != 1) return usage("Expecting one image file name");
   TRY(check_request(r));
   const bool direct = r.image.cache == "none" || r.image.cache == "off" || r.image.cache == "directsync";
-  if (r.native && !direct)
+  if (r.engine == block::FileEngine::Native && !direct)
     return failf(ErrorKind::Invalid,
                  "Could not open '{}': aio=native was specified, but it requires cache.direct=on, which was "
                  "not specified.",
                  names[0]);
-  if (r.native) return no_engine("native");
   if (r.write && r.image.force_share)
     return failf(ErrorKind::Invalid,
                  "Could not open '{}': force-share=on can only be used with read-only images", names[0]);
   block::OpenFlags flags;
   flags.writable = r.write;
+  flags.engine = r.engine;
   const auto image = TRY(open_named(names[0], r.image, flags, "writeback", r.quiet));
   print(fmt::format(
       "Sending {} {} requests, {} bytes each, {} in parallel (starting at offset {}, step size {})\n",

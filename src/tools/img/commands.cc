@@ -108,7 +108,9 @@ std::string help_text() {
   out +=
       "Makes, inspects and converts disk images.\n\n"
       "    '-h', '--help'       display this help and exit\n"
-      "    '-V', '--version'    output version information and exit\n\n"
+      "    '-V', '--version'    output version information and exit\n"
+      "    '-T', '--trace'      [enable=]PATTERN[,events=FILE][,file=FILE]: write trace events; help lists "
+      "them\n\n"
       "'COMMAND --help' tells about the options of a command.\n\n"
       "Command syntax:\n";
   for (const Command& command : commands()) out += fmt::format("  {} {}\n", command.name, command.syntax);

@@ -75,7 +75,7 @@ std::string info_text(const block::ImageNode& image) {
   const block::ImageInfo info = image.info();
   const auto actual = actual_size(image, info);
   std::string out = fmt::format("image: {}\nfile format: {}\nvirtual size: {}\ndisk size: {}\n",
-                                shown_name(image), image.driver().name(), human_size_exact(image.size()),
+                                shown_name(image), image.shown_format(), human_size_exact(image.size()),
                                 actual ? human_size(*actual) : "unavailable");
   if (info.encrypted) out += "encrypted: yes\n";
   if (info.cluster_size) out += fmt::format("cluster_size: {}\n", *info.cluster_size);
@@ -106,7 +106,7 @@ block::Value info_value(const block::ImageNode& image) {
   out.emplace_back("virtual-size", image.size());
   out.emplace_back("filename", shown_name(image));
   if (info.cluster_size) out.emplace_back("cluster-size", *info.cluster_size);
-  out.emplace_back("format", std::string(image.driver().name()));
+  out.emplace_back("format", std::string(image.shown_format()));
   if (actual) out.emplace_back("actual-size", *actual);
   if (!info.specific.empty()) {
     block::Value::Dict specific;

@@ -2,11 +2,16 @@
 #include <fmt/core.h>
 #include <signal.h>
 
+#include <cerrno>
 #include <cstdio>
+#include <fstream>
 #include <string>
 #include <vector>
 
+#include "base/failf.h"
 #include "base/log.h"
+#include "base/trace.h"
+#include "config/key_values.h"
 #include "tools/img/command.h"
 #include "tools/img/common.h"
 #include "tools/img/option_help.h"
@@ -18,6 +23,27 @@ int complain(const Error& error, int status) {
   std::fflush(stdout);
   error_line(error.message());
   return status;
+}
+
+Result<> enable_events(const std::string& pattern) {
+  if (trace::enable(pattern) == 0) warn_line(fmt::format("trace event '{}' does not exist", pattern));
+  return {};
+}
+
+// -T [enable=]PATTERN[,events=FILE][,file=FILE]
+Result<> set_trace(std::string_view text) {
+  config::KeyValues values = TRY(config::split_options(text, "enable"));
+  if (const auto file = config::take(values, "file")) TRY(set_log_file(*file));
+  if (const auto pattern = config::take(values, "enable")) TRY(enable_events(*pattern));
+  if (const auto name = config::take(values, "events")) {
+    std::ifstream list(*name);
+    if (!list) return failf(ErrorKind::NotFound, "could not open {}: {}", *name, errno_text(errno));
+    for (std::string line; std::getline(list, line);) {
+      if (!line.empty() && line[0] != '#') TRY(enable_events(line));
+    }
+  }
+  if (!values.empty()) return failf(ErrorKind::Invalid, "Invalid parameter '{}'", values.front().key);
+  return {};
 }
 
 // The options before the command. Returns an exit status if there is nothing more to do.
@@ -32,7 +58,22 @@ Result<std::optional<int>> standard_options(Words words, size_t& used) {
       print(version_text());
       return 0;
     }
-    return usage(fmt::format("unrecognized option '{}'", word));
+    std::string value;
+    if (word == "-T" || word == "--trace") {
+      if (used == words.size()) return usage(fmt::format("missing argument for option '{}'", word));
+      value = words[used++];
+    } else if (word.starts_with("--trace=")) {
+      value = word.substr(8);
+    } else if (word.starts_with("-T")) {
+      value = word.substr(2);
+    } else {
+      return usage(fmt::format("unrecognized option '{}'", word));
+    }
+    if (value == "help") {
+      for (const std::string_view name : trace::names()) print(fmt::format("{}\n", name));
+      return 0;
+    }
+    TRY(set_trace(value));
   }
   return std::nullopt;
 }

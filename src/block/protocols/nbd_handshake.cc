@@ -1,0 +1,238 @@
+// Connecting and the handshake.
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <array>
+#include <bit>
+#include <cerrno>
+#include <cstring>
+
+#include "base/endian.h"
+#include "base/failf.h"
+#include "block/protocols/nbd_connection.h"
+
+namespace rhea::block {
+namespace {
+
+constexpr uint64_t kServerMagic = 0x4e42444d41474943;  // "NBDMAGIC"
+constexpr uint64_t kOptionMagic = 0x49484156454f5054;  // "IHAVEOPT"
+constexpr uint64_t kReplyMagic = 0x0003e889045565a9;
+constexpr uint16_t kFixedNewstyle = 1;
+constexpr uint16_t kNoZeroes = 2;
+constexpr uint32_t kOptExportName = 1;
+constexpr uint32_t kOptGo = 7;
+constexpr uint32_t kOptStructuredReply = 8;
+constexpr uint32_t kOptSetMetaContext = 10;
+constexpr uint32_t kRepAck = 1;
+constexpr uint32_t kRepInfo = 3;
+constexpr uint32_t kRepMetaContext = 4;
+constexpr uint32_t kRepErrorBit = 1u << 31;
+constexpr uint32_t kRepUnsupported = kRepErrorBit | 1;
+constexpr uint32_t kRepPolicy = kRepErrorBit | 2;
+constexpr uint32_t kRepTlsRequired = kRepErrorBit | 5;
+constexpr uint32_t kRepUnknown = kRepErrorBit | 6;
+constexpr uint16_t kInfoExport = 0;
+constexpr uint16_t kInfoBlockSize = 3;
+constexpr uint32_t kLargestReply = 1u << 20;
+constexpr unsigned kMostReplies = 1000;
+constexpr time_t kHandshakeSeconds = 60;
+constexpr char kAllocation[] = "base:allocation";
+
+std::unexpected<Error> confused(std::string_view what) {
+  return failf(ErrorKind::Io, "NBD server sent {}", what);
+}
+
+void put_text(std::vector<uint8_t>& out, std::string_view text) {
+  const size_t at = out.size();
+  out.resize(at + 4);
+  store_be(&out[at], static_cast<uint32_t>(text.size()));
+  out.insert(out.end(), text.begin(), text.end());
+}
+
+Result<int> connect_unix(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path)
+    return failf(ErrorKind::Invalid, "UNIX socket path '{}' is too long", path);
+  std::memcpy(address.sun_path, path.data(), path.size());
+  const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return fail(ErrorKind::Io, errno_text(errno));
+  // SAFETY: the socket interface's way to pass an address.
+  if (::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) return fd;
+  const int error = errno;
+  ::close(fd);
+  return failf(ErrorKind::Io, "Failed to connect to '{}': {}", path, errno_text(error));
+}
+
+Result<int> connect_tcp(const std::string& host, const std::string& port) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* list = nullptr;
+  if (const int error = ::getaddrinfo(host.c_str(), port.c_str(), &hints, &list); error != 0)
+    return failf(ErrorKind::NotFound, "address resolution failed for {}:{}: {}", host, port,
+                 ::gai_strerror(error));
+  int last_error = ECONNREFUSED;
+  int fd = -1;
+  for (const addrinfo* one = list; one != nullptr && fd < 0; one = one->ai_next) {
+    fd = ::socket(one->ai_family, one->ai_socktype | SOCK_CLOEXEC, one->ai_protocol);
+    if (fd >= 0 && ::connect(fd, one->ai_addr, one->ai_addrlen) == 0) break;
+    last_error = errno;
+    if (fd >= 0) ::close(fd);
+    fd = -1;
+  }
+  ::freeaddrinfo(list);
+  if (fd < 0)
+    return failf(ErrorKind::Io, "Failed to connect to '{}:{}': {}", host, port, errno_text(last_error));
+  const int on = 1;
+  (void)::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  return fd;
+}
+
+void limit_wait(int fd, time_t seconds) {
+  const timeval limit{.tv_sec = seconds, .tv_usec = 0};
+  (void)::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<NbdConnection>> NbdConnection::open(const NbdAddress& address) {
+  const int fd =
+      TRY(address.path.empty() ? connect_tcp(address.host, address.port) : connect_unix(address.path));
+  std::unique_ptr<NbdConnection> out(new NbdConnection(fd));
+  limit_wait(fd, kHandshakeSeconds);
+  TRY(out->handshake(address.export_name));
+  limit_wait(fd, 0);
+  out->reader_ = std::jthread([connection = out.get()] { connection->read_replies(); });
+  return out;
+}
+
+Result<> NbdConnection::handshake(const std::string& export_name) {
+  std::array<uint8_t, 18> hello{};
+  TRY(receive(hello));
+  if (load_be<uint64_t>(&hello[0]) != kServerMagic)
+    return fail(ErrorKind::Invalid, "Bad initial magic received");
+  if (load_be<uint64_t>(&hello[8]) != kOptionMagic)
+    return fail(ErrorKind::Unsupported,
+                "Bad server magic received: servers of the old style are not supported");
+  const uint16_t flags = load_be<uint16_t>(&hello[16]);
+  const bool fixed = (flags & kFixedNewstyle) != 0;
+  const uint32_t answer = flags & (kFixedNewstyle | kNoZeroes);
+  std::array<uint8_t, 4> ours{};
+  store_be(ours.data(), answer);
+  TRY(send_all(ours));
+  if (fixed) {
+    TRY(send_option(kOptStructuredReply, {}));
+    structured_ = TRY(read_option_reply(kOptStructuredReply)).type == kRepAck;
+    if (structured_) TRY(negotiate_contexts(export_name));
+    if (TRY(negotiate_go(export_name))) return {};
+  }
+  return negotiate_export_name(export_name, (answer & kNoZeroes) != 0);
+}
+
+Result<> NbdConnection::send_option(uint32_t option, std::span<const uint8_t> data) {
+  std::vector<uint8_t> out(16);
+  store_be(&out[0], kOptionMagic);
+  store_be(&out[8], option);
+  store_be(&out[12], static_cast<uint32_t>(data.size()));
+  out.insert(out.end(), data.begin(), data.end());
+  return send_all(out);
+}
+
+Result<NbdConnection::OptionReply> NbdConnection::read_option_reply(uint32_t option) {
+  std::array<uint8_t, 20> head{};
+  TRY(receive(head));
+  const uint32_t length = load_be<uint32_t>(&head[16]);
+  if (load_be<uint64_t>(&head[0]) != kReplyMagic || load_be<uint32_t>(&head[8]) != option ||
+      length > kLargestReply)
+    return confused("no reply to an option");
+  OptionReply out{.type = load_be<uint32_t>(&head[12]), .data = std::vector<uint8_t>(length)};
+  TRY(receive(out.data));
+  if (out.type == kRepTlsRequired)
+    return fail(ErrorKind::Unsupported, "server requires TLS, which is not supported");
+  return out;
+}
+
+Result<> NbdConnection::negotiate_contexts(const std::string& export_name) {
+  std::vector<uint8_t> query;
+  put_text(query, export_name);
+  query.resize(query.size() + 4);
+  store_be(&query[query.size() - 4], uint32_t{1});
+  put_text(query, kAllocation);
+  TRY(send_option(kOptSetMetaContext, query));
+  for (unsigned count = 0; count < kMostReplies; ++count) {
+    const OptionReply reply = TRY(read_option_reply(kOptSetMetaContext));
+    if (reply.type != kRepMetaContext) return {};
+    const auto name = std::span(reply.data).subspan(std::min<size_t>(4, reply.data.size()));
+    if (reply.data.size() < 4 || !std::ranges::equal(name, std::string_view(kAllocation)))
+      return confused("a context that nobody asked for");
+    context_ = load_be<uint32_t>(reply.data.data());
+    export_.has_extents = true;
+  }
+  return confused("too many replies");
+}
+
+// False: the server does not know the option.
+Result<bool> NbdConnection::negotiate_go(const std::string& export_name) {
+  std::vector<uint8_t> query;
+  put_text(query, export_name);
+  query.resize(query.size() + 4);
+  store_be(&query[query.size() - 4], uint16_t{1});
+  store_be(&query[query.size() - 2], kInfoBlockSize);
+  TRY(send_option(kOptGo, query));
+  bool has_size = false;
+  for (unsigned count = 0; count < kMostReplies; ++count) {
+    const OptionReply reply = TRY(read_option_reply(kOptGo));
+    const std::string text(reply.data.begin(), reply.data.end());
+    const std::string reported = text.empty() ? "" : fmt::format("\nserver reported: {}", text);
+    if (reply.type == kRepUnsupported) return false;
+    if (reply.type == kRepUnknown)
+      return failf(ErrorKind::NotFound, "Requested export not available{}", reported);
+    if (reply.type == kRepPolicy) return failf(ErrorKind::Permission, "Denied by server{}", reported);
+    if ((reply.type & kRepErrorBit) != 0)
+      return failf(ErrorKind::Io, "NBD server refuses the export (error {}){}", reply.type & ~kRepErrorBit,
+                   reported);
+    if (reply.type == kRepAck) return has_size ? Result<bool>(true) : confused("no size of the export");
+    if (reply.type != kRepInfo || reply.data.size() < 2) return confused("no information");
+    if (load_be<uint16_t>(reply.data.data()) == kInfoExport) has_size = true;
+    TRY(parse_info(reply.data));
+  }
+  return confused("too many replies");
+}
+
+Result<> NbdConnection::parse_info(std::span<const uint8_t> data) {
+  const uint16_t type = load_be<uint16_t>(data.data());
+  if (type == kInfoExport) {
+    if (data.size() != 12) return confused("information of a wrong length");
+    export_.size = load_be<uint64_t>(&data[2]);
+    export_.flags = load_be<uint16_t>(&data[10]);
+    if (export_.size > static_cast<uint64_t>(INT64_MAX)) return confused("a size that is too large");
+  } else if (type == kInfoBlockSize) {
+    if (data.size() != 14) return confused("information of a wrong length");
+    const uint32_t least = load_be<uint32_t>(&data[2]);
+    const uint32_t most = load_be<uint32_t>(&data[10]);
+    if (!std::has_single_bit(least) || least > 65536 || most < least)
+      return confused("impossible block sizes");
+    export_.least_block = least;
+    export_.largest_payload = std::min(export_.largest_payload, most / least * least);
+  }
+  return {};
+}
+
+Result<> NbdConnection::negotiate_export_name(const std::string& export_name, bool no_zeroes) {
+  // SAFETY: characters as bytes.
+  TRY(send_option(kOptExportName,
+                  {reinterpret_cast<const uint8_t*>(export_name.data()), export_name.size()}));
+  std::array<uint8_t, 134> about{};
+  TRY_IN(receive(std::span(about).first(no_zeroes ? 10 : 134)), "Requested export not available");
+  export_.size = load_be<uint64_t>(&about[0]);
+  export_.flags = load_be<uint16_t>(&about[8]);
+  if (export_.size > static_cast<uint64_t>(INT64_MAX)) return confused("a size that is too large");
+  return {};
+}
+
+}  // namespace rhea::block
