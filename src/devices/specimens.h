@@ -35,9 +35,12 @@
 #include "devices/timer/hpet.h"
 #include "devices/timer/i8254.h"
 #include "devices/timer/mc146818.h"
+#include "devices/usb/ehci.h"
 #include "devices/usb/uhci.h"
+#include "devices/usb/usb_hub.h"
 #include "devices/usb/usb_keyboard.h"
 #include "devices/usb/usb_pointer.h"
+#include "devices/usb/usb_storage.h"
 #include "devices/usb/xhci.h"
 
 namespace rhea::devices::testing {
@@ -380,6 +383,40 @@ inline std::vector<Entry> entries() {
          s.regions = {{&static_cast<Xhci*>(s.device.get())->registers(), xhci::kBarSize}};
          World* world = &w;
          s.poke = [world](uint64_t v) { world->clock.advance(static_cast<int64_t>(v % 4'000'000)); };
+         return s;
+       }},
+      {"ehci",
+       [](World& w) {
+         Specimen s = on_bus(w, std::make_unique<Ehci>(Ehci::Wiring{.clock = w.clock}));
+         s.regions = {{static_cast<Ehci*>(s.device.get()), Ehci::kIoSize}};
+         return s;
+       }},
+      {"usb_hub",
+       [](World&) {
+         Specimen s{.device = std::make_unique<UsbHub>(), .regions = {}};
+         auto* hub = static_cast<UsbHub*>(s.device.get());
+         s.poke = [hub](uint64_t v) { poke_usb(*hub, v); };
+         return s;
+       }},
+      {"usb_storage",
+       [](World&) {
+         Specimen s{.device = std::make_unique<UsbStorage>(UsbStorage::Wiring{}), .regions = {}};
+         auto* disk = static_cast<UsbStorage*>(s.device.get());
+         s.poke = [disk](uint64_t v) {
+           poke_usb(*disk, v);
+           // A command wrapper around the number.
+           std::array<uint8_t, 31> wrapper{'U', 'S', 'B', 'C'};
+           for (size_t i = 0; i < 8; ++i)
+             wrapper[8 + i] = wrapper[15 + i] = static_cast<uint8_t>(v >> (8 * i));
+           wrapper[13] = 0;
+           wrapper[14] = 16;
+           static_cast<void>(disk->setup(std::array<uint8_t, 8>{0, 9, 1, 0, 0, 0, 0, 0}));
+           static_cast<void>(disk->in(0, {}));
+           static_cast<void>(disk->out(2, wrapper));
+           std::array<uint8_t, 64> data{};
+           static_cast<void>(disk->in(1, data));
+           static_cast<void>(disk->out(2, data));
+         };
          return s;
        }},
       {"usb_keyboard",

@@ -43,6 +43,8 @@ class UsbPort {
   void attach(UsbDevice& device);
   void detach();
   void ready(unsigned endpoint) { owner_.ready(*this, *device_, endpoint); }
+  // The same of a device behind a hub in this port.
+  void ready_behind(UsbDevice& device, unsigned endpoint) { owner_.ready(*this, device, endpoint); }
   void wake_host() { owner_.wake_host(*this); }
 
  private:

@@ -1,12 +1,18 @@
 // USB: host controllers and what is plugged into them.
+#include <algorithm>
 #include <memory>
 
+#include "bus/pci/firmware_path.h"
 #include "config/schema.h"
+#include "devices/usb/ehci.h"
 #include "devices/usb/uhci.h"
+#include "devices/usb/usb_hub.h"
 #include "devices/usb/usb_keyboard.h"
 #include "devices/usb/usb_pointer.h"
+#include "devices/usb/usb_storage.h"
 #include "devices/usb/xhci.h"
 #include "machine/plug/device_driver.h"
+#include "machine/plug/disk_options.h"
 #include "machine/plug/pci_place.h"
 #include "machine/plug/usb_place.h"
 
@@ -46,6 +52,46 @@ const config::Group<XhciOptions>& xhci_group() {
 const config::Group<InputOptions>& input_group() {
   static const config::Group<InputOptions> group{"usb input device", "", with_usb_place<InputOptions>({})};
   return group;
+}
+
+struct StorageOptions : UsbPlace, DiskOptions {
+  bool removable = false;
+};
+
+const config::Group<ControllerOptions>& ehci_group() {
+  static const config::Group<ControllerOptions> group{"usb-ehci", "", with_pci_place<ControllerOptions>({})};
+  return group;
+}
+
+const config::Group<InputOptions>& hub_group() {
+  static const config::Group<InputOptions> group{"usb-hub", "", with_usb_place<InputOptions>({})};
+  return group;
+}
+
+const config::Group<StorageOptions>& storage_group() {
+  static const config::Group<StorageOptions> group{
+      "usb-storage", "",
+      with_usb_place<StorageOptions>(with_disk<StorageOptions>(
+          {config::boolean("removable", &StorageOptions::removable, "the guest sees a removable medium")}))};
+  return group;
+}
+
+// Where firmware finds the disk: "/pci@i0cf8/usb@1,2/storage@1/channel@0/disk@0,0", a hub@N for each hub
+// between.
+std::string boot_path(DeviceSite& site, const bus::usb::UsbDevice& device) {
+  std::string out;
+  for (const DeviceTree::NamedBus& bus : site.tree().buses()) {
+    const auto* usb = dynamic_cast<const bus::usb::UsbBus*>(bus.bus);
+    if (usb == nullptr || std::ranges::find(usb->ports(), device.port()) == usb->ports().end()) continue;
+    if (const auto* owner = dynamic_cast<const bus::pci::PciFunction*>(bus.owner))
+      out = bus::pci::firmware_path(*owner);
+  }
+  std::string path = device.port()->path();
+  for (size_t dot = path.find('.'); dot != std::string::npos; dot = path.find('.')) {
+    out += "/hub@" + path.substr(0, dot);
+    path.erase(0, dot + 1);
+  }
+  return out + "/storage@" + path + "/channel@0/disk@0,0";
 }
 
 struct UhciModel {
@@ -100,6 +146,60 @@ Result<> add_nec_xhci(DeviceSite& site, const DeviceRequest& request) {
                    .name = "nec-usb-xhci"});
 }
 
+Result<> add_ehci(DeviceSite& site, const DeviceRequest& request, const devices::Ehci::Wiring& wiring) {
+  ControllerOptions options;
+  TRY(ehci_group().apply(request.values, options));
+  auto* ehci = TRY(plug_pci(site, request, options, std::make_unique<devices::Ehci>(wiring)));
+  add_usb_bus(site, request, ehci->usb_bus(), *ehci);
+  return {};
+}
+
+Result<> add_usb_ehci(DeviceSite& site, const DeviceRequest& request) {
+  return add_ehci(site, request, {.clock = site.virtual_clock()});
+}
+
+Result<> add_ich9_ehci1(DeviceSite& site, const DeviceRequest& request) {
+  return add_ehci(
+      site, request,
+      {.clock = site.virtual_clock(), .device = 0x293a, .interrupt_pin = 4, .name = "ich9-usb-ehci1"});
+}
+
+Result<> add_ich9_ehci2(DeviceSite& site, const DeviceRequest& request) {
+  return add_ehci(
+      site, request,
+      {.clock = site.virtual_clock(), .device = 0x293c, .interrupt_pin = 3, .name = "ich9-usb-ehci2"});
+}
+
+Result<> add_hub(DeviceSite& site, const DeviceRequest& request) {
+  InputOptions options;
+  TRY(hub_group().apply(request.values, options));
+  auto* bus = TRY(site.tree().find_bus<bus::usb::UsbBus>(options.bus));
+  auto* hub = TRY(plug_usb(site, request, options, std::make_unique<devices::UsbHub>()));
+  hub->join(*bus);
+  return {};
+}
+
+Result<> add_storage(DeviceSite& site, const DeviceRequest& request) {
+  StorageOptions options;
+  TRY(storage_group().apply(request.values, options));
+  if (options.logical_block != 512 || options.physical_block != 512)
+    return fail(ErrorKind::Unsupported, "usb-storage has blocks of 512 bytes only");
+  for (const uint32_t value : {options.min_io, options.opt_io, options.discard_granularity}) {
+    if (value != 0)
+      return fail(ErrorKind::Unsupported,
+                  "min_io_size, opt_io_size and discard_granularity are not supported here");
+  }
+  block::Drive* drive = TRY(take_drive(site, options));
+  auto storage = std::make_unique<devices::UsbStorage>(
+      devices::UsbStorage::Wiring{.drive = drive,
+                                  .removable = options.removable,
+                                  .serial = options.serial.empty() ? drive->serial() : options.serial});
+  TRY(storage->connect(request.id));
+  auto* disk = TRY(plug_usb(site, request, options, std::move(storage)));
+  if (!options.bootindex) return {};
+  return site.add_boot_path(*options.bootindex, boot_path(site, *disk));
+}
+
 template <class Device>
 Result<> add_input(DeviceSite& site, const DeviceRequest& request, typename Device::Wiring wiring) {
   InputOptions options;
@@ -148,6 +248,15 @@ std::span<const DeviceDriver> usb_drivers() {
       {"qemu-xhci", "PCI", "USB", "xHCI controller", [] { return xhci_group().help(); }, add_qemu_xhci},
       {"nec-usb-xhci", "PCI", "USB", "xHCI controller of the uPD720200", [] { return xhci_group().help(); },
        add_nec_xhci},
+      {"usb-ehci", "PCI", "USB", "EHCI controller of the 82801D", [] { return ehci_group().help(); },
+       add_usb_ehci},
+      {"ich9-usb-ehci1", "PCI", "USB", "EHCI controller of the 82801I", [] { return ehci_group().help(); },
+       add_ich9_ehci1},
+      {"ich9-usb-ehci2", "PCI", "USB", "second EHCI controller of the 82801I",
+       [] { return ehci_group().help(); }, add_ich9_ehci2},
+      {"usb-hub", "usb-bus", "Controller/Bridge/Hub", "USB hub with eight ports",
+       [] { return hub_group().help(); }, add_hub},
+      {"usb-storage", "usb-bus", "Storage", "USB disk", [] { return storage_group().help(); }, add_storage},
       {"usb-kbd", "usb-bus", "Input", "USB keyboard", [] { return input_group().help(); }, add_keyboard},
       {"usb-mouse", "usb-bus", "Input", "USB mouse", [] { return input_group().help(); }, add_mouse},
       {"usb-tablet", "usb-bus", "Input", "USB tablet: a pointer that needs no grab",
