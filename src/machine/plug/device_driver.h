@@ -22,6 +22,7 @@ struct DeviceDriver {
   Result<> (*add)(DeviceSite& site, const DeviceRequest& request);
 };
 
+std::span<const DeviceDriver> ahci_drivers();
 std::span<const DeviceDriver> misc_drivers();
 std::span<const DeviceDriver> usb_drivers();
 std::span<const DeviceDriver> virtio_drivers();
