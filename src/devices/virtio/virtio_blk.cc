@@ -144,7 +144,11 @@ void VirtioBlk::device_reset() {
 void VirtioBlk::device_state(bus::StateVisitor& v) {
   bool write_cache = drive_.write_cache();
   v.field("write_cache", write_cache);
-  if (v.loading()) drive_.set_write_cache(write_cache);
+  if (!v.loading()) return;
+  drive_.cancel_all();
+  buffered_ = 0;
+  starved_ = false;
+  drive_.set_write_cache(write_cache);
 }
 
 void VirtioBlk::queue_kicked(unsigned index) {
