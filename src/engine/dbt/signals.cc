@@ -18,6 +18,7 @@
 #include "engine/dbt/helpers/vector_operand.h"
 #include "engine/dbt/thunks.h"
 #include "memory/address_space.h"
+#include "memory/write_watch.h"
 
 namespace rhea::dbt {
 
@@ -65,6 +66,7 @@ void on_fault(int signal, siginfo_t* info, void* ucontext) {
     u->uc_mcontext.gregs[REG_RIP] = static_cast<greg_t>(resume);
     return;
   }
+  if (signal == SIGSEGV && memory::WriteWatch::on_fault(info->si_addr)) return;
   CodeCache* cache = code.load();
   int vector = cache != nullptr && cache->contains(pc) ? guest_vector(signal, info, u) : -1;
   if (vector >= 0) {

@@ -3,6 +3,7 @@
 #include "cpu/models/feature_info.h"
 #include "engine/accelerator.h"
 #include "engine/kvm/kvm_engine.h"
+#include "memory/write_watch.h"
 
 namespace rhea::engine {
 
@@ -45,7 +46,9 @@ class KvmAccelerator final : public Accelerator {
 }  // namespace
 
 Result<std::unique_ptr<Accelerator>> open_kvm() {
-  return std::make_unique<KvmAccelerator>(TRY(kvm::KvmMachine::open()));
+  auto machine = TRY(kvm::KvmMachine::open());
+  memory::WriteWatch::forbid();  // the guest's stores fault in the kernel
+  return std::make_unique<KvmAccelerator>(std::move(machine));
 }
 
 }  // namespace rhea::engine
