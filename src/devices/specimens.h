@@ -20,6 +20,10 @@
 #include "devices/bridge/piix3.h"
 #include "devices/bridge/piix4_pm.h"
 #include "devices/bridge/q35_mch.h"
+#include "devices/display/bochs_display.h"
+#include "devices/display/ramfb.h"
+#include "devices/display/vga_isa.h"
+#include "devices/display/vga_pci.h"
 #include "devices/dma/i8237.h"
 #include "devices/input/i8042.h"
 #include "devices/irq/i8259.h"
@@ -109,6 +113,15 @@ struct Terminal : chardev::Chardev {
   void resume_input() override {}
 };
 
+// Keeps a screen being refreshed.
+struct Onlooker : display::Viewer {
+  explicit Onlooker(display::Screen& s) : screen(s) { screen.add(*this); }
+  ~Onlooker() override { screen.remove(*this); }
+  void surface_changed(const display::Surface&) override {}
+  void changed(const display::Rect&) override {}
+  display::Screen& screen;
+};
+
 // The world that a device under test is wired to.
 struct World {
   World() : ram(*memory::RamBlock::create("ram", 0x100000)) {
@@ -123,6 +136,9 @@ struct World {
   async::FakeClock clock{1'700'000'000'000'000'000};
   Nowhere nowhere;
   Terminal terminal;
+  display::Screen screen{clock, "screen"};
+  Onlooker onlooker{screen};
+  FwCfg fw_cfg{{.memory = memory}};
   bus::pci::PciBus bus{{.memory = memory, .ports = ports, .intx = &nowhere, .apics = &nowhere}};
 };
 
@@ -329,6 +345,42 @@ inline std::vector<Entry> entries() {
            if (uart->can_receive() != 0) uart->receive({&byte, 1});
            if (v % 8 == 0) uart->receive_break();
          };
+         return s;
+       }},
+      {"vga",
+       [](World& w) {
+         Specimen s =
+             on_bus(w, *VgaPci::create({.clock = w.clock, .legacy = &w.memory, .screen = &w.screen},
+                                       {.memory_bytes = 0x100000}, std::array<uint8_t, 3>{0x55, 0xaa, 1}));
+         VgaCore& core = static_cast<VgaPci*>(s.device.get())->core();
+         s.regions = {{&core.ports(), vga::kPortCount},
+                      {&core.window(), VgaMemory::kWindowSize},
+                      {&core.dispi_ports(), VgaCore::kDispiPorts},
+                      {&core.mmio(), VgaCore::kMmioSize}};
+         s.poke = [&w](uint64_t) { w.screen.refresh(); };
+         return s;
+       }},
+      {"isa_vga",
+       [](World& w) {
+         Specimen s{
+             .device = std::make_unique<VgaIsa>(*VgaCore::create(
+                 {.clock = w.clock, .legacy = &w.memory, .screen = &w.screen}, {.memory_bytes = 0x100000})),
+             .regions = {}};
+         VgaCore& core = static_cast<VgaIsa*>(s.device.get())->core();
+         s.regions = {{&core.ports(), vga::kPortCount}, {&core.dispi_ports(), VgaCore::kDispiPorts}};
+         return s;
+       }},
+      {"bochs_display",
+       [](World& w) {
+         Specimen s = on_bus(w, *BochsDisplay::create({.screen = &w.screen}, {.memory_bytes = 0x100000}, {}));
+         s.regions = {{&static_cast<BochsDisplay*>(s.device.get())->mmio(), BochsDisplay::kMmioSize}};
+         return s;
+       }},
+      {"ramfb",
+       [](World& w) {
+         Specimen s{.device = std::make_unique<Ramfb>(
+                        Ramfb::Wiring{.memory = w.memory, .fw_cfg = w.fw_cfg, .screen = &w.screen}),
+                    .regions = {{&w.fw_cfg, FwCfg::kIoSize}}};
          return s;
        }},
       {"i8237",

@@ -208,6 +208,7 @@ void PciFunction::define_bar(unsigned index, BarKind kind, uint64_t size) {
   uint32_t flags = 0;
   if (kind == BarKind::Io) flags = 1;
   if (kind == BarKind::Memory64) flags = 4;
+  if (kind == BarKind::Prefetch32) flags = 8;
   if (kind == BarKind::Prefetch64) flags = 12;
   define32(at, flags, static_cast<uint32_t>(mask));
   if (is_wide(kind)) define32(at + 4, 0, static_cast<uint32_t>(mask >> 32));

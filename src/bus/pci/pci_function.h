@@ -31,7 +31,7 @@ struct Identity {
   uint8_t header_type = 0;    // bit 7: multifunction
 };
 
-enum class BarKind : uint8_t { Io, Memory32, Memory64, Prefetch64 };
+enum class BarKind : uint8_t { Io, Memory32, Memory64, Prefetch32, Prefetch64 };
 
 class PciFunction : public Device {
  public:
