@@ -17,6 +17,10 @@
 #include "machine/plug/device_tree.h"
 #include "memory/address_space.h"
 
+namespace rhea::devices {
+class FwCfg;
+}
+
 namespace rhea::machine {
 
 class DeviceSite {
@@ -54,6 +58,8 @@ class DeviceSite {
   virtual void take_serial(unsigned index) = 0;
   // How many vCPUs there are: devices may have a queue for each.
   virtual unsigned vcpus() const { return 1; }
+  // Where firmware is told things; null: this machine has no such device.
+  virtual devices::FwCfg* fw_cfg() { return nullptr; }
   // The first slot of the default PCI bus that -device may use.
   virtual unsigned first_free_slot() const { return 2; }
 

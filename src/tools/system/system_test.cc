@@ -69,7 +69,8 @@ TEST(CommandLine, plain_memory_number_is_mebibytes) {
 }
 
 TEST(CommandLine, nothing_is_accepted_and_ignored) {
-  EXPECT_THAT(error_of({"-vga", "std"}), HasSubstr("-vga std"));
+  EXPECT_THAT(error_of({"-vga", "qxl"}), HasSubstr("-vga qxl"));
+  EXPECT_THAT(error_of({"-vga", "nosuch"}), HasSubstr("unknown vga type: nosuch"));
   EXPECT_THAT(error_of({"-net", "user"}), HasSubstr("not supported"));
   EXPECT_THAT(error_of({"-display", "gtk"}), HasSubstr("not supported"));
   EXPECT_THAT(error_of({"-machine", "q35"}), HasSubstr("q35"));
