@@ -24,6 +24,7 @@ bool ready_for(int fd, short events, int milliseconds) {
 }  // namespace
 
 FdChardev::~FdChardev() {
+  frontend_ = nullptr;
   close();
 }
 
@@ -36,7 +37,18 @@ Result<> FdChardev::open(int input_fd, int output_fd) {
     return result;
   }
   update_watches();
+  if (frontend_ != nullptr) frontend_->connected();
   return {};
+}
+
+void FdChardev::left(Side side) {
+  bool was_open = is_open();
+  hung_up(side);
+  if (was_open && !is_open() && frontend_ != nullptr) frontend_->disconnected();
+}
+
+void FdChardev::receive_break() {
+  if (frontend_ != nullptr) frontend_->receive_break();
 }
 
 Result<> FdChardev::watch_both() {
@@ -74,6 +86,7 @@ void FdChardev::drain(int milliseconds) {
 void FdChardev::attach(Frontend* frontend) {
   frontend_ = frontend;
   device_waits_ = false;
+  if (frontend_ != nullptr && is_open()) frontend_->connected();
   deliver();
   update_watches();
 }
@@ -111,7 +124,7 @@ bool FdChardev::flush() {
     }
   }
   to_host_.erase(to_host_.begin(), to_host_.begin() + static_cast<ptrdiff_t>(done));
-  if (!alive) hung_up(Side::Output);
+  if (!alive) left(Side::Output);
   return alive;
 }
 
@@ -143,7 +156,7 @@ void FdChardev::read_some() {
     input({bytes, static_cast<size_t>(n)});
     deliver();
   } else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
-    hung_up(Side::Input);
+    left(Side::Input);
   }
 }
 
@@ -153,7 +166,7 @@ void FdChardev::input_ready(uint32_t events) {
 }
 
 void FdChardev::output_ready(uint32_t events) {
-  if ((events & (EPOLLERR | EPOLLHUP)) != 0) return hung_up(Side::Output);
+  if ((events & (EPOLLERR | EPOLLHUP)) != 0) return left(Side::Output);
   if (!to_host_.empty() && !flush()) return;
   if (device_waits_ && to_host_.size() < kOutputLimit / 2) {
     device_waits_ = false;

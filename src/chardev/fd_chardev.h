@@ -16,6 +16,7 @@ class FdChardev : public Chardev {
   void attach(Frontend* frontend) override;
   size_t write(std::span<const uint8_t> bytes) override;
   void resume_input() override;
+  bool has_peer() const override { return is_open(); }
 
  protected:
   explicit FdChardev(async::EventLoop& loop) : loop_(loop) {}
@@ -24,7 +25,7 @@ class FdChardev : public Chardev {
 
   // Begins to use these; either may be -1, both may be the same. They stay the caller's to close.
   Result<> open(int input_fd, int output_fd);
-  // Stops using them; output that is queued is lost.
+  // Stops using them; output that is queued is lost. The frontend hears of it when it was the peer that left.
   void close();
   bool is_open() const { return input_fd_ >= 0 || output_fd_ >= 0; }
   // Waits at most `milliseconds` for the queued output to leave.
@@ -37,12 +38,14 @@ class FdChardev : public Chardev {
   virtual void hung_up(Side) { close(); }
   void close_input();
   void queue_input(std::span<const uint8_t> bytes);
+  void receive_break();
 
   async::EventLoop& loop_;
   Frontend* frontend_ = nullptr;
 
  private:
   Result<> watch_both();
+  void left(Side side);
   void input_ready(uint32_t events);
   void output_ready(uint32_t events);
   void read_some();

@@ -10,6 +10,7 @@ class NullChardev final : public Chardev {
   void attach(Frontend*) override {}
   size_t write(std::span<const uint8_t> bytes) override { return bytes.size(); }
   void resume_input() override {}
+  std::string description() const override { return "null"; }
 };
 
 }  // namespace rhea::chardev

@@ -14,6 +14,7 @@ class PtyChardev final : public FdChardev {
   static Result<std::unique_ptr<PtyChardev>> create(async::EventLoop& loop);
   ~PtyChardev() override;
   const std::string& terminal() const { return terminal_; }
+  std::string description() const override { return "pty:" + terminal_; }
 
  protected:
   void hung_up(Side side) override;

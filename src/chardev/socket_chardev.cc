@@ -1,16 +1,14 @@
 #include "chardev/socket_chardev.h"
 
 #include <fcntl.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
 #include <memory>
 
 #include "base/failf.h"
@@ -18,83 +16,10 @@
 
 namespace rhea::chardev {
 
-namespace {
-
-Result<sockaddr_un> unix_address(const std::string& path) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path) {
-    return failf(ErrorKind::Invalid, "UNIX socket path '{}' is too long", path);
-  }
-  std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
-  return address;
-}
-
-// SAFETY: every socket address begins with the generic one.
-template <class T>
-const sockaddr* generic(const T& address) {
-  return reinterpret_cast<const sockaddr*>(&address);
-}
-
-Result<int> unix_socket(const std::string& path, bool server) {
-  sockaddr_un address = TRY(unix_address(path));
-  int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return fail_errno(errno, path);
-  if (server) ::unlink(path.c_str());
-  bool ok = server ? ::bind(fd, generic(address), sizeof address) == 0 && ::listen(fd, 1) == 0
-                   : ::connect(fd, generic(address), sizeof address) == 0;
-  if (ok) return fd;
-  int error = errno;
-  ::close(fd);
-  return fail_errno(error, path);
-}
-
-using AddressList = std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)>;
-
-Result<AddressList> resolve(const SocketAddress& where, bool server) {
-  addrinfo hints{};
-  hints.ai_family = AF_UNSPEC;
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = server ? AI_PASSIVE : 0;
-  addrinfo* list = nullptr;
-  int error =
-      ::getaddrinfo(where.host.empty() ? nullptr : where.host.c_str(), where.port.c_str(), &hints, &list);
-  if (error != 0) return failf(ErrorKind::Invalid, "{}: {}", where.text(), ::gai_strerror(error));
-  return AddressList(list, &::freeaddrinfo);
-}
-
-Result<int> tcp_socket(const SocketAddress& where, bool server) {
-  AddressList list = TRY(resolve(where, server));
-  int error = 0;
-  for (const addrinfo* at = list.get(); at != nullptr; at = at->ai_next) {
-    int fd = ::socket(at->ai_family, at->ai_socktype | SOCK_CLOEXEC, at->ai_protocol);
-    if (fd < 0) {
-      error = errno;
-      continue;
-    }
-    int on = 1;
-    if (server) ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    bool ok = server ? ::bind(fd, at->ai_addr, at->ai_addrlen) == 0 && ::listen(fd, 1) == 0
-                     : ::connect(fd, at->ai_addr, at->ai_addrlen) == 0;
-    if (ok) return fd;
-    error = errno;
-    ::close(fd);
-  }
-  return fail_errno(error, where.text());
-}
-
-}  // namespace
-
-std::string SocketAddress::text() const {
-  return path.empty() ? host + ":" + port : path;
-}
-
-Result<int> listen_on(const SocketAddress& address) {
-  return address.path.empty() ? tcp_socket(address, true) : unix_socket(address.path, true);
-}
-
-Result<int> connect_to(const SocketAddress& address) {
-  return address.path.empty() ? tcp_socket(address, false) : unix_socket(address.path, false);
+SocketChardev::SocketChardev(async::EventLoop& loop, Options options)
+    : FdChardev(loop), options_(std::move(options)) {
+  if (options_.reconnect_s != 0)
+    retry_ = loop.monotonic_clock().make_timer([this] { try_to_connect(); });
 }
 
 Result<std::unique_ptr<SocketChardev>> SocketChardev::create(async::EventLoop& loop, Options options) {
@@ -104,10 +29,22 @@ Result<std::unique_ptr<SocketChardev>> SocketChardev::create(async::EventLoop& l
 }
 
 Result<> SocketChardev::start() {
-  if (!options_.server) return use(TRY(connect_to(options_.address)));
-  listener_ = TRY(listen_on(options_.address));
+  if (options_.server) return listen();
+  if (options_.fd) return use(*options_.fd);
+  if (retry_) {
+    try_to_connect();
+    return {};
+  }
+  return use(TRY(connect_to(options_.address)));
+}
+
+Result<> SocketChardev::listen() {
+  listener_ = options_.fd ? *options_.fd : TRY(listen_on(options_.address));
+  // Port 0 is any, and "to" the first free one.
+  std::string real = local_name(listener_);
+  if (!real.empty()) options_.address.port = real.substr(real.rfind(':') + 1);
   if (options_.wait) {
-    log_info("waiting for connection on: {}", options_.address.text());
+    log_info("QEMU waiting for connection on: {}", description());
     pollfd entry{listener_, POLLIN, 0};
     while (::poll(&entry, 1, -1) < 0 && errno == EINTR) {
     }
@@ -119,14 +56,28 @@ Result<> SocketChardev::start() {
 }
 
 SocketChardev::~SocketChardev() {
+  frontend_ = nullptr;
+  retry_.reset();
   drain(500);
   listener_watch_.reset();
+  connecting_watch_.reset();
   close();
   if (peer_ >= 0) ::close(peer_);
+  if (connecting_ >= 0) ::close(connecting_);
   if (listener_ >= 0) {
     ::close(listener_);
-    if (!options_.address.path.empty()) ::unlink(options_.address.path.c_str());
+    const SocketAddress& address = options_.address;
+    if (!address.path.empty() && !address.abstract) ::unlink(address.path.c_str());
   }
+}
+
+std::string SocketChardev::description() const {
+  std::string text = options_.address.text();
+  if (options_.telnet && options_.address.path.empty()) text = "telnet" + text.substr(3);
+  if (options_.server) text += ",server=on";
+  if (peer_ < 0) return "disconnected:" + text;
+  std::string other = peer_name(peer_);
+  return other.empty() ? text : text + " <-> " + other;
 }
 
 Result<> SocketChardev::use(int fd) {
@@ -134,17 +85,29 @@ Result<> SocketChardev::use(int fd) {
   int on = 1;
   if (options_.no_delay) ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   peer_ = fd;
+  if (options_.telnet) {
+    telnet_.restart();
+    std::string_view words = TelnetFilter::greeting();
+    static_cast<void>(::send(fd, words.data(), words.size(), MSG_NOSIGNAL));
+  }
   return open(fd, fd);
 }
 
 void SocketChardev::accept_client() {
   int fd = ::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
   if (fd < 0) return;
+  if (listener_watch_) listener_watch_->set_events(0);
   if (auto used = use(fd); !used) {
     log_warn("{}: {}", options_.address.text(), used.error().message());
-    return hung_up(Side::Input);
+    hung_up(Side::Input);
   }
-  if (listener_watch_) listener_watch_->set_events(0);
+}
+
+void SocketChardev::input(std::span<const uint8_t> bytes) {
+  if (!options_.telnet) return queue_input(bytes);
+  TelnetFilter::Input found = telnet_.take(bytes);
+  queue_input(found.bytes);
+  for (unsigned i = 0; i < found.breaks; ++i) receive_break();
 }
 
 void SocketChardev::hung_up(Side) {
@@ -152,6 +115,37 @@ void SocketChardev::hung_up(Side) {
   if (peer_ >= 0) ::close(peer_);
   peer_ = -1;
   if (listener_watch_) listener_watch_->set_events(EPOLLIN);
+  if (retry_) later();
+}
+
+void SocketChardev::later() {
+  retry_->arm(loop_.monotonic_clock().now_ns() + int64_t{options_.reconnect_s} * 1'000'000'000);
+}
+
+void SocketChardev::try_to_connect() {
+  auto fd = begin_to_connect(options_.address);
+  if (!fd) return later();
+  connecting_ = *fd;
+  auto watch = loop_.watch(connecting_, EPOLLOUT, [this](uint32_t) { connect_ended(); });
+  if (watch) {
+    connecting_watch_ = std::move(*watch);
+  } else {
+    ::close(std::exchange(connecting_, -1));
+    later();
+  }
+}
+
+void SocketChardev::connect_ended() {
+  connecting_watch_.reset();
+  int fd = std::exchange(connecting_, -1);
+  int error = 0;
+  socklen_t size = sizeof error;
+  ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
+  if (error != 0) {
+    ::close(fd);
+    return later();
+  }
+  if (!use(fd)) hung_up(Side::Input);
 }
 
 }  // namespace rhea::chardev

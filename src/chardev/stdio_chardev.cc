@@ -5,16 +5,10 @@
 
 #include <atomic>
 #include <cstdlib>
-#include <string_view>
 
 namespace rhea::chardev {
 
 namespace {
-
-constexpr uint8_t kPrefix = 1;  // Ctrl-A
-constexpr std::string_view kHelp =
-    "\r\nC-a h    print this help\r\nC-a x    exit emulator\r\nC-a b    send break (magic sysrq)\r\n"
-    "C-a C-a  sends C-a\r\n";
 
 termios saved_terminal;
 std::atomic<bool> terminal_is_raw{false};
@@ -40,11 +34,10 @@ void restore_terminal() {
   if (terminal_is_raw.exchange(false)) ::tcsetattr(STDIN_FILENO, TCSANOW, &saved_terminal);
 }
 
-Result<std::unique_ptr<StdioChardev>> StdioChardev::create(async::EventLoop& loop, Options options) {
-  bool keep_signals = !options.escapes;
-  std::unique_ptr<StdioChardev> chardev(new StdioChardev(loop, std::move(options)));
+Result<std::unique_ptr<StdioChardev>> StdioChardev::create(async::EventLoop& loop, bool signals) {
+  std::unique_ptr<StdioChardev> chardev(new StdioChardev(loop));
   TRY(chardev->open(STDIN_FILENO, STDOUT_FILENO));
-  make_raw(keep_signals);
+  make_raw(signals);
   return chardev;
 }
 
@@ -59,40 +52,6 @@ void StdioChardev::hung_up(Side side) {
     close_input();
   } else {
     close();
-  }
-}
-
-void StdioChardev::escaped(uint8_t byte) {
-  switch (byte) {
-    case 'x':
-      if (options_.quit) options_.quit();
-      return;
-    case 'b':
-      if (frontend_ != nullptr) frontend_->receive_break();
-      return;
-    case 'h':
-    case '?': {
-      // SAFETY: text is bytes.
-      const auto* text = reinterpret_cast<const uint8_t*>(kHelp.data());
-      write({text, kHelp.size()});
-      return;
-    }
-    case kPrefix: queue_input({&byte, 1}); return;
-    default: return;
-  }
-}
-
-void StdioChardev::input(std::span<const uint8_t> bytes) {
-  if (!options_.escapes) return queue_input(bytes);
-  for (uint8_t byte : bytes) {
-    if (after_prefix_) {
-      after_prefix_ = false;
-      escaped(byte);
-    } else if (byte == kPrefix) {
-      after_prefix_ = true;
-    } else {
-      queue_input({&byte, 1});
-    }
   }
 }
 

@@ -1,10 +1,5 @@
 // The process's standard input and output, in raw mode when they are a terminal. termios(3).
-//
-// With escapes, Ctrl-A is a prefix: x ends the machine, b sends a break, h shows the list, Ctrl-A sends
-// itself.
 #pragma once
-
-#include <functional>
 
 #include "chardev/fd_chardev.h"
 
@@ -15,23 +10,16 @@ void restore_terminal();
 
 class StdioChardev final : public FdChardev {
  public:
-  struct Options {
-    bool escapes = false;        // Ctrl-A prefix; Ctrl-C goes to the guest instead of ending the process
-    std::function<void()> quit;  // Ctrl-A x
-  };
-  static Result<std::unique_ptr<StdioChardev>> create(async::EventLoop& loop, Options options);
+  // signals: Ctrl-C ends the process and Ctrl-Z stops it; else they are input.
+  static Result<std::unique_ptr<StdioChardev>> create(async::EventLoop& loop, bool signals);
   ~StdioChardev() override;
+  std::string description() const override { return "stdio"; }
 
  protected:
-  void input(std::span<const uint8_t> bytes) override;
   void hung_up(Side side) override;
 
  private:
-  StdioChardev(async::EventLoop& loop, Options options) : FdChardev(loop), options_(std::move(options)) {}
-  void escaped(uint8_t byte);
-
-  Options options_;
-  bool after_prefix_ = false;
+  explicit StdioChardev(async::EventLoop& loop) : FdChardev(loop) {}
 };
 
 }  // namespace rhea::chardev

@@ -7,7 +7,7 @@
 #include <cerrno>
 
 #include "base/failf.h"
-#include "chardev/socket_words.h"
+#include "chardev/spec.h"
 
 namespace rhea::gdb {
 
@@ -78,7 +78,8 @@ Result<std::unique_ptr<Server>> Server::create(machine::Vm& vm, const engine::Ac
     return failf(ErrorKind::Invalid,
                  "'{}' is not a place for a debugger; accepted: tcp::PORT, tcp:HOST:PORT, unix:PATH", words);
   }
-  chardev::SocketAddress address = TRY(chardev::parse_socket_words(words)).address;
+  chardev::ChardevSpec spec = TRY(chardev::parse_words(words));
+  chardev::SocketAddress address = TRY(chardev::socket_options(spec)).address;
   std::unique_ptr<Server> server(new Server(vm, accelerator));
   server->listener_ = TRY(chardev::listen_on(address));
   server->unix_path_ = address.path;

@@ -67,16 +67,6 @@ Result<> take_device(SystemOptions& o, std::string_view text) {
   return {};
 }
 
-Result<> take_chardev(SystemOptions& o, std::string_view text) {
-  ChardevOptions c = TRY(chardev_group().parse(text));
-  if (c.id.empty()) return fail(ErrorKind::Invalid, "Parameter 'id' is missing");
-  if (std::ranges::find(o.chardevs, c.id, &ChardevOptions::id) != o.chardevs.end()) {
-    return failf(ErrorKind::Invalid, "Duplicate ID '{}' for chardev", c.id);
-  }
-  o.chardevs.push_back(std::move(c));
-  return {};
-}
-
 Result<> take_global(SystemOptions& o, std::string_view text) {
   auto dot = text.find('.'), equals = text.find('=');
   if (dot == std::string_view::npos || equals == std::string_view::npos || dot > equals) {
@@ -166,20 +156,6 @@ void add_boot_options(Options& to, SystemOptions& o) {
 }
 
 void add_line_options(Options& to, SystemOptions& o) {
-  to.push_back({"serial", "none|null|stdio|pty|file:PATH|tcp:HOST:PORT|unix:PATH|chardev:ID",
-                "where the next serial port leads", [&o](std::string_view text) -> Result<> {
-                  if (o.serials.size() == 4) return fail(ErrorKind::OutOfRange, "too many serial ports");
-                  o.serials.emplace_back(text);
-                  return {};
-                }});
-  to.push_back({"debugcon", "as -serial",
-                "where the firmware's debug port leads (0xe9, -global isa-debugcon.iobase=)",
-                [&o](std::string_view text) -> Result<> {
-                  o.debugcon = text;
-                  return {};
-                }});
-  to.push_back(grouped("chardev", "BACKEND,id=ID[,…]", "a character back end for a device", chardev_group(),
-                       [&o](std::string_view text) { return take_chardev(o, text); }));
   to.push_back(flag("nographic", "no display; the first serial port is on the terminal, Ctrl-A h for help",
                     o.nographic));
   to.push_back(flag("nodefaults", "only the devices that are asked for", o.nodefaults));
@@ -210,6 +186,7 @@ void add_run_options(Options& to, SystemOptions& o) {
 
 Result<> check_whole(SystemOptions& o) {
   TRY(expand_machine_accel(o));
+  TRY(check_monitor_options(o));
   if (o.kernel.empty() && o.append_given)
     return fail(ErrorKind::Invalid, "-append only allowed with -kernel option");
   if (o.kernel.empty() && !o.initrd.empty())

@@ -126,23 +126,6 @@ const Group<BootOptions>& boot_group() {
   return group;
 }
 
-const Group<ChardevOptions>& chardev_group() {
-  using C = ChardevOptions;
-  static const Group<C> group{"chardev",
-                              "backend",
-                              {
-                                  text("backend", &C::backend, "null, stdio, pty, file or socket"),
-                                  text("id", &C::id, "name"),
-                                  text("path", &C::path, "of a file or UNIX socket"),
-                                  text("host", &C::host, "of a TCP socket"),
-                                  text("port", &C::port, "of a TCP socket"),
-                                  boolean("server", &C::server, "listen for a client"),
-                                  boolean("wait", &C::wait, "server: wait for the first client"),
-                                  boolean("nodelay", &C::nodelay, "send at once"),
-                              }};
-  return group;
-}
-
 const Group<NameOptions>& name_group() {
   static const Group<NameOptions> group{
       "name",

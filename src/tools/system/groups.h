@@ -12,7 +12,6 @@ const config::Group<MachineOptions>& machine_group();
 const config::Group<AccelOptions>& accel_group();
 const config::Group<RtcOptions>& rtc_group();
 const config::Group<BootOptions>& boot_group();
-const config::Group<ChardevOptions>& chardev_group();
 const config::Group<FwCfgOptions>& fw_cfg_group();
 const config::Group<NameOptions>& name_group();
 

@@ -2,13 +2,11 @@
 #pragma once
 
 #include <array>
-#include <map>
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "chardev/chardev.h"
+#include "chardev/chardevs.h"
 #include "machine/vm.h"
 #include "tools/system/options.h"
 
@@ -16,7 +14,7 @@ namespace rhea::system {
 
 class Lines {
  public:
-  explicit Lines(machine::Vm& vm) : vm_(vm) {}
+  explicit Lines(machine::Vm& vm);
 
   // Errors name the option.
   Result<> open(const SystemOptions& options);
@@ -24,16 +22,16 @@ class Lines {
   // By port; nothing: no such port.
   const std::vector<std::optional<chardev::Chardev*>>& serial() const { return serial_; }
   chardev::Chardev* debugcon() const { return debugcon_; }
-  Result<chardev::Chardev*> find(const std::string& id) const;
+  chardev::Chardevs& all() { return all_; }
+  // -serial mon:…: the words for a monitor on the same line, as in "chardev:serial0".
+  const std::vector<std::string>& shared_with_monitor() const { return shared_; }
 
  private:
-  Result<chardev::Chardev*> open_one(const std::string& words, const std::string& label, bool escapes);
-  Result<> open_chardev(const ChardevOptions& options);
+  Result<> open_serial(const std::vector<std::string>& words);
 
-  machine::Vm& vm_;
-  std::vector<std::unique_ptr<chardev::Chardev>> owned_;
-  std::map<std::string, chardev::Chardev*> by_id_;
+  chardev::Chardevs all_;
   std::vector<std::optional<chardev::Chardev*>> serial_;
+  std::vector<std::string> shared_;
   chardev::Chardev* debugcon_ = nullptr;
 };
 

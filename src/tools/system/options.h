@@ -65,12 +65,6 @@ struct BootOptions {
   std::optional<uint32_t> reboot_timeout;  // ms
 };
 
-struct ChardevOptions {
-  std::string backend, id, path, host, port;
-  bool server = false, nodelay = false;
-  std::optional<bool> wait;
-};
-
 struct FwCfgOptions {
   std::string name;
   std::optional<std::string> file, string;
@@ -109,7 +103,7 @@ struct SystemOptions {
   std::vector<std::string> folders;  // -L
   std::vector<std::string> serials;  // in order; empty: the default
   std::optional<std::string> debugcon;
-  std::vector<ChardevOptions> chardevs;
+  std::vector<chardev::ChardevSpec> chardevs;
   std::vector<DeviceOption> devices;
   std::vector<GlobalOption> globals;
   std::vector<FwCfgOptions> fw_cfg;

@@ -9,7 +9,6 @@
 #include "base/failf.h"
 #include "base/log.h"
 #include "base/sizes.h"
-#include "chardev/open.h"
 #include "config/schema.h"
 #include "cpu/models/cpu_model.h"
 #include "engine/accelerator.h"
@@ -249,7 +248,7 @@ Result<machine::PcConfig> configure(const SystemOptions& options, const SmpChoic
 
 machine::Backends make_backends(const SystemOptions& options, machine::Vm& vm, Lines& lines) {
   machine::Backends backends;
-  backends.chardev = [&lines](const std::string& id) { return lines.find(id); };
+  backends.chardev = [&lines](const std::string& id) { return lines.all().take(id); };
   backends.firmware = [folders = machine::firmware_folders(options.folders)](const std::string& name) {
     return machine::load_firmware_file(name, folders);
   };
