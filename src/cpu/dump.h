@@ -11,5 +11,7 @@ namespace rhea::cpu {
 // General registers, segments, tables, control and debug registers; lines end in '\n'. Vector state is left
 // out.
 std::string dump_state(const CpuState& s);
+// x87 and SSE registers.
+std::string dump_vectors(const CpuState& s);
 
 }  // namespace rhea::cpu

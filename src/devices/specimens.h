@@ -34,6 +34,7 @@
 #include "devices/misc/pc_testdev.h"
 #include "devices/misc/pci_testdev.h"
 #include "devices/misc/x87_error.h"
+#include "devices/parallel/lpt.h"
 #include "devices/serial/uart16550.h"
 #include "devices/storage/pflash.h"
 #include "devices/timer/hpet.h"
@@ -404,6 +405,10 @@ inline std::vector<Entry> entries() {
       {"debug_console",
        [](World& w) {
          return with(std::make_unique<DebugConsole>(DebugConsole::Wiring{.output = &w.terminal}), 1);
+       }},
+      {"lpt",
+       [](World& w) {
+         return with(std::make_unique<Lpt>(Lpt::Wiring{.irq = w.line(), .backend = &w.terminal}), 3);
        }},
       {"debug_exit",
        [](World&) { return with(std::make_unique<DebugExit>(DebugExit::Wiring{.exit = [](int) {}}), 2); }},

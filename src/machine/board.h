@@ -1,6 +1,8 @@
 // What the runner of a machine (vm.h) needs of its board.
 #pragma once
 
+#include <string>
+
 namespace rhea::machine {
 
 class Board {
@@ -12,6 +14,9 @@ class Board {
   // What a user does from outside. Machine lock held.
   virtual void press_power_button() {}
   virtual void raise_nmi() {}
+  // For people: how often each interrupt came, and what the interrupt controllers hold.
+  virtual std::string interrupt_counts() const { return {}; }
+  virtual std::string interrupt_state() { return {}; }
 };
 
 }  // namespace rhea::machine

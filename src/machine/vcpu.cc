@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include <string>
 
@@ -131,6 +132,7 @@ void Vcpu::block_signals() const {
 }
 
 void Vcpu::main() {
+  thread_id_ = ::gettid();
   block_signals();
   if (!thread_name_.empty()) ::pthread_setname_np(::pthread_self(), thread_name_.c_str());
   for (;;) {

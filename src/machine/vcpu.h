@@ -39,6 +39,7 @@ class Vcpu {
   cpu::Core& core() { return engine_->core(); }
   unsigned index() { return core().index; }
   cpu::Engine& engine() { return *engine_; }
+  int thread_id() const { return thread_id_; }  // gettid(2); after start()
 
   void name_thread(std::string name) { thread_name_ = std::move(name); }  // before start()
   // The thread begins, standing still.
@@ -67,6 +68,7 @@ class Vcpu {
   std::unique_ptr<cpu::Engine> engine_;
   std::string thread_name_;
   std::thread thread_;
+  std::atomic<int> thread_id_{0};
   std::atomic<uint32_t> wake_{0};  // counts kicks; what a halted vCPU sleeps on
   std::atomic<bool> stop_{true};   // asked to stand still
 

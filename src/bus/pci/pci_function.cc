@@ -273,6 +273,12 @@ void PciFunction::update_mappings() {
   }
 }
 
+std::optional<PciFunction::BarInfo> PciFunction::bar_info(unsigned index) const {
+  if (index >= kBars || !bars_[index].used) return std::nullopt;
+  const Bar& bar = bars_[index];
+  return BarInfo{bar.kind, bar.size, bar.map ? std::optional(bar.at) : std::nullopt};
+}
+
 std::optional<uint64_t> PciFunction::bar_address(unsigned index) const {
   CHECK(index < kBars);
   if (!bars_[index].map) return std::nullopt;

@@ -76,6 +76,13 @@ class PciFunction : public Device {
 
   // Where BAR index is now visible to the guest, if it is.
   std::optional<uint64_t> bar_address(unsigned index) const;
+  // What BAR index is (6: the ROM), for monitors; nothing: there is none.
+  struct BarInfo {
+    BarKind kind;
+    uint64_t size;
+    std::optional<uint64_t> address;  // where the guest sees it
+  };
+  std::optional<BarInfo> bar_info(unsigned index) const;
   // Maps or unmaps every BAR as command, BARs and bridges above say now.
   virtual void update_mappings();
 

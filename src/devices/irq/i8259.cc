@@ -1,5 +1,7 @@
 #include "devices/irq/i8259.h"
 
+#include <fmt/format.h>
+
 namespace rhea::devices {
 
 namespace {
@@ -205,8 +207,22 @@ void I8259Pair::update() {
 
 void I8259Pair::set_irq(unsigned pin, bool level) {
   if (pin > 15 || pin == kCascade) return;
-  (pin < 8 ? first_ : second_).drive(pin & 7, level);
+  Chip& chip = pin < 8 ? first_ : second_;
+  if (level && (chip.lines >> (pin & 7) & 1) == 0) ++counts_[pin];
+  chip.drive(pin & 7, level);
   update();
+}
+
+std::string I8259Pair::text() const {
+  std::string text;
+  for (int number : {1, 0}) {
+    const Chip& chip = number == 0 ? first_ : second_;
+    text += fmt::format(
+        "pic{}: irr={:02x} imr={:02x} isr={:02x} hprio={} irq_base={:02x} rr_sel={} elcr={:02x} fnm={}\n",
+        number, chip.irr, chip.imr, chip.isr, (chip.lowest + 1) & 7, chip.base, chip.read_isr ? 1 : 0,
+        chip.level_mask, chip.fully_nested ? 1 : 0);
+  }
+  return text;
 }
 
 uint8_t I8259Pair::acknowledge_extint() {

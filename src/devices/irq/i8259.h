@@ -11,6 +11,8 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <span>
+#include <string>
 
 #include "bus/apic_bus.h"
 #include "bus/device.h"
@@ -42,6 +44,10 @@ class I8259Pair final : public bus::Device,
   void set_irq(unsigned pin, bool level) override;
   bool extint_pending() const override { return first_.output().has_value(); }
   uint8_t acknowledge_extint() override;
+
+  // For people: how often each input rose, and the chips as `info pic` shows them.
+  std::span<const uint64_t> counts() const { return counts_; }
+  std::string text() const;
 
  private:
   struct Chip {
@@ -76,6 +82,7 @@ class I8259Pair final : public bus::Device,
   Wiring wiring_;
   Chip first_;
   Chip second_;
+  std::array<uint64_t, 16> counts_{};
 };
 
 }  // namespace rhea::devices

@@ -1,5 +1,9 @@
 #include "devices/irq/ioapic.h"
 
+#include <fmt/format.h>
+
+#include <string_view>
+
 #include "base/log.h"
 
 namespace rhea::devices {
@@ -13,6 +17,7 @@ constexpr uint8_t kId = 0x00, kVersion = 0x01, kArbitration = 0x02, kTable = 0x1
 constexpr uint32_t kVersionValue = 0x20 | (IoApic::kPins - 1) << 16;
 
 // 3.2.4.
+constexpr uint64_t kLow = 1 << 13;
 constexpr uint64_t kLogical = 1 << 11, kRemoteIrr = 1 << 14, kLevel = 1 << 15, kMasked = 1 << 16;
 constexpr uint64_t kWritable = 0xff0000000001afff;
 
@@ -64,7 +69,28 @@ void IoApic::set_irq(unsigned pin, bool level) {
   const bool rising = level && (lines_ & mask) == 0;
   lines_ = level ? lines_ | mask : lines_ & ~mask;
   // 3.2.4: an edge while masked is lost; a level is seen again when the mask goes.
-  if (rising) service(pin);
+  if (!rising) return;
+  ++counts_[pin];
+  service(pin);
+}
+
+std::string IoApic::text() const {
+  constexpr std::string_view kModes[] = {"fixed", "lowest", "smi", "...", "nmi", "init", "...", "extINT"};
+  std::string text =
+      fmt::format("ioapic0: ver=0x{:x} id=0x{:02x} sel=0x{:02x}", kVersionValue & 0xff, id_, select_);
+  if (select_ >= kTable) text += fmt::format(" (redir[{}])", (select_ - kTable) >> 1);
+  std::string requests, remote;
+  for (unsigned pin = 0; pin < kPins; ++pin) {
+    uint64_t entry = entries_[pin];
+    text += fmt::format("\n  pin {:<2} 0x{:016x} dest={:X} vec={:<3} {} {:<5} {:<6} {:<6} {}", pin, entry,
+                        entry >> 56, entry & 0xff, (entry & kLow) != 0 ? "active-lo" : "active-hi",
+                        (entry & kLevel) != 0 ? "level" : "edge", (entry & kMasked) != 0 ? "masked" : "",
+                        kModes[entry >> 8 & 7], (entry & kLogical) != 0 ? "logical" : "physical");
+    if ((lines_ >> pin & 1) != 0) requests += fmt::format(" {}", pin);
+    if ((entry & kRemoteIrr) != 0) remote += fmt::format(" {}", pin);
+  }
+  return text + fmt::format("\n  IRR     {}\n  Remote IRR{}\n", requests.empty() ? " (none)" : requests,
+                            remote.empty() ? " (none)" : remote);
 }
 
 void IoApic::end_of_interrupt(uint8_t vector) {

@@ -8,6 +8,8 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
+#include <string>
 
 #include "bus/apic_bus.h"
 #include "bus/device.h"
@@ -39,6 +41,10 @@ class IoApic final : public bus::Device,
   void set_irq(unsigned pin, bool level) override;
   void end_of_interrupt(uint8_t vector) override;
 
+  // For people: how often each input rose, and the table as `info pic` shows it.
+  std::span<const uint64_t> counts() const { return counts_; }
+  std::string text() const;
+
  private:
   uint32_t read_register() const;
   void write_register(uint32_t value);
@@ -46,6 +52,7 @@ class IoApic final : public bus::Device,
 
   Wiring wiring_;
   std::array<uint64_t, kPins> entries_{};
+  std::array<uint64_t, kPins> counts_{};
   uint32_t lines_ = 0;
   uint8_t select_ = 0;
   uint8_t id_ = 0;

@@ -31,6 +31,7 @@
 #include "machine/board.h"
 #include "machine/machine_host.h"
 #include "machine/pc/cpu_wires.h"
+#include "machine/pc/interrupt_text.h"
 #include "machine/pc/isa_interrupts.h"
 #include "machine/pc/local_apics.h"
 #include "machine/pc/pc_config.h"
@@ -68,6 +69,8 @@ class PcBoard final : public Board, private devices::PowerListener {
   devices::Ps2Mouse& mouse() { return i8042_.mouse(); }
   void press_power_button() override { pm_.acpi().press_power_button(); }
   void raise_nmi() override;
+  std::string interrupt_counts() const override { return machine::interrupt_counts(pic_, ioapic_); }
+  std::string interrupt_state() override { return machine::interrupt_state(pic_, ioapic_); }
 
  private:
   struct PortRange {

@@ -27,5 +27,6 @@ std::span<const DeviceDriver> display_drivers();
 std::span<const DeviceDriver> misc_drivers();
 std::span<const DeviceDriver> usb_drivers();
 std::span<const DeviceDriver> virtio_drivers();
+std::span<const DeviceDriver> parallel_drivers();
 
 }  // namespace rhea::machine

@@ -19,6 +19,7 @@
 #include "machine/vm.h"
 #include "monitor/gdb/server.h"
 #include "tools/system/lines.h"
+#include "tools/system/process.h"
 #include "tools/system/rtc_base.h"
 #include "tools/system/setup/setup.h"
 #include "tools/system/topology.h"
@@ -28,6 +29,7 @@ namespace rhea::system {
 namespace {
 
 constexpr unsigned kMostVcpus = 64;
+constexpr const char* kCompatibleVersion = "7.2.0";  // whose command lines and monitors these are
 constexpr uint64_t kLargestKernel = uint64_t{2} << 30;
 constexpr uint64_t kLargestItem = uint64_t{16} << 20;
 
@@ -259,8 +261,9 @@ machine::Backends make_backends(const SystemOptions& options, machine::Vm& vm, L
 // The families of back ends, in the order in which their default devices are plugged in.
 class Setups {
  public:
-  Result<> open(const SystemOptions& options, machine::Vm& vm, machine::PcConfig& config) {
-    SetupContext context{options, vm, config.backends, config.devices};
+  Result<> open(const SystemOptions& options, machine::PcConfig& config, monitor::Context& monitor,
+                Lines& lines) {
+    SetupContext context{options, monitor.vm, config.backends, config.devices, monitor, lines};
     for (auto& setup : all_) TRY(setup->open(context));
     for (const DeviceOption& device : options.devices) {
       config.devices.push_back({device.driver, device.values, device.id});
@@ -301,6 +304,31 @@ Result<> set_tsc_rate(const cpu::CpuModel& model, const Choice& choice, const st
   return {};
 }
 
+// The monitor's `gdbserver`: ends the one there is, and begins another unless it is to be "none". vCPUs
+// still, machine lock held.
+Result<> serve_debugger(machine::Vm& vm, const engine::Accelerator& accelerator,
+                        std::unique_ptr<gdb::Server>& debugger, const std::string& words) {
+  for (unsigned i = 0; debugger && i < vm.cpus(); ++i)
+    vm.vcpu(i).call([](cpu::Engine& engine) { engine.set_debug(nullptr); });
+  debugger.reset();
+  if (words != "none") debugger = TRY(gdb::Server::create(vm, accelerator, words));
+  return {};
+}
+
+monitor::Context make_monitor_context(const SystemOptions& options, machine::Vm& vm, Lines& lines,
+                                      const SmpChoice& smp, const engine::Accelerator& accelerator) {
+  monitor::Context context{.vm = vm, .chardevs = lines.all()};
+  context.accelerator = &accelerator;
+  context.name = options.name.guest;
+  context.uuid = options.uuid;
+  context.version = kCompatibleVersion;
+  context.machine_type = options.machine.type;
+  context.cpu_type = options.cpu.value_or("qemu64");
+  context.ram_bytes = options.memory.size;
+  context.topology = {smp.topology.cores, smp.topology.threads};
+  return context;
+}
+
 Result<> set_up_log(const SystemOptions& options) {
   if (!options.log_file.empty()) TRY_IN(set_log_file(options.log_file), "-D " + options.log_file);
   if (!options.log_items.empty()) TRY_IN(set_log_items(options.log_items), "-d " + options.log_items);
@@ -310,6 +338,10 @@ Result<> set_up_log(const SystemOptions& options) {
 }  // namespace
 
 Result<int> run_machine(const SystemOptions& options) {
+  Background background;
+  PidFile pid_file;
+  if (options.monitor.daemonize) TRY(background.enter());
+  if (!options.monitor.pidfile.empty()) TRY(pid_file.create(options.monitor.pidfile));
   machine::begin_tsc_measurement();
   TRY(set_up_log(options));
   const NameOptions& name = options.name;
@@ -336,10 +368,15 @@ Result<int> run_machine(const SystemOptions& options) {
     model->attach(vm.core(i), i);
     cores.push_back(&vm.core(i));
   }
+  monitor::Context monitor = make_monitor_context(options, vm, lines, smp, *accelerator);
+  std::unique_ptr<gdb::Server> debugger;
+  monitor.gdbserver = [&](const std::string& words) {
+    return serve_debugger(vm, *accelerator, debugger, words);
+  };
   Setups setups;
   auto config = TRY(configure(options, smp, *model, *accelerator, lines));
   config.backends = make_backends(options, vm, lines);
-  TRY(setups.open(options, vm, config));
+  TRY(setups.open(options, config, monitor, lines));
   if (choice.deterministic()) TRY(make_deterministic(options, config));
   TRY(set_tsc_rate(*model, choice, cores, config));
   auto board = TRY(machine::PcBoard::create(std::move(config), {.host = vm,
@@ -348,12 +385,14 @@ Result<int> run_machine(const SystemOptions& options) {
                                                                 .host_clock = vm.loop().host_clock(),
                                                                 .cores = cores}));
   accelerator->attach(board->memory());
+  monitor.board = board.get();
+  monitor.site = &board->site();
   TRY(setups.board_made(vm, *board));
   TRY(vm.start(*board));
-  std::unique_ptr<gdb::Server> debugger;
   if (!options.gdb.empty()) {
     debugger = TRY_IN(gdb::Server::create(vm, *accelerator, options.gdb), "-gdb " + options.gdb);
   }
+  TRY(background.ready());
   return vm.run();
 }
 

@@ -1,4 +1,7 @@
-// Who talks to the emulator itself: -monitor, -qmp.
+// Who talks to the emulator itself: -monitor, -qmp, -mon; and -parallel, whose ports are devices as any
+// other.
+#include "monitor/monitor.h"
+
 #include "tools/system/setup/setup.h"
 
 namespace rhea::system {
@@ -7,9 +10,38 @@ namespace {
 class MonitorSetup final : public Setup {
  public:
   Result<> open(SetupContext& context) override {
-    static_cast<void>(context);
+    monitor_ = std::make_unique<monitor::Monitor>(context.monitor);
+    chardev::Chardevs& all = context.lines.all();
+    std::vector<MonRequest> wanted = context.options.monitor.monitors;
+    for (const std::string& words : context.lines.shared_with_monitor())
+      wanted.push_back({"-serial mon:", words});
+    unsigned number = 0;
+    for (const MonRequest& request : wanted) {
+      std::string label = "compat_monitor" + std::to_string(number++);
+      std::lock_guard hold(context.vm.lock());
+      chardev::Chardev* line = TRY_IN(all.open(request.words, label), request.option);
+      request.control ? monitor_->add_qmp(*line, request.pretty) : monitor_->add_hmp(*line);
+    }
+    return add_parallel_ports(context);
+  }
+
+ private:
+  static Result<> add_parallel_ports(SetupContext& context) {
+    const auto& ports = context.options.monitor.parallels;
+    for (size_t i = 0; i < ports.size(); ++i) {
+      if (ports[i] == "none") continue;
+      std::string label = "parallel" + std::to_string(i);
+      std::string id = ports[i].starts_with("chardev:") ? ports[i].substr(8) : label;
+      if (id == label) {
+        auto spec = TRY_IN(chardev::parse_words(ports[i]), "-parallel " + ports[i]);
+        TRY_IN(context.lines.all().add(spec, label), "-parallel " + ports[i]);
+      }
+      context.devices.push_back({"isa-parallel", {{"index", std::to_string(i)}, {"chardev", id}}});
+    }
     return {};
   }
+
+  std::unique_ptr<monitor::Monitor> monitor_;
 };
 
 }  // namespace

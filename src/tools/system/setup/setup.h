@@ -11,6 +11,8 @@
 #include "machine/plug/backends.h"
 #include "machine/plug/device_request.h"
 #include "machine/vm.h"
+#include "monitor/context.h"
+#include "tools/system/lines.h"
 #include "tools/system/options.h"
 
 namespace rhea::system {
@@ -19,6 +21,8 @@ struct SetupContext {
   const SystemOptions& options;
   machine::Vm& vm;
   machine::Backends& backends;  // a family fills in its finder
+  monitor::Context& monitor;    // what the monitor reaches: a family fills in its part
+  Lines& lines;
   std::vector<machine::DeviceRequest>&
       devices;  // shortcuts and defaults become requests; -device's come after
   // Whether a -device names one of these drivers, which then takes the place of the default one.

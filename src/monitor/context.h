@@ -1,0 +1,62 @@
+// What a monitor reaches of the machine. The program fills it in (tools/system/setup); a null pointer means
+// that this machine has no such thing.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "chardev/chardevs.h"
+#include "engine/accelerator.h"
+#include "machine/plug/device_site.h"
+#include "machine/vm.h"
+
+namespace rhea::block {
+class Drives;
+}
+namespace rhea::display {
+class InputHub;
+class KeySender;
+class Screens;
+}  // namespace rhea::display
+namespace rhea::net {
+class Network;
+}
+
+namespace rhea::monitor {
+
+struct Context {
+  machine::Vm& vm;
+  chardev::Chardevs& chardevs;
+  // These are set before anything is asked.
+  const engine::Accelerator* accelerator = nullptr;
+  machine::Board* board = nullptr;
+  machine::DeviceSite* site = nullptr;
+
+  block::Drives* drives = nullptr;
+  display::Screens* screens = nullptr;
+  display::InputHub* input = nullptr;
+  display::KeySender* key_sender = nullptr;
+  net::Network* network = nullptr;
+
+  std::string name, uuid, version, machine_type, cpu_type;
+  uint64_t ram_bytes = 0;
+  struct Topology {
+    unsigned cores = 1, threads = 1;
+  } topology = {};
+
+  // Errors are one line. Null: not supported here.
+  std::function<Result<>(const std::string& words)> gdbserver = {};  // "none" ends it
+  std::function<Result<>(const std::string& words)> boot_set = {};
+  // Opens the image at `filename` (format may be empty) and puts it into the drive.
+  std::function<Result<>(const std::string& drive, const std::string& filename, const std::string& format,
+                         const std::string& read_only, bool force)>
+      change_medium = {};
+  std::function<Result<>(const std::string& words)> netdev_add = {};
+  std::function<Result<>(const std::string& id)> netdev_del = {};
+  std::function<std::string()> vnc_info = {};  // text of `info vnc`
+  std::function<Result<>(const std::string& password)> set_vnc_password = {};
+};
+
+}  // namespace rhea::monitor

@@ -1,0 +1,70 @@
+#include "monitor/hmp_session.h"
+
+#include <fmt/format.h>
+
+namespace rhea::monitor {
+
+HmpSession::HmpSession(Monitor& monitor, chardev::Chardev& line)
+    : Session(monitor, line),
+      readline_("(qemu) ", {.print = [this](std::string_view text) { print(text); },
+                            .line = [this](std::string text) { run(std::move(text)); },
+                            .complete = [this](std::string_view text) { return monitor_.complete(text); }}) {
+  attach();
+}
+
+void HmpSession::print(std::string_view text) {
+  std::string bytes;
+  bytes.reserve(text.size() + 16);
+  for (char c : text) {
+    if (c == '\n') bytes += '\r';
+    bytes += c;
+  }
+  send(bytes);
+}
+
+void HmpSession::connected() {
+  has_peer_ = true;
+  if (has_focus_) greet();
+}
+
+void HmpSession::disconnected() {
+  Session::disconnected();
+  readline_.restart();
+  has_peer_ = greeted_ = false;
+}
+
+void HmpSession::focus_changed(bool has_it) {
+  has_focus_ = has_it;
+  if (!has_it || !has_peer_) return;
+  if (!greeted_) return greet();
+  if (!busy()) readline_.show();
+}
+
+void HmpSession::greet() {
+  greeted_ = true;
+  print(fmt::format("QEMU {} monitor - type 'help' for more information\n", monitor_.context().version));
+  readline_.show();
+}
+
+size_t HmpSession::handle(std::string_view input) {
+  size_t used = 0;
+  while (used < input.size() && !busy()) readline_.handle(static_cast<uint8_t>(input[used++]));
+  return used;
+}
+
+void HmpSession::run(std::string line) {
+  begin_work([this, line = std::move(line)] {
+    std::string text;
+    if (line == "info history") {
+      const auto& history = readline_.history();
+      for (size_t i = 0; i < history.size(); ++i) text += fmt::format("{}: '{}'\n", i, history[i]);
+    } else {
+      text = monitor_.run_line(line, cpu_);
+    }
+    std::scoped_lock hold(monitor_.context().vm.lock());
+    print(text);
+    if (has_focus_) readline_.show();
+  });
+}
+
+}  // namespace rhea::monitor
