@@ -17,7 +17,8 @@ import sys
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # Options whose argument is a group of keys, and what asks for its help.
 GROUPS = [("-machine", "help"), ("-accel", "tcg,help"), ("-smp", "help"), ("-m", "help"), ("-rtc", "help"),
-          ("-boot", "help"), ("-chardev", "help"), ("-fw_cfg", "help")]
+          ("-boot", "help"), *[("-chardev", f"{kind},help") for kind in ("socket", "udp", "file", "pipe", "ringbuf", "stdio", "vc")],
+          ("-mon", "help"), ("-fw_cfg", "help")]
 
 
 def printed(program, *arguments):
@@ -108,7 +109,8 @@ def man_page(version, options, groups, devices):
 
 def system_pages(program):
     options = options_of(printed(program, "-help"))
-    groups = [(name, keys_of(printed(program, name, ask))) for name, ask in GROUPS]
+    groups = [(f"{name} {ask.split(',')[0]}" if name == "-chardev" else name, keys_of(printed(program, name, ask)))
+              for name, ask in GROUPS]
     devices = devices_of(program)
     version = re.search(r"version ([\d.]+)", printed(program, "-version")).group(1)
     return {

@@ -86,7 +86,6 @@ def refusals_are_one_line_each():
         (["-bios", "/nonexistent"], "/nonexistent"),
         (["-device", "nonesuch"], "nonesuch"),
         (["-serial", "foo"], "foo"),
-        (["-serial", "mon:stdio"], "monitor"),
         (["-accel", "xen"], "xen"),
         (["-accel", "tcg,state-log=/tmp/x"], "deterministic=on"),
         (["-accel", "tcg,deterministic=on,state-log-every=5"], "state-log=FILE"),

@@ -1,0 +1,306 @@
+// Drives: what is in them, what they did, other media.
+#include <fmt/format.h>
+
+#include "base/failf.h"
+#include "block/drive/drives.h"
+#include "block/driver.h"
+#include "monitor/command.h"
+
+namespace rhea::monitor {
+
+namespace {
+
+using block::Drive;
+using block::DriveCounters;
+using block::ImageNode;
+
+const char* io_status(const Drive& drive) {
+  switch (drive.io_status()) {
+    case block::IoStatus::Ok: return "ok";
+    case block::IoStatus::Failed: return "failed";
+    case block::IoStatus::NoSpace: return "nospace";
+  }
+  return "";
+}
+
+const char* detect_zeroes(const Drive& drive) {
+  switch (drive.config().detect_zeroes) {
+    case block::DetectZeroes::Off: return "off";
+    case block::DetectZeroes::On: return "on";
+    case block::DetectZeroes::Unmap: return "unmap";
+  }
+  return "";
+}
+
+unsigned backing_depth(const ImageNode& image) {
+  unsigned depth = 0;
+  for (const ImageNode* at = image.backing(); at != nullptr; at = at->backing()) ++depth;
+  return depth;
+}
+
+std::string node_name(const Drive& drive) {
+  return drive.config().node_name;
+}
+
+Json image_json(const Drive& drive, const ImageNode& image) {
+  Json out = {{"virtual-size", drive.size()},
+              {"filename", drive.medium().filename},
+              {"format", image.driver().name()},
+              {"dirty-flag", image.info().dirty}};
+  if (image.backing() != nullptr) out["backing-filename"] = image.backing_reference().file;
+  return out;
+}
+
+Json inserted_json(const Drive& drive) {
+  const ImageNode& image = *drive.medium().image;
+  auto limits = drive.config().throttle ? drive.config().throttle->limits() : block::ThrottleLimits{};
+  auto whole = [](const block::ThrottleLimit& limit) { return static_cast<int64_t>(limit.average); };
+  Json out = {{"iops_rd", whole(limits.ops_read)},
+              {"detect_zeroes", detect_zeroes(drive)},
+              {"image", image_json(drive, image)},
+              {"iops_wr", whole(limits.ops_write)},
+              {"ro", drive.read_only()},
+              {"node-name", node_name(drive)},
+              {"backing_file_depth", backing_depth(image)},
+              {"drv", image.driver().name()},
+              {"iops", whole(limits.ops_total)},
+              {"bps_wr", whole(limits.bytes_write)},
+              {"write_threshold", 0},
+              {"encrypted", image.info().encrypted},
+              {"bps", whole(limits.bytes_total)},
+              {"bps_rd", whole(limits.bytes_read)}};
+  out["cache"] = {{"no-flush", false}, {"direct", false}, {"writeback", drive.write_cache()}};
+  out["file"] = drive.medium().filename;
+  if (image.backing() != nullptr) out["backing_file"] = image.backing_reference().file;
+  return out;
+}
+
+Json drive_json(const Drive& drive) {
+  const Drive::Attachment& attachment = drive.attachment();
+  bool removable = attachment.removable || !drive.attached();
+  Json out = {{"io-status", io_status(drive)},
+              {"device", drive.id()},
+              {"locked", drive.locked()},
+              {"removable", removable}};
+  if (drive.inserted()) out["inserted"] = inserted_json(drive);
+  if (drive.attached()) out["qdev"] = attachment.device_id;
+  if (attachment.has_tray) out["tray_open"] = drive.tray_open();
+  out["type"] = "unknown";
+  return out;
+}
+
+Result<Json> query_block(Call& call) {
+  Json list = Json::array();
+  if (call.vm.drives == nullptr) return list;
+  for (const auto& drive : call.vm.drives->all()) {
+    if (!call.has("device") || call.text("device") == drive->id()) list.push_back(drive_json(*drive));
+  }
+  return list;
+}
+
+std::string show_drive(const Json& d) {
+  std::string text = d["device"].get<std::string>();
+  if (!d.contains("inserted")) {
+    text += ": [not inserted]\n";
+  } else {
+    const Json& in = d["inserted"];
+    std::string node = in["node-name"].get<std::string>();
+    if (!node.empty()) text += " (" + node + ")";
+    text += fmt::format(": {} ({}{}{})\n", in["file"].get<std::string>(), in["drv"].get<std::string>(),
+                        in["ro"].get<bool>() ? ", read-only" : "",
+                        in["encrypted"].get<bool>() ? ", encrypted" : "");
+  }
+  if (d.contains("qdev")) text += fmt::format("    Attached to:      {}\n", d["qdev"].get<std::string>());
+  if (d["io-status"] != "ok")
+    text += fmt::format("    I/O status:       {}\n", d["io-status"].get<std::string>());
+  if (d["removable"].get<bool>()) {
+    bool open = d.contains("tray_open") && d["tray_open"].get<bool>();
+    text += fmt::format("    Removable device: {}locked, tray {}\n", d["locked"].get<bool>() ? "" : "not ",
+                        open ? "open" : "closed");
+  }
+  if (!d.contains("inserted")) return text;
+  const Json& in = d["inserted"];
+  text += fmt::format("    Cache mode:       {}\n",
+                      in["cache"]["writeback"].get<bool>() ? "writeback" : "writethrough");
+  if (in.contains("backing_file"))
+    text += fmt::format("    Backing file:     {} (chain depth: {})\n", in["backing_file"].get<std::string>(),
+                        in["backing_file_depth"].get<unsigned>());
+  if (in["detect_zeroes"] != "off")
+    text += fmt::format("    Detect zeroes:    {}\n", in["detect_zeroes"].get<std::string>());
+  return text;
+}
+
+std::string show_block(const Json& list) {
+  std::string text;
+  for (const Json& drive : list) text += (text.empty() ? "" : "\n") + show_drive(drive);
+  return text;
+}
+
+Result<Json> query_blockstats(Call& call) {
+  Json list = Json::array();
+  if (call.vm.drives == nullptr) return list;
+  for (const auto& drive : call.vm.drives->all()) {
+    const block::DriveStats& s = drive->stats();
+    Json stats = Json::object();
+    auto add = [&stats](const std::string& name, const DriveCounters& counters) {
+      stats[name + "_bytes"] = counters.bytes;
+      stats[name + "_operations"] = counters.operations;
+      stats[name + "_total_time_ns"] = counters.time_ns;
+      stats[name + "_merged"] = 0;
+      stats["failed_" + name + "_operations"] = counters.failed;
+      stats["invalid_" + name + "_operations"] = counters.invalid;
+    };
+    add("rd", s.read);
+    add("wr", s.write);
+    add("flush", s.flush);
+    add("unmap", s.discard);
+    stats.erase("flush_bytes");
+    stats.erase("flush_merged");
+    stats["wr_highest_offset"] = s.highest_written;
+    if (s.last_access_ns != 0)
+      stats["idle_time_ns"] = call.vm.vm.loop().monotonic_clock().now_ns() - s.last_access_ns;
+    stats["account_invalid"] = true;
+    stats["account_failed"] = true;
+    stats["timed_stats"] = Json::array();
+    Json one = {{"device", drive->id()}, {"stats", std::move(stats)}, {"node-name", node_name(*drive)}};
+    if (drive->attached()) one["qdev"] = drive->attachment().device_id;
+    list.push_back(std::move(one));
+  }
+  return list;
+}
+
+std::string show_blockstats(const Json& list) {
+  std::string text;
+  for (const Json& drive : list) {
+    text += drive["device"].get<std::string>() + ":";
+    const Json& s = drive["stats"];
+    for (const char* name :
+         {"rd_bytes", "wr_bytes", "rd_operations", "wr_operations", "flush_operations", "wr_total_time_ns",
+          "rd_total_time_ns", "flush_total_time_ns", "rd_merged", "wr_merged"})
+      text += fmt::format(" {}={}", name, s[name].get<uint64_t>());
+    text +=
+        fmt::format(" idle_time_ns={}\n", s.contains("idle_time_ns") ? s["idle_time_ns"].get<int64_t>() : 0);
+  }
+  return text;
+}
+
+Result<Drive*> find_drive(Call& call) {
+  std::string id = call.text("device");
+  bool by_device = !call.has("device");
+  if (by_device) id = call.text("id");
+  if (call.has("device") == call.has("id"))
+    return fail(ErrorKind::Invalid, "Need exactly one of 'device' and 'id'");
+  if (call.vm.drives != nullptr) {
+    for (const auto& drive : call.vm.drives->all()) {
+      if (by_device ? drive->attached() && drive->attachment().device_id == id : drive->id() == id)
+        return drive.get();
+    }
+  }
+  return device_not_found(id);
+}
+
+Result<Json> eject(Call& call) {
+  Drive* drive = TRY(find_drive(call));
+  TRY(drive->eject(call.flag("force")));
+  return Json();
+}
+
+// HMP's `change`: a drive, or the VNC server's password.
+Result<Json> change(Call& call) {
+  if (call.text("device") == "vnc") {
+    if (call.text("filename") != "password" && call.text("filename") != "passwd")
+      return fail(ErrorKind::Invalid, "Changing the VNC server's place while it runs is not supported");
+    if (!call.vm.set_vnc_password) return fail(ErrorKind::Invalid, "Could not set password");
+    TRY(call.vm.set_vnc_password(call.text("format")));
+    return Json();
+  }
+  Drive* drive = TRY(find_drive(call));
+  if (!call.vm.change_medium) return fail(ErrorKind::Invalid, "media cannot be changed here");
+  TRY(call.vm.change_medium(drive->id(), call.text("filename"), call.text("format"),
+                            call.text("read-only-mode"), call.flag("force")));
+  return Json();
+}
+
+Result<Json> resize(Call& call) {
+  Drive* drive = TRY(find_drive(call));
+  if (call.number("size") < 0) return fail(ErrorKind::Invalid, "Parameter 'size' expects a >0 size");
+  TRY(drive->resize(static_cast<uint64_t>(call.number("size"))));
+  return Json();
+}
+
+Result<Json> commit(Call& call) {
+  std::string id = call.text("device"), text;
+  bool found = id == "all";
+  for (size_t i = 0; call.vm.drives != nullptr && i < call.vm.drives->all().size(); ++i) {
+    Drive& drive = *call.vm.drives->all()[i];
+    bool wanted = id == "all" ? drive.inserted() && drive.medium().temporary : drive.id() == id;
+    if (!wanted) continue;
+    found = true;
+    if (auto done = drive.commit(); !done)
+      text += fmt::format("'commit' error for '{}': {}\n", drive.id(), done.error().message());
+  }
+  if (!found) text = fmt::format("Device '{}' not found\n", id);
+  return Json(text);
+}
+
+}  // namespace
+
+std::span<const Command> block_commands() {
+  static const std::vector<Command> rows = {
+      {"query-block", nullptr, "", "", {}, query_block},
+      {nullptr,
+       "info block",
+       "[device]",
+       "show info of one block device or all block devices",
+       {{"device", Kind::Block, true}},
+       query_block,
+       show_block},
+      {"query-blockstats",
+       "info blockstats",
+       "",
+       "show block device statistics",
+       {{"query-nodes", Kind::Boolean, true, 0, Only::Qmp}},
+       query_blockstats,
+       show_blockstats},
+      {"eject",
+       "eject",
+       "[-f] device",
+       "eject a removable medium (use -f to force it)",
+       {{"force", Kind::Flag, true, 'f'},
+        {"device", Kind::Block, false, 0, Only::Hmp},
+        {"device", Kind::String, true, 0, Only::Qmp},
+        {"id", Kind::String, true, 0, Only::Qmp}},
+       eject},
+      {nullptr,
+       "change",
+       "device [-f] filename [format [read-only-mode]]",
+       "change a removable medium, optional format, use -f to force the operation",
+       {{"force", Kind::Flag, true, 'f'},
+        {"device", Kind::Block},
+        {"filename", Kind::Filename},
+        {"format", Kind::String, true},
+        {"read-only-mode", Kind::String, true}},
+       change},
+      {"blockdev-change-medium",
+       nullptr,
+       "",
+       "",
+       {{"device", Kind::String, true},
+        {"id", Kind::String, true},
+        {"filename", Kind::String},
+        {"format", Kind::String, true},
+        {"force", Kind::Boolean, true},
+        {"read-only-mode", Kind::String, true}},
+       change},
+      {"block_resize", nullptr, "", "", {{"device", Kind::String}, {"size", Kind::Integer}}, resize},
+      {nullptr,
+       "commit",
+       "device|all",
+       "commit changes to the disk images (if -snapshot is used) or backing files",
+       {{"device", Kind::Block}},
+       commit},
+  };
+  return rows;
+}
+
+}  // namespace rhea::monitor
