@@ -40,7 +40,7 @@ struct Context {
   display::KeySender* key_sender = nullptr;
   net::Network* network = nullptr;
 
-  std::string name, uuid, version, machine_type, cpu_type;
+  std::string name = {}, uuid = {}, version = {}, machine_type = {}, cpu_type = {};
   uint64_t ram_bytes = 0;
   struct Topology {
     unsigned cores = 1, threads = 1;

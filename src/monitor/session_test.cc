@@ -199,7 +199,9 @@ TEST_F(SessionTest, every_command_says_who_it_is) {
       EXPECT_EQ(find_hmp(names_of(*command)[0]), command) << command->hmp;
       EXPECT_NE(std::string_view(command->help), "") << command->hmp;
     }
-    if (command->qmp != nullptr) EXPECT_EQ(find_qmp(command->qmp), command) << command->qmp;
+    if (command->qmp != nullptr) {
+      EXPECT_EQ(find_qmp(command->qmp), command) << command->qmp;
+    }
   }
 }
 

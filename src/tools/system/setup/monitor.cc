@@ -2,6 +2,7 @@
 // other.
 #include "monitor/monitor.h"
 
+#include "display/key_sender.h"
 #include "tools/system/setup/setup.h"
 
 namespace rhea::system {
@@ -10,7 +11,15 @@ namespace {
 class MonitorSetup final : public Setup {
  public:
   Result<> open(SetupContext& context) override {
-    monitor_ = std::make_unique<monitor::Monitor>(context.monitor);
+    monitor::Context& reach = context.monitor;
+    reach.screens = context.backends.screens;
+    reach.input = context.backends.input;
+    reach.network = context.backends.network;
+    if (reach.input != nullptr) {
+      keys_ = std::make_unique<display::KeySender>(*reach.input, context.vm.loop().virtual_clock());
+      reach.key_sender = keys_.get();
+    }
+    monitor_ = std::make_unique<monitor::Monitor>(reach);
     chardev::Chardevs& all = context.lines.all();
     std::vector<MonRequest> wanted = context.options.monitor.monitors;
     for (const std::string& words : context.lines.shared_with_monitor())
@@ -41,6 +50,7 @@ class MonitorSetup final : public Setup {
     return {};
   }
 
+  std::unique_ptr<display::KeySender> keys_;
   std::unique_ptr<monitor::Monitor> monitor_;
 };
 

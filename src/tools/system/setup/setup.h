@@ -21,10 +21,10 @@ struct SetupContext {
   const SystemOptions& options;
   machine::Vm& vm;
   machine::Backends& backends;  // a family fills in its finder
-  monitor::Context& monitor;    // what the monitor reaches: a family fills in its part
-  Lines& lines;
   std::vector<machine::DeviceRequest>&
-      devices;  // shortcuts and defaults become requests; -device's come after
+      devices;                // shortcuts and defaults become requests; -device's come after
+  monitor::Context& monitor;  // what the monitor reaches: a family fills in its part
+  Lines& lines;
   // Whether a -device names one of these drivers, which then takes the place of the default one.
   bool has_device(std::initializer_list<std::string_view> drivers) const;
 };
