@@ -11,8 +11,8 @@
 #include <filesystem>
 #include <fstream>
 
-#include "chardev/fd_chardev.h"
 #include "chardev/chardevs.h"
+#include "chardev/fd_chardev.h"
 #include "chardev/pty_chardev.h"
 #include "chardev/ringbuf_chardev.h"
 #include "chardev/telnet.h"
@@ -113,7 +113,8 @@ TEST_F(ChardevTest, peer_that_closes_ends_the_connection) {
 TEST_F(ChardevTest, file_gets_the_output) {
   for (const char* text : {"abc", "de"}) {
     Chardevs all(loop);
-    ASSERT_TRUE(all.add(parse_chardev({{"backend", "file"}, {"id", "f"}, {"path", path}, {"append", "on"}}).value(), ""));
+    ASSERT_TRUE(all.add(
+        parse_chardev({{"backend", "file"}, {"id", "f"}, {"path", path}, {"append", "on"}}).value(), ""));
     EXPECT_EQ(all.take("f").value()->write(bytes(text)), std::strlen(text));
     EXPECT_EQ(all.take("f").error().kind(), ErrorKind::Busy);
   }
@@ -146,7 +147,11 @@ TEST_F(ChardevTest, unix_server_serves_one_client_after_another) {
 TEST_F(ChardevTest, client_connects_again) {
   Chardevs all(loop);
   SocketAddress abstract{.host = "", .port = "", .path = path, .abstract = true};
-  ASSERT_TRUE(all.add(parse_chardev({{"backend", "socket"}, {"id", "c"}, {"path", path}, {"abstract", "on"}, {"reconnect", "1"}}).value(), ""));
+  ASSERT_TRUE(all.add(
+      parse_chardev(
+          {{"backend", "socket"}, {"id", "c"}, {"path", path}, {"abstract", "on"}, {"reconnect", "1"}})
+          .value(),
+      ""));
   Chardev* client = all.take("c").value();
   client->attach(&device);
   turn();
@@ -196,7 +201,8 @@ TEST_F(ChardevTest, datagrams_go_both_ways) {
   int probe = open_udp({.host = "127.0.0.1", .port = "9", .path = ""}, any).value();
   std::string ours = local_name(probe);
   ::close(probe);
-  int peer = open_udp({.host = "127.0.0.1", .port = ours.substr(ours.rfind(':') + 1), .path = ""}, any).value();
+  int peer =
+      open_udp({.host = "127.0.0.1", .port = ours.substr(ours.rfind(':') + 1), .path = ""}, any).value();
   Chardevs all(loop);
   Chardev* udp = all.open("udp:" + local_name(peer) + "@" + ours, "u").value();
   udp->attach(&device);
@@ -264,8 +270,8 @@ TEST(ChardevSpec, both_spellings_of_switches) {
   EXPECT_EQ(parse_words("vc:80Cx24C").value().rows, 24u);
   EXPECT_EQ(parse_words("vc:640x480").value().height, 480u);
   EXPECT_EQ(parse_words("udp:h:1@:2").value().localport, "2");
-  for (const char* words : {"tcp:a:1,wait=off", "tcp:a:70000", "unix:", "vc:80Cx24", "vc:0x1", "udp:", "stdio:",
-                            "tcp:a:1,foo=1", "tcp:a:1,server=on,reconnect=3"})
+  for (const char* words : {"tcp:a:1,wait=off", "tcp:a:70000", "unix:", "vc:80Cx24", "vc:0x1",
+                            "udp:", "stdio:", "tcp:a:1,foo=1", "tcp:a:1,server=on,reconnect=3"})
     EXPECT_FALSE(parse_words(words)) << words;
 }
 
@@ -285,13 +291,19 @@ TEST(Telnet, commands_are_taken_out) {
   TelnetFilter filter;
   std::string got;
   unsigned breaks = 0;
-  std::string_view sent("a\xff\xfd\x03z\xff\xff\xff\xf3\xff\xfa\x18\xff\xff" "1\xff\xf0" "b\r\0c\r\n", 23);
+  std::string_view sent(
+      "a\xff\xfd\x03z\xff\xff\xff\xf3\xff\xfa\x18\xff\xff"
+      "1\xff\xf0"
+      "b\r\0c\r\n",
+      23);
   for (char c : sent) {  // each byte alone
     auto part = filter.take(bytes({&c, 1}));
     got.append(part.bytes.begin(), part.bytes.end());
     breaks += part.breaks;
   }
-  EXPECT_EQ(got, "az\xff" "b\rc\r\n");
+  EXPECT_EQ(got,
+            "az\xff"
+            "b\rc\r\n");
   EXPECT_EQ(breaks, 1u);
 }
 

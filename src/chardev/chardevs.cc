@@ -24,7 +24,8 @@ Result<std::unique_ptr<Chardev>> open_pty(async::EventLoop& loop, const std::str
 }
 
 Result<std::unique_ptr<Chardev>> open_udp_line(async::EventLoop& loop, const ChardevSpec& spec) {
-  SocketAddress remote{.host = spec.host, .port = spec.port, .path = "", .ipv4 = spec.ipv4, .ipv6 = spec.ipv6};
+  SocketAddress remote{
+      .host = spec.host, .port = spec.port, .path = "", .ipv4 = spec.ipv4, .ipv6 = spec.ipv6};
   SocketAddress local{.host = spec.localaddr, .port = spec.localport, .path = ""};
   return UdpChardev::create(loop, remote, local);
 }

@@ -10,8 +10,8 @@ namespace rhea::chardev {
 
 class LoggingChardev final : public Chardev {
  public:
-  static Result<std::unique_ptr<LoggingChardev>> create(std::unique_ptr<Chardev> base, const std::string& path,
-                                                        bool append);
+  static Result<std::unique_ptr<LoggingChardev>> create(std::unique_ptr<Chardev> base,
+                                                        const std::string& path, bool append);
   ~LoggingChardev() override;
   void attach(Frontend* frontend) override { base_->attach(frontend); }
   size_t write(std::span<const uint8_t> bytes) override;

@@ -140,7 +140,8 @@ size_t MuxChardev::write_stamped(std::span<const uint8_t> bytes) {
       int64_t now = loop_.monotonic_clock().now_ns();
       if (first_stamp_ns_ < 0) first_stamp_ns_ = now;
       int64_t ms = (now - first_stamp_ns_) / 1'000'000;
-      say(fmt::format("[{:02}:{:02}:{:02}.{:03}] ", ms / 3'600'000, ms / 60'000 % 60, ms / 1000 % 60, ms % 1000));
+      say(fmt::format("[{:02}:{:02}:{:02}.{:03}] ", ms / 3'600'000, ms / 60'000 % 60, ms / 1000 % 60,
+                      ms % 1000));
       line_begins_ = false;
     }
     if (base_.write(bytes.subspan(i, 1)) == 0) return i;
@@ -155,7 +156,7 @@ void MuxChardev::say(std::string_view text) {
 
 void MuxChardev::help() {
   std::string name = escape_ > 0 && escape_ < 27 ? fmt::format("C-{:c}", escape_ - 1 + 'a')
-                                                : fmt::format("Escape-Char={:#x}", escape_);
+                                                 : fmt::format("Escape-Char={:#x}", escape_);
   std::string text = "\n\r";
   for (std::string_view line :
        {"h    print this help", "x    exit emulator", "s    save disk data back to file (if -snapshot)",

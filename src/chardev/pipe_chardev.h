@@ -1,4 +1,5 @@
-// A pair of named pipes, PATH.in and PATH.out, or where these are not, one file at PATH for both ways. fifo(7).
+// A pair of named pipes, PATH.in and PATH.out, or where these are not, one file at PATH for both ways.
+// fifo(7).
 #pragma once
 
 #include "chardev/fd_chardev.h"

@@ -18,8 +18,7 @@ namespace rhea::chardev {
 
 SocketChardev::SocketChardev(async::EventLoop& loop, Options options)
     : FdChardev(loop), options_(std::move(options)) {
-  if (options_.reconnect_s != 0)
-    retry_ = loop.monotonic_clock().make_timer([this] { try_to_connect(); });
+  if (options_.reconnect_s != 0) retry_ = loop.monotonic_clock().make_timer([this] { try_to_connect(); });
 }
 
 Result<std::unique_ptr<SocketChardev>> SocketChardev::create(async::EventLoop& loop, Options options) {

@@ -80,7 +80,8 @@ const std::map<std::string, config::Group<Spec>>& groups() {
     };
     Property path = config::text("path", &Spec::path, "of the file");
     add("null", {});
-    add("stdio", {config::boolean("signal", &Spec::signal, "Ctrl-C ends the emulator (off with -nographic)")});
+    add("stdio",
+        {config::boolean("signal", &Spec::signal, "Ctrl-C ends the emulator (off with -nographic)")});
     add("pty", {});
     add("file", {path, config::boolean("append", &Spec::append, "the file is appended to")});
     add("pipe", {path});
@@ -102,9 +103,9 @@ bool is_identifier(std::string_view id) {
 }
 
 Result<> check_socket(const Spec& spec) {
-  int places = (spec.path.empty() ? 0 : 1) + (spec.fd ? 1 : 0) + (spec.host.empty() && spec.port.empty() ? 0 : 1);
-  if (places != 1)
-    return fail(ErrorKind::Invalid, "None or one of 'path', 'fd' or 'host' option required.");
+  int places =
+      (spec.path.empty() ? 0 : 1) + (spec.fd ? 1 : 0) + (spec.host.empty() && spec.port.empty() ? 0 : 1);
+  if (places != 1) return fail(ErrorKind::Invalid, "None or one of 'path', 'fd' or 'host' option required.");
   if (!spec.host.empty() && spec.port.empty())
     return fail(ErrorKind::Invalid, "chardev: socket: no port given");
   if (spec.wait && !spec.server)
@@ -131,8 +132,7 @@ Result<> check(const Spec& spec) {
   if (backend == "udp" && spec.port.empty())
     return fail(ErrorKind::Invalid, "chardev: udp: remote port not specified");
   if (backend == "socket") TRY(check_socket(spec));
-  if (spec.logappend && spec.logfile.empty())
-    return fail(ErrorKind::Invalid, "'logappend' needs 'logfile'");
+  if (spec.logappend && spec.logfile.empty()) return fail(ErrorKind::Invalid, "'logappend' needs 'logfile'");
   return {};
 }
 
@@ -148,7 +148,8 @@ Result<Spec> apply(config::KeyValues values, bool with_id) {
   }
   if (!backend) return fail(ErrorKind::Invalid, "chardev: missing backend");
   auto group = groups().find(*backend);
-  if (group == groups().end()) return failf(ErrorKind::Invalid, "'{}' is not a valid char driver name", *backend);
+  if (group == groups().end())
+    return failf(ErrorKind::Invalid, "'{}' is not a valid char driver name", *backend);
   Spec spec;
   TRY(group->second.apply(values, spec));
   spec.backend = *backend;
@@ -157,7 +158,8 @@ Result<Spec> apply(config::KeyValues values, bool with_id) {
 }
 
 // "host:port", "[v6]:port", ":port".
-Result<> split_place(std::string_view text, config::KeyValues& to, const char* host_key, const char* port_key) {
+Result<> split_place(std::string_view text, config::KeyValues& to, const char* host_key,
+                     const char* port_key) {
   auto colon = text.rfind(':');
   if (colon == std::string_view::npos || colon + 1 == text.size()) {
     return failf(ErrorKind::Invalid, "'{}' is not HOST:PORT", text);
@@ -279,7 +281,8 @@ std::string chardev_backends_help() {
 
 Result<std::string> chardev_help(const std::string& backend) {
   auto group = groups().find(backend);
-  if (group == groups().end()) return failf(ErrorKind::Invalid, "'{}' is not a valid char driver name", backend);
+  if (group == groups().end())
+    return failf(ErrorKind::Invalid, "'{}' is not a valid char driver name", backend);
   return group->second.help();
 }
 

@@ -17,10 +17,10 @@ struct ChardevSpec {
   std::optional<bool> mux = {};
   std::string logfile = {};
   bool logappend = false;
-  std::string path = {};  // file, pipe, socket
-  bool append = false;    // file
-  std::optional<bool> signal = {};  // stdio
-  uint64_t size = 65536;            // ringbuf
+  std::string path = {};             // file, pipe, socket
+  bool append = false;               // file
+  std::optional<bool> signal = {};   // stdio
+  uint64_t size = 65536;             // ringbuf
   std::string host = {}, port = {};  // socket, udp
   std::string localaddr = {}, localport = {};
   std::optional<bool> ipv4 = {}, ipv6 = {};

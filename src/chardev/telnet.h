@@ -1,7 +1,8 @@
 // The commands of TELNET that are found between the bytes. RFC 854 (commands), 856 (binary), 857 (echo), 858
 // (suppress go ahead).
 //
-// What the peer offers or asks for is not answered: the four options that the server announces are all it has.
+// What the peer offers or asks for is not answered: the four options that the server announces are all it
+// has.
 #pragma once
 
 #include <cstdint>

@@ -11,7 +11,8 @@ Lines::Lines(machine::Vm& vm) : all_(vm.loop()) {
 Result<> Lines::open(const SystemOptions& options) {
   all_.set_stdio_signals(!options.nographic);
   all_.set_escape(options.monitor.escape);
-  for (const chardev::ChardevSpec& spec : options.chardevs) TRY_IN(all_.add(spec, ""), "-chardev id=" + spec.id);
+  for (const chardev::ChardevSpec& spec : options.chardevs)
+    TRY_IN(all_.add(spec, ""), "-chardev id=" + spec.id);
 
   std::vector<std::string> serials = options.serials;
   // The terminal with -nographic, shared with the monitor unless that goes elsewhere; otherwise a port with

@@ -48,7 +48,8 @@ Option monitor_option(std::string name, std::string help, bool control, bool pre
   return {name, kWords, std::move(help), [name, control, pretty, &o](std::string_view text) -> Result<> {
             if (!control) o.monitor.monitor_given = true;
             if (text != "none")
-              o.monitor.monitors.push_back({"-" + name + " " + std::string(text), std::string(text), control, pretty});
+              o.monitor.monitors.push_back(
+                  {"-" + name + " " + std::string(text), std::string(text), control, pretty});
             return {};
           }};
 }
@@ -69,27 +70,28 @@ Result<> take_chardev(SystemOptions& o, std::string_view text) {
 }
 
 void add_line_options(Options& to, SystemOptions& o) {
-  to.push_back({"serial", kWords, "where the next serial port leads", [&o](std::string_view text) -> Result<> {
-                  if (o.serials.size() == 4) return fail(ErrorKind::OutOfRange, "too many serial ports");
-                  o.serials.emplace_back(text);
-                  return {};
-                }});
-  to.push_back({"parallel", kWords, "where the next parallel port leads",
-                [&o](std::string_view text) -> Result<> {
-                  if (o.monitor.parallels.size() == 3)
-                    return fail(ErrorKind::OutOfRange, "too many parallel ports");
-                  o.monitor.parallels.emplace_back(text);
-                  return {};
-                }});
+  to.push_back(
+      {"serial", kWords, "where the next serial port leads", [&o](std::string_view text) -> Result<> {
+         if (o.serials.size() == 4) return fail(ErrorKind::OutOfRange, "too many serial ports");
+         o.serials.emplace_back(text);
+         return {};
+       }});
+  to.push_back(
+      {"parallel", kWords, "where the next parallel port leads", [&o](std::string_view text) -> Result<> {
+         if (o.monitor.parallels.size() == 3) return fail(ErrorKind::OutOfRange, "too many parallel ports");
+         o.monitor.parallels.emplace_back(text);
+         return {};
+       }});
   to.push_back({"debugcon", "as -serial",
                 "where the firmware's debug port leads (0xe9, -global isa-debugcon.iobase=)",
                 [&o](std::string_view text) -> Result<> {
                   o.debugcon = text;
                   return {};
                 }});
-  to.push_back({"chardev", "BACKEND,id=ID[,…]",
-                "a character back end for a device; -chardev help lists them, -chardev BACKEND,help their keys",
-                [&o](std::string_view text) { return take_chardev(o, text); }});
+  to.push_back(
+      {"chardev", "BACKEND,id=ID[,…]",
+       "a character back end for a device; -chardev help lists them, -chardev BACKEND,help their keys",
+       [&o](std::string_view text) { return take_chardev(o, text); }});
   to.push_back({"echr", "N", "the character code of the prefix that Ctrl-A is otherwise",
                 [&o](std::string_view text) -> Result<> {
                   o.monitor.escape = static_cast<uint8_t>(TRY(config::parse_unsigned(text, 0, 255)));
@@ -115,7 +117,8 @@ Result<> check_monitor_options(const SystemOptions& o) {
   if (!o.monitor.daemonize) return {};
   if (o.nographic) return fail(ErrorKind::Invalid, "-nographic cannot be used with -daemonize");
   auto uses_stdio = [](const std::string& words) { return words == "stdio" || words == "mon:stdio"; };
-  bool stdio = std::ranges::any_of(o.serials, uses_stdio) || std::ranges::any_of(o.monitor.parallels, uses_stdio) ||
+  bool stdio = std::ranges::any_of(o.serials, uses_stdio) ||
+               std::ranges::any_of(o.monitor.parallels, uses_stdio) ||
                std::ranges::any_of(o.monitor.monitors, uses_stdio, &MonRequest::words) ||
                std::ranges::find(o.chardevs, "stdio", &chardev::ChardevSpec::backend) != o.chardevs.end() ||
                o.debugcon == "stdio";

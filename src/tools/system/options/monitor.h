@@ -14,8 +14,8 @@ namespace rhea::system {
 struct SystemOptions;
 
 struct MonRequest {
-  std::string option;  // as the user wrote it, for messages
-  std::string words;   // "stdio", "chardev:ID"
+  std::string option;    // as the user wrote it, for messages
+  std::string words;     // "stdio", "chardev:ID"
   bool control = false;  // QMP
   bool pretty = false;
 };
