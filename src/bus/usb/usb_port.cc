@@ -10,6 +10,8 @@ namespace rhea::bus::usb {
 
 UsbPort::~UsbPort() {
   if (device_ != nullptr) device_->unplugged();
+  if (lender_ != nullptr) lender_->borrower_ = nullptr;
+  if (borrower_ != nullptr) borrower_->lender_ = nullptr;
 }
 
 void UsbPort::attach(UsbDevice& device) {
@@ -23,7 +25,25 @@ void UsbPort::detach() {
   if (device_ == nullptr) return;
   device_->unplugged();
   device_ = nullptr;
+  if (lender_ != nullptr) lender_->borrower_ = nullptr;
+  lender_ = nullptr;
   owner_.detached(*this);
+}
+
+void UsbPort::lend_to(UsbPort& other) {
+  UsbDevice& device = *device_;
+  detach();
+  borrower_ = &other;
+  other.lender_ = this;
+  other.attach(device);
+}
+
+void UsbPort::take_back() {
+  UsbPort* other = borrower_;
+  if (other == nullptr || other->device_ == nullptr) return;
+  UsbDevice& device = *other->device_;
+  other->detach();
+  attach(device);
 }
 
 void UsbBus::remove(UsbPort& port) {
@@ -34,10 +54,9 @@ Result<UsbPort*> UsbBus::choose(unsigned speeds, const std::string& path) const 
   bool wrong_speed = false;
   for (UsbPort* port : ports_) {
     if (!path.empty() && port->path() != path) continue;
-    if (!path.empty() && port->device() != nullptr)
-      return failf(ErrorKind::Busy, "usb port {} is taken by {}", path, port->device()->name());
+    if (!path.empty() && !port->free()) return failf(ErrorKind::Busy, "usb port {} is taken", path);
     wrong_speed |= !port->takes(speeds);
-    if (port->takes(speeds) && port->device() == nullptr) return port;
+    if (port->takes(speeds) && port->free()) return port;
   }
   if (!path.empty() && !wrong_speed) return failf(ErrorKind::NotFound, "usb port {} not found", path);
   if (wrong_speed)

@@ -35,13 +35,20 @@ class UsbPort {
   ~UsbPort();
 
   unsigned index() const { return index_; }  // among its owner's, from 0
-  const std::string& path() const { return path_; }
+  const std::string& path() const { return lender_ != nullptr ? lender_->path() : path_; }
   UsbDevice* device() const { return device_; }
+  bool free() const { return device_ == nullptr && borrower_ == nullptr; }
   bool takes(unsigned speeds) const { return (speeds_ & speeds) != 0; }
 
   // The port is free and takes one of the device's speeds; the fastest is chosen.
   void attach(UsbDevice& device);
   void detach();
+  // A port that two controllers share (EHCI 1.0, 4.2): its device moves to the other's port, and counts as
+  // plugged in here all the same. The device of `other` comes back.
+  void lend_to(UsbPort& other);
+  void take_back();
+  UsbPort* borrower() const { return borrower_; }
+  void set_speeds(unsigned speeds) { speeds_ = speeds; }
   void ready(unsigned endpoint) { owner_.ready(*this, *device_, endpoint); }
   // The same of a device behind a hub in this port.
   void ready_behind(UsbDevice& device, unsigned endpoint) { owner_.ready(*this, device, endpoint); }
@@ -53,6 +60,8 @@ class UsbPort {
   std::string path_;
   unsigned speeds_;  // a bit for each Speed
   UsbDevice* device_ = nullptr;
+  UsbPort* borrower_ = nullptr;  // has our device
+  UsbPort* lender_ = nullptr;    // whose device we have
 };
 
 class UsbBus final : public Bus {

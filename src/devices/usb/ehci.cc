@@ -1,11 +1,13 @@
 // Registers and ports.
 #include "devices/usb/ehci.h"
 
+#include "base/failf.h"
 #include "devices/usb/ehci_regs.h"
 
 namespace rhea::devices {
 
 using namespace ehci;
+using bus::usb::Speed;
 using bus::usb::UsbPort;
 
 Ehci::Ehci(const Wiring& wiring)
@@ -20,7 +22,7 @@ Ehci::Ehci(const Wiring& wiring)
   define8(0x61, 0x20, 0x3f);  // FLADJ
   for (unsigned i = 0; i < kPorts; ++i) {
     ports_[i] = std::make_unique<UsbPort>(static_cast<bus::usb::PortOwner&>(*this), i, std::to_string(i + 1),
-                                          speed_bit(bus::usb::Speed::High));
+                                          speed_bit(Speed::High));
     bus_.add(*ports_[i]);
   }
   timer_ = wiring_.clock.make_timer([this] { timer_fired(); });
@@ -43,7 +45,11 @@ void Ehci::reset_controller() {
   budget_ = 0;
   for (unsigned i = 0; i < kPorts; ++i) {
     port_[i] = kPower;
-    if (ports_[i]->device() != nullptr) port_[i] |= kConnected | kConnectChange;
+    if (companion_[i] != nullptr) {
+      set_owner(i, true);
+    } else if (ports_[i]->device() != nullptr) {
+      port_[i] |= kConnected | kConnectChange;
+    }
   }
   update_interrupt();
 }
@@ -64,6 +70,13 @@ void Ehci::state(bus::StateVisitor& v) {
   index_ &= 0x3fff;
   periodic_ &= ~0xfffu;
   async_ &= kLinkAddress;
+  for (unsigned i = 0; i < kPorts; ++i) {
+    if (companion_[i] == nullptr) port_[i] &= ~kOwner;
+    const uint32_t bits = port_[i];
+    set_owner(i, companion_owns(i));
+    port_[i] = bits;
+    if (ports_[i]->device() == nullptr) port_[i] &= ~(kConnected | kEnabled);
+  }
   timer_->cancel();
   if ((command_ & kRun) == 0) return;
   const int64_t now = wiring_.clock.now_ns();
@@ -73,7 +86,36 @@ void Ehci::state(bus::StateVisitor& v) {
 
 // ---- ports ----
 
+Result<> Ehci::add_companion(unsigned first, std::span<UsbPort* const> ports) {
+  if (first + ports.size() > kPorts)
+    return failf(ErrorKind::Invalid, "firstport + port number of the companion exceeds {} ports", kPorts);
+  for (size_t i = 0; i < ports.size(); ++i) {
+    if (companion_[first + i] != nullptr)
+      return failf(ErrorKind::Invalid, "port {} has a companion already", first + i);
+  }
+  ++companions_;
+  for (unsigned i = 0; i < ports.size(); ++i) {
+    companion_[first + i] = ports[i];
+    ports_[first + i]->set_speeds(speed_bit(Speed::Low) | speed_bit(Speed::Full) | speed_bit(Speed::High));
+    set_owner(first + i, true);
+  }
+  return {};
+}
+
+// The port's device goes along.
+void Ehci::set_owner(unsigned index, bool companion) {
+  uint32_t& bits = port_[index];
+  if (companion_[index] == nullptr) return;
+  bits = (bits & ~kOwner) | (companion ? kOwner : 0);
+  UsbPort& port = *ports_[index];
+  UsbPort& other = *companion_[index];
+  const bool can_go = port.device() != nullptr && other.free() && other.takes(port.device()->speeds());
+  if (companion && can_go) port.lend_to(other);
+  if (!companion) port.take_back();
+}
+
 void Ehci::attached(UsbPort& port) {
+  if (companion_owns(port.index())) return set_owner(port.index(), true);
   port_[port.index()] |= kConnected | kConnectChange;
   raise(kPortChange);
 }
@@ -92,7 +134,7 @@ void Ehci::wake_host(UsbPort& port) {
   raise(kPortChange);
 }
 
-// 2.3.9. The end of a reset enables: all devices here run at high speed.
+// 2.3.9. The end of a reset enables, if the device runs at high speed.
 void Ehci::write_port(unsigned index, uint32_t value) {
   uint32_t& bits = port_[index];
   bus::usb::UsbDevice* device = ports_[index]->device();
@@ -104,7 +146,7 @@ void Ehci::write_port(unsigned index, uint32_t value) {
     bits = (bits & ~(kEnabled | kSuspend | kResume)) | kReset;
   } else if (was_reset) {
     bits &= ~kReset;
-    if (device != nullptr) bits |= kEnabled;
+    if (device != nullptr && device->speed() == Speed::High) bits |= kEnabled;
   }
   if ((value & kSuspend) != 0 && (bits & (kEnabled | kReset)) == kEnabled) bits |= kSuspend;
   if ((value & kResume) != 0 && (bits & kSuspend) != 0) {
@@ -113,6 +155,8 @@ void Ehci::write_port(unsigned index, uint32_t value) {
     bits &= ~(kResume | kSuspend);
   }
   bits = (bits & ~kWakeBits) | (value & kWakeBits);
+  const bool companion = (value & kOwner) != 0;
+  if (companion != companion_owns(index) && (companion || configured_ != 0)) set_owner(index, companion);
 }
 
 // ---- registers ----
@@ -120,8 +164,8 @@ void Ehci::write_port(unsigned index, uint32_t value) {
 uint32_t Ehci::read32(unsigned offset) const {
   switch (offset) {
     case 0: return 0x01000000 | kCapLength;
-    case kStructural: return kPorts;  // no companions, no power switches
-    case kCapabilities: return 0;     // 32-bit addresses, 1024 frames
+    case kStructural: return kPorts | (companions_ != 0 ? 2u << 8 | companions_ << 12 : 0);
+    case kCapabilities: return 0;  // 32-bit addresses, 1024 frames
     case kCommand: return command_;
     case kStatus: return status_;
     case kInterruptEnable: return enabled_;
@@ -131,8 +175,13 @@ uint32_t Ehci::read32(unsigned offset) const {
     case kConfigFlag: return configured_;
     default: break;
   }
-  if (offset >= kPort0 && offset < kPort0 + 4 * kPorts) return port_[(offset - kPort0) / 4];
-  return 0;
+  if (offset < kPort0 || offset >= kPort0 + 4 * kPorts) return 0;
+  const unsigned index = (offset - kPort0) / 4;
+  uint32_t bits = port_[index];
+  // The line of a device that is not enabled tells low speed from the others.
+  if ((bits & (kConnected | kEnabled)) == kConnected && ports_[index]->device() != nullptr)
+    bits |= ports_[index]->device()->speed() == Speed::Low ? kLineK : kLineJ;
+  return bits;
 }
 
 uint64_t Ehci::io_read(uint64_t offset, unsigned) {
@@ -162,7 +211,12 @@ void Ehci::write32(unsigned offset, uint32_t value) {
       break;
     case kPeriodicList: periodic_ = value & ~0xfffu; break;
     case kAsyncList: async_ = value & kLinkAddress; break;
-    case kConfigFlag: configured_ = value & 1; break;
+    case kConfigFlag:
+      // 4.2.1: all ports to us, or to the companions.
+      if (configured_ == (value & 1)) break;
+      configured_ = value & 1;
+      for (unsigned i = 0; i < kPorts; ++i) set_owner(i, configured_ == 0);
+      break;
     default:
       if (offset >= kPort0 && offset < kPort0 + 4 * kPorts) write_port((offset - kPort0) / 4, value);
       break;

@@ -3,9 +3,8 @@
 //
 // Intel, Enhanced Host Controller Interface Specification 1.0. Time is the frame of a virtual millisecond;
 // the ring is also worked off when a device has something, and sooner while there is progress. Data toggles
-// are not checked. Missing: companion controllers (devices of low and full speed go to a UHCI of their own,
-// or behind none), split transactions, isochronous descriptors, the legacy support capability. Caller holds
-// the machine lock.
+// are not checked. Missing: split transactions, isochronous descriptors, the legacy support capability.
+// Caller holds the machine lock.
 #pragma once
 
 #include <array>
@@ -40,6 +39,8 @@ class Ehci final : public bus::pci::PciFunction, public memory::IoHandler, priva
   memory::IoTraits io_traits() const override { return {.min = 1, .max = 4}; }
 
   bus::usb::UsbBus& usb_bus() { return bus_; }
+  // Our ports from `first` on are these of a companion controller while it owns them (4.2). Errors: Invalid.
+  Result<> add_companion(unsigned first, std::span<bus::usb::UsbPort* const> ports);
   static constexpr uint64_t kIoSize = 0x1000;
 
  private:
@@ -62,6 +63,8 @@ class Ehci final : public bus::pci::PciFunction, public memory::IoHandler, priva
   void write_command(uint32_t value);
   void write_port(unsigned index, uint32_t value);
   void reset_controller();
+  bool companion_owns(unsigned index) const { return (port_[index] & 0x2000) != 0; }
+  void set_owner(unsigned index, bool companion);
   void raise(uint32_t bits);
   void update_interrupt();
 
@@ -87,6 +90,8 @@ class Ehci final : public bus::pci::PciFunction, public memory::IoHandler, priva
   std::unique_ptr<async::Timer> timer_;
   uint32_t command_ = 0, status_ = 0, enabled_ = 0, index_ = 0, periodic_ = 0, async_ = 0, configured_ = 0;
   std::array<uint32_t, kPorts> port_{};
+  std::array<bus::usb::UsbPort*, kPorts> companion_{};
+  unsigned companions_ = 0;
   int64_t frame_ends_ns_ = 0;
   uint32_t budget_ = 0;  // bytes that may move before the next run
 };

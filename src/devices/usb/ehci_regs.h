@@ -22,7 +22,8 @@ inline constexpr uint32_t kUsbInt = 1, kErrorInt = 2, kPortChange = 4, kRollover
 inline constexpr uint32_t kStatusClear = 0x3f;
 // PORTSC.
 inline constexpr uint32_t kConnected = 1, kConnectChange = 2, kEnabled = 4, kEnableChange = 8, kResume = 0x40,
-                          kSuspend = 0x80, kReset = 0x100, kPower = 0x1000;
+                          kSuspend = 0x80, kReset = 0x100, kPower = 0x1000, kOwner = 0x2000;
+inline constexpr uint32_t kLineK = 0x400, kLineJ = 0x800;
 inline constexpr uint32_t kOverCurrentChange = 0x20, kWakeBits = 0x700000;
 // 3.1: links.
 inline constexpr uint32_t kTerminate = 1, kLinkType = 6, kLinkAddress = ~31u;

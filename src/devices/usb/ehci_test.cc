@@ -6,6 +6,8 @@
 #include "base/endian.h"
 #include "bus/pci/pci_bus.h"
 #include "devices/usb/ehci_regs.h"
+#include "devices/usb/uhci.h"
+#include "devices/usb/usb_hub.h"
 #include "devices/usb/usb_storage.h"
 
 namespace rhea::devices {
@@ -86,9 +88,9 @@ struct EhciTest : ::testing::Test, bus::IrqSink {
 };
 
 TEST_F(EhciTest, a_port_enables_after_a_reset) {
-  EXPECT_EQ(port(), kPower | kConnected | kConnectChange);
+  EXPECT_EQ(port(), kPower | kConnected | kConnectChange | kLineJ);
   ehci.io_write(kPort0 + 8, 4, kPower | kConnectChange | kReset);
-  EXPECT_EQ(port(), kPower | kConnected | kReset);
+  EXPECT_EQ(port(), kPower | kConnected | kReset | kLineJ);
   ehci.io_write(kPort0 + 8, 4, kPower);
   EXPECT_EQ(port(), kPower | kConnected | kEnabled);
   ehci.usb_bus().ports()[2]->detach();
@@ -128,6 +130,30 @@ TEST_F(EhciTest, bulk_transfers_go_both_ways) {
   EXPECT_EQ(std::string(ram->host() + kData + 0xff0 + 8, ram->host() + kData + 0xff0 + 12), "QEMU");
   EXPECT_EQ(get(kTransfers + 40) >> 16 & 0x7fff, 512u - 13);
   EXPECT_EQ(load_le<uint32_t>(ram->host() + kData + 0x2000), 0x53425355u);
+}
+
+TEST_F(EhciTest, a_companion_has_what_does_not_run_at_high_speed) {
+  Uhci uhci({.clock = clock});
+  pci.attach(uhci, bus::pci::devfn_of(4, 1));
+  uhci.reset(bus::ResetKind::Cold);
+  ASSERT_TRUE(ehci.add_companion(2, uhci.usb_bus().ports()));
+  EXPECT_FALSE(ehci.add_companion(5, uhci.usb_bus().ports()));
+  const auto& shared = *ehci.usb_bus().ports()[2];
+  EXPECT_EQ(uhci.usb_bus().ports()[0]->device(), &disk) << "until the driver of EHCI comes";
+  EXPECT_FALSE(shared.free());
+  EXPECT_EQ(disk.port()->path(), "3");
+  EXPECT_EQ(port(), kPower | kOwner | kConnectChange);
+  ehci.io_write(kConfigFlag, 4, 1);
+  EXPECT_EQ(shared.device(), &disk);
+  EXPECT_EQ(disk.speed(), bus::usb::Speed::High);
+  UsbHub hub;
+  ehci.usb_bus().ports()[3]->attach(hub);
+  ehci.io_write(kPort0 + 12, 4, kPower | kReset);
+  ehci.io_write(kPort0 + 12, 4, kPower);
+  EXPECT_EQ(ehci.io_read(kPort0 + 12, 4) & kEnabled, 0u);
+  ehci.io_write(kPort0 + 12, 4, kPower | kOwner);
+  EXPECT_EQ(uhci.usb_bus().ports()[1]->device(), &hub);
+  EXPECT_EQ(uhci.io_read(18, 2) & 1, 1u);
 }
 
 TEST_F(EhciTest, the_doorbell_answers) {

@@ -26,14 +26,23 @@ Result<bus::usb::UsbPort*> choose_usb_port(DeviceSite& site, const UsbPlace& pla
 namespace {
 
 struct ControllerOptions : PciPlace {};
+struct UhciOptions : PciPlace {
+  std::optional<std::string> masterbus;
+  unsigned firstport = 0;
+};
 struct XhciOptions : PciPlace {
   unsigned p2 = 4, p3 = 4, slots = devices::Xhci::kMostSlots, intrs = devices::Xhci::kInterrupterCount;
 };
 struct InputOptions : UsbPlace {};
 
-const config::Group<ControllerOptions>& uhci_group() {
-  static const config::Group<ControllerOptions> group{"piix3-usb-uhci", "",
-                                                      with_pci_place<ControllerOptions>({})};
+const config::Group<UhciOptions>& uhci_group() {
+  static const config::Group<UhciOptions> group{
+      "piix3-usb-uhci", "",
+      with_pci_place<UhciOptions>(
+          {config::text("masterbus", &UhciOptions::masterbus,
+                        "the bus of the EHCI controller that this one is a companion of"),
+           config::integer("firstport", &UhciOptions::firstport, 0u, 5u,
+                           "the first of its ports that are ours, from 0")})};
   return group;
 }
 
@@ -100,17 +109,41 @@ struct UhciModel {
   uint8_t pin;
 };
 
+Result<devices::Ehci*> find_ehci(DeviceSite& site, const std::string& name) {
+  TRY(site.tree().find_bus<bus::usb::UsbBus>(name));
+  for (const DeviceTree::NamedBus& bus : site.tree().buses()) {
+    if (bus.name != name) continue;
+    for (const auto& plugged : site.tree().devices()) {
+      auto* ehci = dynamic_cast<devices::Ehci*>(plugged->device.get());
+      if (ehci != nullptr && ehci == bus.owner) return ehci;
+    }
+  }
+  return failf(ErrorKind::Invalid, "USB bus '{}' takes no companion controllers", name);
+}
+
 Result<> add_uhci(DeviceSite& site, const DeviceRequest& request, const UhciModel& model) {
-  ControllerOptions options;
+  UhciOptions options;
   TRY(uhci_group().apply(request.values, options));
+  devices::Ehci* master = options.masterbus ? TRY(find_ehci(site, *options.masterbus)) : nullptr;
   auto* uhci =
       TRY(plug_pci(site, request, options,
                    std::make_unique<devices::Uhci>(devices::Uhci::Wiring{.clock = site.virtual_clock(),
                                                                          .device = model.device,
                                                                          .interrupt_pin = model.pin,
                                                                          .name = model.name})));
+  if (master != nullptr) return master->add_companion(options.firstport, uhci->usb_bus().ports());
   add_usb_bus(site, request, uhci->usb_bus(), *uhci);
   return {};
+}
+
+// Functions of the 82801I: three controllers for each of its EHCIs.
+template <unsigned kNumber>
+Result<> add_ich9_uhci(DeviceSite& site, const DeviceRequest& request) {
+  static constexpr const char* kNames[] = {"ich9-usb-uhci1", "ich9-usb-uhci2", "ich9-usb-uhci3",
+                                           "ich9-usb-uhci4", "ich9-usb-uhci5", "ich9-usb-uhci6"};
+  return add_uhci(
+      site, request,
+      {kNames[kNumber], static_cast<uint16_t>(0x2934 + kNumber), static_cast<uint8_t>(1 + kNumber % 3)});
 }
 
 Result<> add_piix3_uhci(DeviceSite& site, const DeviceRequest& request) {
@@ -245,6 +278,18 @@ std::span<const DeviceDriver> usb_drivers() {
        add_piix3_uhci},
       {"piix4-usb-uhci", "PCI", "USB", "UHCI controller of the 82371AB", [] { return uhci_group().help(); },
        add_piix4_uhci},
+      {"ich9-usb-uhci1", "PCI", "USB", "UHCI controller of the 82801I", [] { return uhci_group().help(); },
+       add_ich9_uhci<0>},
+      {"ich9-usb-uhci2", "PCI", "USB", "UHCI controller of the 82801I", [] { return uhci_group().help(); },
+       add_ich9_uhci<1>},
+      {"ich9-usb-uhci3", "PCI", "USB", "UHCI controller of the 82801I", [] { return uhci_group().help(); },
+       add_ich9_uhci<2>},
+      {"ich9-usb-uhci4", "PCI", "USB", "UHCI controller of the 82801I", [] { return uhci_group().help(); },
+       add_ich9_uhci<3>},
+      {"ich9-usb-uhci5", "PCI", "USB", "UHCI controller of the 82801I", [] { return uhci_group().help(); },
+       add_ich9_uhci<4>},
+      {"ich9-usb-uhci6", "PCI", "USB", "UHCI controller of the 82801I", [] { return uhci_group().help(); },
+       add_ich9_uhci<5>},
       {"qemu-xhci", "PCI", "USB", "xHCI controller", [] { return xhci_group().help(); }, add_qemu_xhci},
       {"nec-usb-xhci", "PCI", "USB", "xHCI controller of the uPD720200", [] { return xhci_group().help(); },
        add_nec_xhci},
