@@ -34,6 +34,7 @@
 #include "devices/misc/pc_testdev.h"
 #include "devices/misc/pci_testdev.h"
 #include "devices/misc/x87_error.h"
+#include "devices/net/e1000.h"
 #include "devices/parallel/lpt.h"
 #include "devices/serial/uart16550.h"
 #include "devices/storage/pflash.h"
@@ -47,6 +48,8 @@
 #include "devices/usb/usb_pointer.h"
 #include "devices/usb/usb_storage.h"
 #include "devices/usb/xhci.h"
+#include "devices/virtio/virtio_net.h"
+#include "devices/virtio/virtio_pci.h"
 
 namespace rhea::devices::testing {
 
@@ -123,6 +126,13 @@ struct Onlooker : display::Viewer {
   display::Screen& screen;
 };
 
+// The other end of a network card's cable.
+struct Cable final : net::Endpoint {
+  Cable() : net::Endpoint("cable") {}
+  void receive(net::Frame, const net::Offload&) override {}
+  std::string info() const override { return "index=0"; }
+};
+
 // The world that a device under test is wired to.
 struct World {
   World() : ram(*memory::RamBlock::create("ram", 0x100000)) {
@@ -140,6 +150,7 @@ struct World {
   display::Screen screen{clock, "screen"};
   Onlooker onlooker{screen};
   FwCfg fw_cfg{{.memory = memory}};
+  Cable cable;
   bus::pci::PciBus bus{{.memory = memory, .ports = ports, .intx = &nowhere, .apics = &nowhere}};
 };
 
@@ -198,6 +209,16 @@ Specimen on_bus(World& world, std::unique_ptr<T> device) {
   world.bus.attach(*raw, bus::pci::devfn_of(3, 0));
   Specimen specimen{.device = std::move(device), .regions = {}};
   specimen.function = raw;
+  return specimen;
+}
+
+inline Specimen virtio_on_bus(World& world, std::unique_ptr<virtio::VirtioDevice> device) {
+  auto function = std::make_unique<virtio::VirtioPci>(std::move(device), virtio::VirtioPci::Options{});
+  virtio::VirtioPci* raw = function.get();
+  Specimen specimen = on_bus(world, std::move(function));
+  for (const unsigned bar : {0u, 1u, 4u})
+    if (raw->bar_handler(bar) != nullptr)
+      specimen.regions.push_back({raw->bar_handler(bar), raw->bar_size(bar)});
   return specimen;
 }
 
@@ -420,6 +441,34 @@ inline std::vector<Entry> entries() {
                      PcTestDevice::kMemory + PcTestDevice::kMemorySize);
        }},
       {"pci_testdev", [](World& w) { return on_bus(w, std::make_unique<PciTestDevice>(0x10000)); }},
+      {"e1000",
+       [](World& w) {
+         Specimen s = on_bus(w, std::make_unique<E1000>(E1000::Wiring{
+                                    .clock = w.clock, .mac = {0x52, 0x54, 0, 0x12, 0x34, 0x56}}));
+         auto* nic = static_cast<E1000*>(s.device.get());
+         s.regions = {{nic, E1000::kMemorySize}, {&nic->ports(), E1000::kPortsSize}};
+         net::Endpoint::connect(nic->end(), w.cable);
+         s.poke = [nic, &w](uint64_t v) {
+           std::vector<uint8_t> frame(v >> 8 & 0x3fff);
+           if (frame.size() >= 6 && v % 4 != 0) std::fill_n(frame.begin(), 6, uint8_t{0xff});
+           if (v % 16 == 15) nic->end().set_link((v & 0x80) != 0);
+           w.cable.send(frame);
+         };
+         return s;
+       }},
+      {"virtio_net",
+       [](World& w) {
+         auto device = std::make_unique<virtio::VirtioNet>(
+             w.clock, virtio::VirtioNet::Options{.mac = {0x52, 0x54, 0, 0x12, 0x34, 0x56}},
+             virtio::RingOptions{});
+         net::Endpoint::connect(device->end(), w.cable);
+         Specimen s = virtio_on_bus(w, std::move(device));
+         s.poke = [&w](uint64_t v) {
+           std::vector<uint8_t> frame(v >> 8 & 0xfff);
+           w.cable.send(frame, {.checksum_good = (v & 1) != 0});
+         };
+         return s;
+       }},
       {"edu",
        [](World& w) {
          Specimen s = on_bus(w, std::make_unique<Edu>(Edu::Wiring{.clock = w.clock}));

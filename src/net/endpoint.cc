@@ -5,6 +5,7 @@
 namespace rhea::net {
 
 Endpoint::~Endpoint() {
+  if (leave_) leave_();
   disconnect();
 }
 

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -34,6 +35,8 @@ class Endpoint {
 
   const std::string& name() const { return name_; }
   void rename(std::string name) { name_ = std::move(name); }
+  // Called by the destructor: who lists this end takes it off the list.
+  void on_leave(std::function<void()> leave) { leave_ = std::move(leave); }
 
   // A frame without FCS to the other end. Without a cable, or with a link down, it is lost. False: it waits
   // in a queue; room_again() follows when that is empty. A sender need not heed that, but what exceeds the
@@ -81,6 +84,7 @@ class Endpoint {
   bool open() { return !held_ && !delivering_ && can_receive(); }
 
   std::string name_;
+  std::function<void()> leave_;
   Endpoint* peer_ = nullptr;
   bool link_up_ = true;
   bool held_ = false;

@@ -9,6 +9,7 @@
 
 #include "base/result.h"
 #include "config/key_values.h"
+#include "net/dump.h"
 
 namespace rhea::net {
 
@@ -43,6 +44,9 @@ struct NetdevOptions {
   std::string id;
   std::variant<UserOptions, TapOptions, SocketOptions, HubportOptions> kind;
 };
+
+// The keys of -object filter-dump (without qom-type). Errors: Invalid, Unsupported.
+Result<DumpOptions> parse_dump(const config::KeyValues& values);
 
 // From "type" and the other keys. Errors: Unsupported for kinds that QEMU has and Rhea has not, Invalid.
 Result<NetdevOptions> parse_netdev(config::KeyValues values);

@@ -11,6 +11,7 @@
 
 #include "async/clock.h"
 #include "async/event_loop.h"
+#include "net/dump.h"
 #include "net/endpoint.h"
 #include "net/mac.h"
 #include "net/netdev_options.h"
@@ -18,14 +19,6 @@
 namespace rhea::net {
 
 class Hub;
-class Dump;
-
-struct DumpOptions {
-  std::string id, netdev, file;
-  uint64_t maxlen = 65536;
-  std::string queue = "all";  // "rx": towards the back end, "tx": from it
-  bool status = true;
-};
 
 class Network {
  public:
@@ -42,14 +35,17 @@ class Network {
   Result<> remove(const std::string& id);
   // The back end for netdev= of a device, which connects itself. Errors: NotFound, Busy.
   Result<Endpoint*> claim(const std::string& id);
-  // A new port of a hub, made when it is the first (-net: hub 0).
-  Endpoint& join_hub(unsigned hub);
+  // Plugs the back end into the hub (-net: hub 0). Errors: as claim().
+  Result<> put_on_hub(const std::string& id, unsigned hub);
+  // A new port of the hub as a back end for a device; its name.
+  std::string make_hub_port(unsigned hub);
+  // A name for a back end that the user gave none.
+  std::string next_name();
   // -object filter-dump. Errors: NotFound, Invalid, Io.
   Result<> add_dump(const DumpOptions& options);
 
-  // Devices list their end here; the destructor of an end takes it off by forget().
-  void add_nic(Endpoint& nic);
-  void forget(Endpoint& nic);
+  // The end of a device, until it is destroyed. Without a name it is called "MODEL.0".
+  void add_nic(Endpoint& nic, const std::string& name, const std::string& model);
   // 52:54:00:12:34:56 and on, without those that were taken.
   Mac next_mac();
   void take_mac(const Mac& mac);
@@ -69,11 +65,11 @@ class Network {
   std::vector<std::string> loose_ends() const;
 
  private:
-  struct Backend {
-    std::unique_ptr<Endpoint> end;
-  };
   Endpoint* find(const std::string& name) const;
   Result<std::unique_ptr<Endpoint>> make(const NetdevOptions& options);
+  Endpoint& adopt(std::unique_ptr<Endpoint> end);
+  Hub& hub(unsigned number);
+  Result<class UserNet*> user_network(const std::string& id) const;
 
   Wiring wiring_;
   std::vector<std::unique_ptr<Endpoint>> backends_;  // in the order of making
@@ -81,6 +77,7 @@ class Network {
   std::vector<Endpoint*> nics_;
   std::vector<std::unique_ptr<Dump>> dumps_;
   std::vector<Mac> macs_;
+  unsigned next_name_ = 0;
   bool running_ = true;
 };
 

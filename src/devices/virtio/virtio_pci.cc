@@ -152,6 +152,11 @@ void VirtioPci::renew_ram() {
   device_->ram().attach(master ? &bus()->memory() : nullptr);
 }
 
+void VirtioPci::set_rom(std::unique_ptr<memory::RamBlock> rom) {
+  rom_ = std::move(rom);
+  add_rom(*rom_);
+}
+
 void VirtioPci::reset(bus::ResetKind kind) {
   write_status(0);
   device_feature_select_ = driver_feature_select_ = 0;

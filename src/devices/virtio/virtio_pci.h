@@ -31,6 +31,8 @@ class VirtioPci final : public bus::pci::PciFunction, private Transport {
   uint32_t config_read(unsigned offset, unsigned size) override;
 
   VirtioDevice& device() { return *device_; }
+  // An option ROM for the firmware; before the first reset.
+  void set_rom(std::unique_ptr<memory::RamBlock> rom);
   // The BARs' contents, for tests: 0 legacy (if there), 1 MSI-X (if there), 4 modern (if there).
   memory::IoHandler* bar_handler(unsigned index);
   uint64_t bar_size(unsigned index) const;
@@ -83,6 +85,7 @@ class VirtioPci final : public bus::pci::PciFunction, private Transport {
   uint64_t vectors_size() const;
 
   std::unique_ptr<VirtioDevice> device_;
+  std::unique_ptr<memory::RamBlock> rom_;
   Options options_;
   Modern modern_{*this};
   Legacy legacy_{*this};
