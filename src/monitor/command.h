@@ -90,6 +90,7 @@ std::span<const Command> device_commands();
 std::span<const Command> input_commands();
 std::span<const Command> block_commands();
 std::span<const Command> chardev_commands();
+std::span<const Command> network_commands();
 std::span<const Command> meta_commands();
 
 // Errors in QEMU's words. The class of DeviceNotFound belongs to it in QMP.
