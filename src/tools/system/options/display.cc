@@ -21,22 +21,22 @@ Result<> parse_vga(std::string_view text, DisplayOptions& to) {
   return {};
 }
 
-Result<> parse_display(std::string_view text, DisplayOptions& to) {
-  if (config::asks_for_help(text)) print_and_exit("Available display backend types:\nnone\n");
-  if (text != "none") return failf(ErrorKind::Unsupported, "-display {}: not supported", text);
-  to.display = text;
-  return {};
-}
-
 }  // namespace
 
 void add_display_options(Options& to, SystemOptions& options) {
   DisplayOptions& display = options.display;
-  to.push_back({"display", "TYPE", "where the screen is shown: none",
-                [&display](std::string_view text) { return parse_display(text, display); }});
+  Options vnc;
+  add_vnc_options(vnc, display.vnc);
+  const auto is_vnc = [](const Option& option) { return option.name == "vnc"; };
+  const auto parse_vnc = std::ranges::find_if(vnc, is_vnc)->handle;
+  to.push_back({"display", "none|gtk|sdl|curses|vnc=...", "where the screen is shown",
+                [&display, parse_vnc](std::string_view text) {
+                  return parse_display(text, parse_vnc, display.viewer);
+                }});
+  to.push_back(flag("full-screen", "the window fills the screen", display.viewer.full_screen));
   to.push_back({"vga", "std|none", "the graphics card",
                 [&display](std::string_view text) { return parse_vga(text, display); }});
-  to.push_back(only_none("vnc", "VNC server"));
+  to.insert(to.end(), vnc.begin(), vnc.end());
 }
 
 }  // namespace rhea::system

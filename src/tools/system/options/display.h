@@ -1,20 +1,22 @@
-// What the machine is looked at: -display, -vga, -full-screen.
+// What the machine is looked at and typed into: -display, -vga, -full-screen; -vnc and -k are in vnc.h.
 #pragma once
 
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "config/key_values.h"
 #include "tools/system/options/table.h"
+#include "tools/system/options/viewers.h"
+#include "tools/system/options/vnc.h"
 
 namespace rhea::system {
 
 struct SystemOptions;
 
 struct DisplayOptions {
-  std::optional<std::string> vga;      // -vga; nothing: the default
-  std::optional<std::string> display;  // -display; nothing: the default
+  std::optional<std::string> vga;  // -vga; nothing: the default
+  ViewerOptions viewer;
+  VncOptions vnc;
 };
 
 void add_display_options(Options& to, SystemOptions& options);

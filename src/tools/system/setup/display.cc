@@ -1,18 +1,51 @@
-// What the machine is looked at and typed into: -display, -vga.
+// What the machine is looked at and typed into: screens and input, and the viewers of -display and -vnc.
+#include <mutex>
+#include <optional>
+
+#include "base/log.h"
 #include "display/input.h"
 #include "display/screens.h"
 #include "tools/system/setup/setup.h"
+#include "tools/system/setup/viewers.h"
+#include "tools/system/setup/vnc.h"
 
 namespace rhea::system {
 namespace {
 
-class DisplaySetup final : public Setup {
+class DisplaySetup final : public Setup, private machine::RunListener {
  public:
+  ~DisplaySetup() override {
+    if (vm_ == nullptr) return;
+    const std::lock_guard guard(vm_->lock());
+    vm_->remove_listener(*this);
+    viewers_.reset();
+    vnc_.reset();
+    screens_.reset();
+  }
+
   Result<> open(SetupContext& context) override {
-    screens_.emplace(context.vm.loop().monotonic_clock());
+    options_ = &context.options;
+    vm_ = &context.vm;
+    const std::lock_guard guard(vm_->lock());
+    screens_.emplace(vm_->loop().monotonic_clock());
+    vnc_.emplace(vm_->loop(), *screens_, input_);
+    viewers_.emplace(*vm_, *screens_, input_);
     context.backends.screens = &*screens_;
     context.backends.input = &input_;
+    context.hooks.vnc_info = [this] { return vnc_->info(); };
+    context.hooks.set_vnc_password = [this](const std::string& password) {
+      return vnc_->set_password(password);
+    };
+    vm_->add_listener(*this);
     add_default_card(context);
+    return {};
+  }
+
+  Result<> board_made(machine::Vm&, machine::PcBoard&) override {
+    const DisplayOptions& display = options_->display;
+    const std::string& name = options_->name.guest;
+    TRY(vnc_->open(display.vnc, name));
+    if (wants_viewer()) TRY(viewers_->open(display.viewer, name, display.vnc.keymap));
     return {};
   }
 
@@ -24,8 +57,25 @@ class DisplaySetup final : public Setup {
     if (wanted) context.devices.push_back({"VGA", {}});
   }
 
-  std::optional<display::Screens> screens_;
+  // -vnc and -nographic take the place of the default window.
+  bool wants_viewer() const {
+    const DisplayOptions& display = options_->display;
+    return display.viewer.kind || (!options_->nographic && !display.viewer.vnc && display.vnc.servers.empty());
+  }
+
+  // A machine that stands still does not hear its keyboard.
+  void state_changed(machine::RunState, machine::RunState to) override {
+    const bool running = to == machine::RunState::Running;
+    input_.set_running(running);
+    viewers_->set_running(running);
+  }
+
+  const SystemOptions* options_ = nullptr;
+  machine::Vm* vm_ = nullptr;
   display::InputHub input_;
+  std::optional<display::Screens> screens_;
+  std::optional<VncServers> vnc_;
+  std::optional<Viewers> viewers_;
 };
 
 }  // namespace

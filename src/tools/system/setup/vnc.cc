@@ -1,0 +1,46 @@
+#include "tools/system/setup/vnc.h"
+
+#include "base/failf.h"
+#include "block/secrets.h"
+#include "display/vnc/info.h"
+
+namespace rhea::system {
+
+Result<> VncServers::open(const VncOptions& options, const std::string& guest_name) {
+  const display::Layout layout = TRY_IN(display::Layout::load(options.keymap), "-k " + options.keymap);
+  for (const VncOption& option : options.servers) {
+    const std::string context = "-vnc " + option.where;
+    auto resolved = TRY_IN(resolve_vnc(option), context);
+    resolved.layout = layout;
+    if (!guest_name.empty()) resolved.desktop_name = "QEMU (" + guest_name + ")";
+    display::Screen* screen = option.display.empty() ? &screens_.primary() : screens_.find(option.display);
+    if (screen == nullptr) {
+      return failf(ErrorKind::NotFound, "{}: no graphics device '{}'", context, option.display);
+    }
+    const bool has_secret = !option.password_secret.empty();
+    const std::string secret = has_secret ? TRY_IN(block::password_of(option.password_secret), context) : "";
+    auto server =
+        TRY_IN(display::vnc::Server::create({loop_, *screen, input_}, std::move(resolved)), context);
+    if (has_secret) server->set_password(secret);
+    servers_.emplace_back(option.id, std::move(server));
+  }
+  return {};
+}
+
+std::string VncServers::info() const {
+  std::string text;
+  for (const auto& [id, server] : servers_) text += display::vnc::info_text(id, *server);
+  return text.empty() ? "None\n" : text;
+}
+
+Result<> VncServers::set_password(const std::string& password) {
+  if (servers_.empty()) return fail(ErrorKind::NotFound, "Could not set password");
+  if (!servers_.front().second->needs_password()) {
+    return fail(ErrorKind::Invalid,
+                "If you want use passwords please enable password auth using '-vnc ${dpy},password'.");
+  }
+  servers_.front().second->set_password(password);
+  return {};
+}
+
+}  // namespace rhea::system
