@@ -49,7 +49,7 @@ if command -v clang-format >/dev/null; then
 else
   echo "skip lint/clang_format: clang-format is not installed"
 fi
-mapfile -t programs < <(find "${RHEA_BUILD:-build/release}" -type f -perm -u+x -name 'rhea-*' 2>/dev/null)
+mapfile -t programs < <(find "${RHEA_BUILD:-build/release}" -type f -perm -u+x -name 'rhea-*' ! -name '*.so' 2>/dev/null)
 if ((${#programs[@]})); then
   check hardening hardened "${programs[@]}"
 else

@@ -25,10 +25,7 @@ Result<> parse_vga(std::string_view text, DisplayOptions& to) {
 
 void add_display_options(Options& to, SystemOptions& options) {
   DisplayOptions& display = options.display;
-  Options vnc;
-  add_vnc_options(vnc, display.vnc);
-  const auto is_vnc = [](const Option& option) { return option.name == "vnc"; };
-  const auto parse_vnc = std::ranges::find_if(vnc, is_vnc)->handle;
+  const auto parse_vnc = [&display](std::string_view text) { return add_vnc(display.vnc, text); };
   to.push_back({"display", "none|gtk|sdl|curses|vnc=...", "where the screen is shown",
                 [&display, parse_vnc](std::string_view text) {
                   return parse_display(text, parse_vnc, display.viewer);
@@ -36,7 +33,7 @@ void add_display_options(Options& to, SystemOptions& options) {
   to.push_back(flag("full-screen", "the window fills the screen", display.viewer.full_screen));
   to.push_back({"vga", "std|none", "the graphics card",
                 [&display](std::string_view text) { return parse_vga(text, display); }});
-  to.insert(to.end(), vnc.begin(), vnc.end());
+  add_vnc_options(to, display.vnc);
 }
 
 }  // namespace rhea::system

@@ -32,8 +32,8 @@ class DisplaySetup final : public Setup, private machine::RunListener {
     viewers_.emplace(*vm_, *screens_, input_);
     context.backends.screens = &*screens_;
     context.backends.input = &input_;
-    context.hooks.vnc_info = [this] { return vnc_->info(); };
-    context.hooks.set_vnc_password = [this](const std::string& password) {
+    context.monitor.vnc_info = [this] { return vnc_->info(); };
+    context.monitor.set_vnc_password = [this](const std::string& password) {
       return vnc_->set_password(password);
     };
     vm_->add_listener(*this);
@@ -45,7 +45,12 @@ class DisplaySetup final : public Setup, private machine::RunListener {
     const DisplayOptions& display = options_->display;
     const std::string& name = options_->name.guest;
     TRY(vnc_->open(display.vnc, name));
-    if (wants_viewer()) TRY(viewers_->open(display.viewer, name, display.vnc.keymap));
+    if (!wants_viewer()) return {};
+    const bool looked_at = TRY(viewers_->open(display.viewer, name, display.vnc.keymap));
+    // Without room for it the machine is still of use.
+    if (looked_at) return {};
+    if (auto opened = vnc_->open_default(display.vnc, name); !opened)
+      log_warn("{}", opened.error().message());
     return {};
   }
 
@@ -60,7 +65,8 @@ class DisplaySetup final : public Setup, private machine::RunListener {
   // -vnc and -nographic take the place of the default window.
   bool wants_viewer() const {
     const DisplayOptions& display = options_->display;
-    return display.viewer.kind || (!options_->nographic && !display.viewer.vnc && display.vnc.servers.empty());
+    return display.viewer.kind ||
+           (!options_->nographic && !display.viewer.vnc && display.vnc.servers.empty());
   }
 
   // A machine that stands still does not hear its keyboard.

@@ -1,6 +1,7 @@
 #include "tools/system/setup/vnc.h"
 
 #include "base/failf.h"
+#include "base/log.h"
 #include "block/secrets.h"
 #include "display/vnc/info.h"
 
@@ -23,6 +24,21 @@ Result<> VncServers::open(const VncOptions& options, const std::string& guest_na
         TRY_IN(display::vnc::Server::create({loop_, *screen, input_}, std::move(resolved)), context);
     if (has_secret) server->set_password(secret);
     servers_.emplace_back(option.id, std::move(server));
+  }
+  return {};
+}
+
+Result<> VncServers::open_default(const VncOptions& options, const std::string& guest_name) {
+  constexpr unsigned kLast = 99;
+  VncOptions local{.servers = {}, .keymap = options.keymap};
+  local.servers.emplace_back();
+  local.servers.back().where = "localhost:0";
+  local.servers.back().to = kLast;
+  TRY(open(local, guest_name));
+  for (const display::vnc::Endpoint& place : servers_.back().second->listening()) {
+    log_info("there is no display server: VNC server running on {}:{} (-display none: no screen)", place.host,
+             place.service);
+    break;
   }
   return {};
 }

@@ -22,6 +22,9 @@ class VncServers {
   // Once the devices, and so the screens, are there. Errors name the option.
   Result<> open(const VncOptions& options, const std::string& guest_name);
 
+  // Nothing was asked for and there is no display server: localhost:0 or the next that is free. Says where.
+  Result<> open_default(const VncOptions& options, const std::string& guest_name);
+
   // For the monitor: `info vnc`, and the password of the first server.
   std::string info() const;
   Result<> set_password(const std::string& password);
