@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "async/clock.h"
+#include "display/key.h"
 #include "display/surface.h"
 
 namespace rhea::display {
@@ -45,6 +46,12 @@ class ScreenSource {
   virtual std::optional<int64_t> refresh() = 0;
   // Fills the page and returns true, or false: it shows graphics.
   virtual bool text(TextPage&) { return false; }
+  // Keys pressed on this screen that are not for the guest: true if it takes them.
+  virtual bool key(Key key, bool down) {
+    static_cast<void>(key);
+    static_cast<void>(down);
+    return false;
+  }
   // A viewer would like this size (a window was resized): for EDID and hot-plug of modes.
   virtual void size_wanted(unsigned width, unsigned height) {
     static_cast<void>(width);
@@ -98,6 +105,7 @@ class Screen {
   void refresh();
   bool text(TextPage& page);
   void want_size(unsigned width, unsigned height);
+  bool key(Key key, bool down) { return source_ != nullptr && source_->key(key, down); }
 
  private:
   void run();

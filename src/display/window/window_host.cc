@@ -172,7 +172,7 @@ void Window::select(unsigned screen) {
 void Window::key(Key key, bool down) {
   std::erase(held_, key);
   if (down) held_.push_back(key);
-  wiring_.input.key(key, down);
+  if (looked_at_ == nullptr || !looked_at_->key(key, down)) wiring_.input.key(key, down);
 }
 
 void Window::key_evdev(unsigned code, bool down) {
