@@ -58,8 +58,7 @@ Result<std::unique_ptr<Chardev>> Chardevs::make(const ChardevSpec& spec, const s
     entry.ringbuf = made.get();
     return made;
   }
-  if (backend == "vc" && make_vc_) return make_vc_(spec);
-  return failf(ErrorKind::Unsupported, "'{}' is not supported here", backend);
+  return fail(ErrorKind::Unsupported, "text consoles (vc) are not supported yet");
 }
 
 Result<> Chardevs::add(const ChardevSpec& spec, const std::string& label) {

@@ -46,6 +46,9 @@ struct Context {
     unsigned cores = 1, threads = 1;
   } topology = {};
 
+  // Tells all programs (QMP) of an event; its data is a JSON object, or empty. Set before the board is made.
+  std::function<void(std::string_view event, const std::string& json)> emit = {};
+
   // Errors are one line. Null: not supported here.
   std::function<Result<>(const std::string& words)> gdbserver = {};  // "none" ends it
   std::function<Result<>(const std::string& words)> boot_set = {};

@@ -5,6 +5,7 @@
 
 #include "base/failf.h"
 #include "bus/pci/pci_bus.h"
+#include "bus/usb/usb_port.h"
 #include "machine/plug/registry.h"
 #include "monitor/monitor.h"
 
@@ -61,7 +62,9 @@ Result<Json> unplug(Call& call) {
   std::string_view bus = driver != nullptr && driver->bus != nullptr ? driver->bus : "";
   if (bus == "ISA" || bus == "IDE" || bus.empty() || bus == "floppy-bus")
     return failf(ErrorKind::Invalid, "Device '{}' does not support hotplugging", plugged->request.driver);
+  config::KeyValues values = plugged->request.values;
   TRY(tree.remove(id));
+  if (auto line = config::take(values, "chardev")) call.vm.chardevs.give_back(*line);
   call.monitor.emit("DEVICE_DELETED", {{"device", id}, {"path", "/machine/peripheral/" + id}});
   return Json();
 }
@@ -134,20 +137,37 @@ Result<Json> qtree(Call& call) {
   return Json(Tree(call).whole());
 }
 
+constexpr const char* megabits(bus::usb::Speed speed) {
+  switch (speed) {
+    case bus::usb::Speed::Low: return "1.5";
+    case bus::usb::Speed::Full: return "12";
+    case bus::usb::Speed::High: return "480";
+    case bus::usb::Speed::Super: return "5000";
+  }
+  return "?";
+}
+
 Result<Json> usb(Call& call) {
   std::string text;
-  bool any = false;
+  unsigned number = 0;
   DeviceTree& tree = call.vm.site->tree();
   for (const auto& named : tree.buses()) {
-    if (named.bus->type() != "usb-bus") continue;
-    any = true;
-    for (const auto& plugged : tree.devices()) {
-      if (plugged->bus == named.name)
-        text += fmt::format("  Bus {}, Product {}, ID: {}\n", named.name, plugged->request.driver,
-                            plugged->request.id);
+    const auto* bus = dynamic_cast<const bus::usb::UsbBus*>(named.bus);
+    if (bus == nullptr) continue;
+    for (const bus::usb::UsbPort* port : bus->ports()) {
+      const bus::usb::UsbDevice* device = port->device();
+      if (device == nullptr) continue;
+      text += fmt::format("  Device {}.{}, Port {}, Speed {} Mb/s, Product {}", number, device->address(),
+                          port->path(), megabits(device->speed()), device->product_name());
+      for (const auto& plugged : tree.devices()) {
+        if (plugged->device.get() == device && !plugged->request.id.empty())
+          text += ", ID: " + plugged->request.id;
+      }
+      text += '\n';
     }
+    ++number;
   }
-  if (!any) return fail(ErrorKind::Invalid, "USB support not enabled");
+  if (number == 0) return fail(ErrorKind::Invalid, "USB support not enabled");
   return Json(text);
 }
 

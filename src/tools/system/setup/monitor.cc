@@ -3,6 +3,7 @@
 #include "monitor/monitor.h"
 
 #include "display/key_sender.h"
+#include "monitor/json.h"
 #include "tools/system/setup/setup.h"
 
 namespace rhea::system {
@@ -20,6 +21,10 @@ class MonitorSetup final : public Setup {
       reach.key_sender = keys_.get();
     }
     monitor_ = std::make_unique<monitor::Monitor>(reach);
+    reach.emit = [this](std::string_view event, const std::string& json) {
+      monitor_->emit(event,
+                     json.empty() ? monitor::Json() : monitor::parse_json(json).value_or(monitor::Json()));
+    };
     chardev::Chardevs& all = context.lines.all();
     std::vector<MonRequest> wanted = context.options.monitor.monitors;
     for (const std::string& words : context.lines.shared_with_monitor())
