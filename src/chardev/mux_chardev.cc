@@ -181,7 +181,10 @@ void MuxChardev::escaped(uint8_t byte) {
     case 's':
       if (hooks_.commit) hooks_.commit();
       return;
-    case 'b': return receive_break();
+    case 'b':
+      // Behind what was typed before it.
+      if (focus_ != nullptr) focus_->deliver();
+      return receive_break();
     case 'c': return next_focus();
     case 't':
       stamps_ = !stamps_;

@@ -56,8 +56,6 @@ struct Context {
   std::function<Result<>(const std::string& drive, const std::string& filename, const std::string& format,
                          const std::string& read_only, bool force)>
       change_medium = {};
-  std::function<Result<>(const std::string& words)> netdev_add = {};
-  std::function<Result<>(const std::string& id)> netdev_del = {};
   std::function<std::string()> vnc_info = {};  // text of `info vnc`
   std::function<Result<>(const std::string& password)> set_vnc_password = {};
 };

@@ -82,7 +82,7 @@ class Client final : public chardev::Chardev {
   std::string waiting_;
 };
 
-struct SessionTest : testing::Test {
+struct MonitorSessionTest : testing::Test {
   void start() {
     context.accelerator = &accelerator;
     context.board = &board;
@@ -106,7 +106,7 @@ struct SessionTest : testing::Test {
   Monitor monitor{context};
 };
 
-TEST_F(SessionTest, people_stop_and_go) {
+TEST_F(MonitorSessionTest, people_stop_and_go) {
   start();
   monitor.add_hmp(client);
   monitor.add_qmp(other, false);
@@ -132,7 +132,7 @@ TEST_F(SessionTest, people_stop_and_go) {
   EXPECT_NE(end, std::string::npos);
 }
 
-TEST_F(SessionTest, programs_are_answered_in_order) {
+TEST_F(MonitorSessionTest, programs_are_answered_in_order) {
   start();
   monitor.add_qmp(client, false);
   client.say(
@@ -165,7 +165,7 @@ TEST_F(SessionTest, programs_are_answered_in_order) {
   }
 }
 
-TEST_F(SessionTest, floods_and_garbage_hold_up_nobody) {
+TEST_F(MonitorSessionTest, floods_and_garbage_hold_up_nobody) {
   start();
   monitor.add_qmp(client, false);
   monitor.add_hmp(other);
@@ -192,7 +192,7 @@ TEST_F(SessionTest, floods_and_garbage_hold_up_nobody) {
   EXPECT_TRUE(held);
 }
 
-TEST_F(SessionTest, every_command_says_who_it_is) {
+TEST_F(MonitorSessionTest, every_command_says_who_it_is) {
   for (const Command* command : all_commands()) {
     ASSERT_TRUE(command->qmp != nullptr || command->hmp != nullptr);
     if (command->hmp != nullptr) {
