@@ -17,6 +17,7 @@ Line disassemble(const cpu::CpuState& s, uint64_t address, std::span<const uint8
                               : ZYDIS_STACK_WIDTH_16);
   ZydisFormatter formatter;
   ZydisFormatterInit(&formatter, ZYDIS_FORMATTER_STYLE_ATT);
+  ZydisFormatterSetProperty(&formatter, ZYDIS_FORMATTER_PROP_HEX_UPPERCASE, ZYAN_FALSE);
   ZydisDecodedInstruction instruction;
   ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
   char text[160];

@@ -93,7 +93,7 @@ std::string Monitor::run_line(std::string_view line, unsigned& cpu) {
     return word;
   };
   std::string name(take_name());
-  if (name.empty() || name[0] == '#') return {};
+  if (name.empty()) return {};
   const Command* command = find_hmp(name);
   if (name == "info") {
     std::string_view topic = take_name();

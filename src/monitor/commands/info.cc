@@ -18,7 +18,7 @@ Result<Json> query_version(Call& call) {
 
 std::string show_version(const Json& version) {
   const Json& qemu = version["qemu"];
-  return fmt::format("{}.{}.{}{}\n", qemu["major"].get<int>(), qemu["minor"].get<int>(),
+  return fmt::format("{}.{}.{} ({})\n", qemu["major"].get<int>(), qemu["minor"].get<int>(),
                      qemu["micro"].get<int>(), version["package"].get<std::string>());
 }
 
