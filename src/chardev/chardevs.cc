@@ -58,7 +58,8 @@ Result<std::unique_ptr<Chardev>> Chardevs::make(const ChardevSpec& spec, const s
     entry.ringbuf = made.get();
     return made;
   }
-  return fail(ErrorKind::Unsupported, "text consoles (vc) are not supported yet");
+  if (backend == "vc" && make_vc_) return make_vc_(spec);
+  return failf(ErrorKind::Unsupported, "'{}' is not supported here", backend);
 }
 
 Result<> Chardevs::add(const ChardevSpec& spec, const std::string& label) {

@@ -17,6 +17,9 @@ class RingbufChardev;
 
 class Chardevs {
  public:
+  // Makes those that this layer does not have ("vc").
+  using Maker = std::function<Result<std::unique_ptr<Chardev>>(const ChardevSpec& spec)>;
+
   explicit Chardevs(async::EventLoop& loop) : loop_(loop) {}
   // Muxes before what they stand on.
   ~Chardevs();
@@ -27,6 +30,7 @@ class Chardevs {
   MuxChardev::Hooks& hooks() { return hooks_; }
   void set_escape(uint8_t character) { escape_ = character; }
   void set_stdio_signals(bool on) { stdio_signals_ = on; }
+  void set_vc_maker(Maker maker) { make_vc_ = std::move(maker); }
 
   // Under spec.id, or `label` where it has none. A TCP or UNIX server waits here for its first client unless
   // told not to. Errors: Busy (a name or stdio is taken) and what the host says.
@@ -61,6 +65,7 @@ class Chardevs {
 
   async::EventLoop& loop_;
   MuxChardev::Hooks hooks_;
+  Maker make_vc_;
   uint8_t escape_ = 1;
   bool stdio_signals_ = true;
   bool stdio_taken_ = false;
