@@ -325,6 +325,13 @@ std::span<const Command> input_commands() {
        screendump,
        nullptr,
        Access::Free},
+      {nullptr, "info vnc", "", "show the vnc server status", {}, info_vnc},
+      {"set_password",
+       "set_password",
+       "protocol password [action-if-connected]",
+       "set spice/vnc password",
+       {{"protocol", Kind::String}, {"password", Kind::String}, {"connected", Kind::String, true}},
+       set_password},
   };
   return rows;
 }
