@@ -152,7 +152,7 @@ void AtaUnit::begin_dma(bool to_guest) {
 // A request that was cancelled may still use the old one.
 AtaUnit::Buffer& AtaUnit::bounce(size_t bytes) {
   if (!bounce_ || bounce_.use_count() != 1) bounce_ = std::make_shared<std::vector<uint8_t>>();
-  bounce_->resize(bytes);
+  if (bounce_->size() < bytes) bounce_->resize(bytes);
   return bounce_;
 }
 

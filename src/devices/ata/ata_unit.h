@@ -87,6 +87,8 @@ class AtaUnit : public bus::Device, public block::DriveFrontend {
 
   virtual bool is_packet() const = 0;
   block::Drive* drive() const { return drive_; }
+  // The drive was not attached: it is not this unit's to detach.
+  void forget_drive() { drive_ = nullptr; }
   const AtaTaskFile& task() const { return task_; }
   // For the host to load registers. Status and error are the unit's.
   AtaTaskFile& task() { return task_; }
@@ -140,7 +142,7 @@ class AtaUnit : public bus::Device, public block::DriveFrontend {
   void busy();
   std::span<uint8_t> pio_data() { return pio_; }
 
-  // A bounce buffer of so many bytes, and what keeps it alive for a request's Done.
+  // A bounce buffer of at least so many bytes, and what keeps it alive for a request's Done.
   using Buffer = std::shared_ptr<std::vector<uint8_t>>;
   Buffer& bounce(size_t bytes);
 
