@@ -176,8 +176,8 @@ void AtaDisk::set_parameters() {
   if (per_track == 0) return abort();
   current_.heads = heads;
   current_.sectors = per_track;
-  current_.cylinders = static_cast<uint32_t>(
-      std::min<uint64_t>(sectors_ / (uint64_t{heads} * per_track), 65535));
+  current_.cylinders =
+      static_cast<uint32_t>(std::min<uint64_t>(sectors_ / (uint64_t{heads} * per_track), 65535));
   end();
 }
 
@@ -212,9 +212,9 @@ void AtaDisk::set_features() {
 bool AtaDisk::set_transfer_mode(uint8_t mode) {
   const uint8_t number = mode & 7;
   switch (mode >> 3) {
-    case 0: return true;                 // PIO, default
-    case 1: return number <= 4;          // PIO with flow control
-    case 4:                              // multiword DMA
+    case 0: return true;         // PIO, default
+    case 1: return number <= 4;  // PIO with flow control
+    case 4:                      // multiword DMA
       if (number > 2) return false;
       multiword_mode_ = static_cast<uint8_t>(1u << number);
       ultra_mode_ = 0;

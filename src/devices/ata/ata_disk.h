@@ -1,5 +1,6 @@
 // An ATA hard disk: PIO (single and multiple sectors), DMA, 28- and 48-bit addresses and CHS, flush, TRIM,
-// IDENTIFY, SET FEATURES, power commands, and SMART. NCQ is the AHCI's, which reads and writes drive() itself.
+// IDENTIFY, SET FEATURES, power commands, and SMART. NCQ is the AHCI's, which reads and writes drive()
+// itself.
 //
 // ATA8-ACS (T13/1699-D revision 4a); TRIM: ACS-2. Missing: security, host protected area, general purpose
 // logs, media with removable-media commands. Machine lock held.
@@ -17,10 +18,10 @@ class AtaDisk final : public AtaUnit {
     std::string model = "QEMU HARDDISK";
     std::string serial{};
     std::string firmware = "2.5+";
-    uint64_t wwn = 0;             // 0: none
-    uint16_t rotation_rate = 0;   // rpm; 1: does not turn, 0: not said
+    uint64_t wwn = 0;               // 0: none
+    uint16_t rotation_rate = 0;     // rpm; 1: does not turn, 0: not said
     uint8_t physical_exponent = 0;  // a physical block is 2^n logical ones
-    block::Geometry geometry{};   // 0 cylinders: by the size
+    block::Geometry geometry{};     // 0 cylinders: by the size
   };
   // The drive has a medium and is not attached yet; Busy if it is.
   static Result<std::unique_ptr<AtaDisk>> create(block::Drive& drive, Options options);

@@ -46,7 +46,7 @@ void AtaDisk::identify() {
   if (multiple_ != 0) data.word(59, 0x0100u | multiple_);
   data.words32(60, static_cast<uint32_t>(std::min<uint64_t>(sectors_, 0x0fffffff)));
   data.word(63, 0x0007u | uint32_t{multiword_mode_ & 7u} << 8);
-  data.word(64, 3);                                              // PIO 3 and 4
+  data.word(64, 3);                                                   // PIO 3 and 4
   for (unsigned word = 65; word <= 68; ++word) data.word(word, 120);  // cycle times in ns
   if (host() != nullptr && host()->is_serial()) {
     data.word(75, 31);          // queue depth less one

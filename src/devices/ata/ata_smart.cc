@@ -9,8 +9,8 @@
 namespace rhea::devices {
 namespace {
 
-constexpr uint8_t kReadData = 0xd0, kReadThresholds = 0xd1, kAutosave = 0xd2, kOffline = 0xd4, kReadLog = 0xd5,
-                  kEnable = 0xd8, kDisable = 0xd9, kStatus = 0xda;
+constexpr uint8_t kReadData = 0xd0, kReadThresholds = 0xd1, kAutosave = 0xd2, kOffline = 0xd4,
+                  kReadLog = 0xd5, kEnable = 0xd8, kDisable = 0xd9, kStatus = 0xda;
 constexpr uint8_t kKeyMid = 0x4f, kKeyHigh = 0xc2;
 constexpr uint8_t kSummaryLog = 0x01, kSelfTestLog = 0x06;
 
@@ -22,13 +22,13 @@ struct Attribute {
   uint8_t threshold;
 };
 constexpr Attribute kAttributes[] = {
-    {0x01, 0x0003, 100, 100, 0, 6},    // raw read error rate
-    {0x03, 0x0003, 100, 100, 16, 0},   // spin-up time
+    {0x01, 0x0003, 100, 100, 0, 6},     // raw read error rate
+    {0x03, 0x0003, 100, 100, 16, 0},    // spin-up time
     {0x04, 0x0002, 100, 100, 100, 20},  // start/stop count
-    {0x05, 0x0003, 100, 100, 0, 36},   // reallocated sectors
-    {0x09, 0x0003, 100, 100, 1, 0},    // power-on hours
-    {0x0c, 0x0003, 100, 100, 0, 0},    // power cycles
-    {0xbe, 0x0003, 69, 69, 31, 50},    // temperature, as 100 less degrees
+    {0x05, 0x0003, 100, 100, 0, 36},    // reallocated sectors
+    {0x09, 0x0003, 100, 100, 1, 0},     // power-on hours
+    {0x0c, 0x0003, 100, 100, 0, 0},     // power cycles
+    {0xbe, 0x0003, 69, 69, 31, 50},     // temperature, as 100 less degrees
 };
 constexpr size_t kEntry = 12;
 
@@ -80,12 +80,12 @@ void AtaDisk::smart_data() {
     at += kEntry;
   }
   page[362] = static_cast<uint8_t>(0x02 | (health_.autosave ? 0x80 : 0));  // off-line collection completed
-  page[364] = 0x20;                                                       // seconds that it takes
-  page[367] = 0x01 | 0x04 | 0x08 | 0x10;                                  // what off-line can do
-  page[368] = 3;                                                          // saves attributes, autosave
-  page[370] = 1;                                                          // has an error log
-  page[372] = 2;                                                          // minutes of a short self-test
-  page[373] = 54;                                                         // and of a long one
+  page[364] = 0x20;                                                        // seconds that it takes
+  page[367] = 0x01 | 0x04 | 0x08 | 0x10;                                   // what off-line can do
+  page[368] = 3;                                                           // saves attributes, autosave
+  page[370] = 1;                                                           // has an error log
+  page[372] = 2;                                                           // minutes of a short self-test
+  page[373] = 54;                                                          // and of a long one
   close_page(page);
   give_page(page);
 }

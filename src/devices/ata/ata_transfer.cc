@@ -146,19 +146,20 @@ void AtaDisk::store_pio() {
   const size_t bytes = size_t{transfer_.moving} * ata::kSector;
   const Buffer buffer = bounce(bytes);
   std::memcpy(buffer->data(), pio_data().data(), bytes);
-  drive()->write(transfer_.lba * ata::kSector, std::span(*buffer).first(bytes), [this, buffer](Result<> done) {
-    if (!done) return transfer_failed(done.error(), transfer_.lba);
-    transfer_.lba += transfer_.moving;
-    transfer_.left -= transfer_.moving;
-    if (transfer_.left != 0) {
-      transfer_.moving = std::min(transfer_.block, transfer_.left);
-      take_block(size_t{transfer_.moving} * ata::kSector, true);
-    } else if (transfer_.fua) {
-      flush();
-    } else {
-      end();
-    }
-  });
+  drive()->write(transfer_.lba * ata::kSector, std::span(*buffer).first(bytes),
+                 [this, buffer](Result<> done) {
+                   if (!done) return transfer_failed(done.error(), transfer_.lba);
+                   transfer_.lba += transfer_.moving;
+                   transfer_.left -= transfer_.moving;
+                   if (transfer_.left != 0) {
+                     transfer_.moving = std::min(transfer_.block, transfer_.left);
+                     take_block(size_t{transfer_.moving} * ata::kSector, true);
+                   } else if (transfer_.fua) {
+                     flush();
+                   } else {
+                     end();
+                   }
+                 });
 }
 
 void AtaDisk::pio_done() {

@@ -79,9 +79,7 @@ void AtapiCdrom::execute(uint8_t code) {
       take_block(kPacketBytes, false);
       break;
     case ata::kIdentifyPacket: identify(); break;
-    case ata::kDeviceReset:
-      soft_reset();
-      break;
+    case ata::kDeviceReset: soft_reset(); break;
     case ata::kDiagnostic:
       set_signature();
       task_.device = 0;
@@ -133,9 +131,7 @@ void AtapiCdrom::set_features() {
 void AtapiCdrom::pio_done() {
   switch (step_) {
     case Step::Packet: return packet_arrived();
-    case Step::Page:
-      step_ = Step::None;
-      return end_silently();
+    case Step::Page: step_ = Step::None; return end_silently();
     case Step::Data:
     case Step::Sectors: return next_pio_block();
     case Step::None: return end_silently();
@@ -193,23 +189,24 @@ void AtapiCdrom::fetch(size_t most, std::function<void(std::span<uint8_t>)> then
   const size_t raw_bytes = raw_ ? size_t{count} * scsi::CdromCommands::kRawSector : 0;
   const Buffer buffer = bounce(bytes + raw_bytes);
   const auto plain = std::span(*buffer).first(bytes);
-  drive()->read(uint64_t{lba_} * scsi::CdromCommands::kSector, plain,
-                [this, buffer, plain, raw_bytes, count, then = std::move(then)](Result<> done) {
-                  if (!done) {
-                    if (dma_ && host() != nullptr) host()->dma_ended(*this);
-                    commands_.read_failed();
-                    return packet_failed();
-                  }
-                  const auto raw = std::span(*buffer).subspan(plain.size(), raw_bytes);
-                  for (uint32_t i = 0; raw_bytes != 0 && i < count; ++i) {
-                    scsi::CdromCommands::make_raw(
-                        lba_ + i, plain.subspan(size_t{i} * scsi::CdromCommands::kSector, scsi::CdromCommands::kSector),
-                        raw.subspan(size_t{i} * scsi::CdromCommands::kRawSector, scsi::CdromCommands::kRawSector));
-                  }
-                  lba_ += count;
-                  left_ -= count;
-                  then(raw_bytes != 0 ? raw : plain);
-                });
+  drive()->read(
+      uint64_t{lba_} * scsi::CdromCommands::kSector, plain,
+      [this, buffer, plain, raw_bytes, count, then = std::move(then)](Result<> done) {
+        if (!done) {
+          if (dma_ && host() != nullptr) host()->dma_ended(*this);
+          commands_.read_failed();
+          return packet_failed();
+        }
+        const auto raw = std::span(*buffer).subspan(plain.size(), raw_bytes);
+        for (uint32_t i = 0; raw_bytes != 0 && i < count; ++i) {
+          scsi::CdromCommands::make_raw(
+              lba_ + i, plain.subspan(size_t{i} * scsi::CdromCommands::kSector, scsi::CdromCommands::kSector),
+              raw.subspan(size_t{i} * scsi::CdromCommands::kRawSector, scsi::CdromCommands::kRawSector));
+        }
+        lba_ += count;
+        left_ -= count;
+        then(raw_bytes != 0 ? raw : plain);
+      });
 }
 
 void AtapiCdrom::fill_pio() {

@@ -45,7 +45,9 @@ class AtapiCdrom final : public AtaUnit {
   void packet_ended();
   void identify();
   void set_features();
-  size_t sector_bytes() const { return raw_ ? scsi::CdromCommands::kRawSector : scsi::CdromCommands::kSector; }
+  size_t sector_bytes() const {
+    return raw_ ? scsi::CdromCommands::kRawSector : scsi::CdromCommands::kSector;
+  }
   // Reads up to `most` bytes' worth of sectors and calls `then` with them, as the guest wants them.
   void fetch(size_t most, std::function<void(std::span<uint8_t>)> then);
   void fill_pio();
@@ -56,8 +58,8 @@ class AtapiCdrom final : public AtaUnit {
   scsi::CdromCommands commands_;
   Step step_ = Step::None;
   bool dma_ = false, raw_ = false;
-  uint32_t limit_ = 0;           // bytes of a PIO block
-  uint32_t lba_ = 0, left_ = 0;  // sectors to be read yet
+  uint32_t limit_ = 0;                 // bytes of a PIO block
+  uint32_t lba_ = 0, left_ = 0;        // sectors to be read yet
   uint32_t ready_at_ = 0, ready_ = 0;  // bytes in the PIO buffer that wait for the guest
   std::vector<uint8_t> reply_;         // of DMA
   uint8_t multiword_mode_ = 0x07, ultra_mode_ = 0x20;

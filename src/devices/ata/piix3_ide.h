@@ -42,7 +42,7 @@ class Piix3Ide final : public bus::pci::PciFunction {
     IdeChannel channel;
     uint8_t command = 0, status = 0;
     uint32_t table = 0;
-    uint32_t next = 0;                   // where the next descriptor lies
+    uint32_t next = 0;  // where the next descriptor lies
     uint32_t piece_at = 0, piece_left = 0;
     bool last_piece = false;
   };

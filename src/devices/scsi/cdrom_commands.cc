@@ -38,8 +38,8 @@ enum Opcode : uint8_t {
 
 constexpr uint8_t kPageRecovery = 0x01, kPageAudio = 0x0e, kPageCapabilities = 0x2a, kPageAll = 0x3f;
 
-inline trace::Event<uint8_t, uint8_t, uint8_t> trace_cdrom_failed{
-    "cdrom_failed", "sense {:#x} {:#04x}/{:#04x}"};
+inline trace::Event<uint8_t, uint8_t, uint8_t> trace_cdrom_failed{"cdrom_failed",
+                                                                  "sense {:#x} {:#04x}/{:#04x}"};
 inline trace::Event<uint8_t> trace_cdrom_command{"cdrom_command", "opcode {:#04x}"};
 
 // Those that answer whatever state the drive is in.
@@ -115,8 +115,8 @@ CdReply CdromCommands::dispatch(std::span<const uint8_t> cdb) {
 }
 
 CdReply CdromCommands::dispatch_on_medium(std::span<const uint8_t> cdb) {
-  constexpr uint8_t kNeedMedium[] = {kTestUnitReady, kReadCapacity, kRead10,          kRead12,
-                                     kReadCd,        kReadToc,      kSeek10,          kVerify10,
+  constexpr uint8_t kNeedMedium[] = {kTestUnitReady,  kReadCapacity, kRead10,          kRead12,
+                                     kReadCd,         kReadToc,      kSeek10,          kVerify10,
                                      kReadSubChannel, kDvdStructure, kDiscInformation, kTrackInformation};
   if (std::ranges::find(kNeedMedium, cdb[0]) == std::end(kNeedMedium)) return fail(kIllegal, 0x20);
   if (!ready()) {
@@ -139,7 +139,8 @@ CdReply CdromCommands::dispatch_on_medium(std::span<const uint8_t> cdb) {
       return {};
     case kVerify10:
       if ((cdb[1] & 0x02) != 0) return illegal();  // compares with data of the host
-      if (!range_within(uint64_t{get32(cdb, 2)}, uint64_t{get16(cdb, 7)}, uint64_t{sectors()})) return fail(kIllegal, 0x21);
+      if (!range_within(uint64_t{get32(cdb, 2)}, uint64_t{get16(cdb, 7)}, uint64_t{sectors()}))
+        return fail(kIllegal, 0x21);
       return {};
     case kReadSubChannel: {
       Data out(4);

@@ -122,9 +122,9 @@ CdReply CdromCommands::dvd_structure(std::span<const uint8_t> cdb) {
     case 0x00: {  // physical format
       if (cdb[6] != 0) return illegal();
       out.resize(2048 + 4);
-      out[4] = 0x01;  // DVD-ROM, part version 1
-      out[5] = 0x0f;  // 120 mm, no maximum rate
-      out[6] = 0x01;  // one layer, read-only
+      out[4] = 0x01;            // DVD-ROM, part version 1
+      out[5] = 0x0f;            // 120 mm, no maximum rate
+      out[6] = 0x01;            // one layer, read-only
       put32(out, 8, 0x030000);  // where data begins
       put32(out, 12, 0x030000 + sectors() - 1);
       put32(out, 16, 0x030000 + sectors() - 1);
@@ -153,13 +153,14 @@ CdReply CdromCommands::get_configuration(std::span<const uint8_t> cdb) {
   const auto wanted = [&](uint32_t feature) { return kind == 2 ? feature == first : feature >= first; };
   if (wanted(0)) {  // profile list
     const auto is = [&](uint16_t which) { return static_cast<uint8_t>(profile == which ? 1 : 0); };
-    out.insert(out.end(), {0, 0, 0x03, 8, 0, kProfileDvd, is(kProfileDvd), 0, 0, kProfileCd, is(kProfileCd), 0});
+    out.insert(out.end(),
+               {0, 0, 0x03, 8, 0, kProfileDvd, is(kProfileDvd), 0, 0, kProfileCd, is(kProfileCd), 0});
   }
   if (wanted(1)) out.insert(out.end(), {0, 1, 0x0b, 8, 0, 0, 0, 2, 1, 0, 0, 0});  // core: ATAPI
   if (wanted(2)) out.insert(out.end(), {0, 2, 0x07, 4, 0, 0, 0, 0});              // morphing: polled events
-  if (wanted(3)) out.insert(out.end(), {0, 3, 0x03, 4, 0x29, 0, 0, 0});           // tray that locks and ejects
+  if (wanted(3)) out.insert(out.end(), {0, 3, 0x03, 4, 0x29, 0, 0, 0});  // tray that locks and ejects
   if (wanted(0x10)) out.insert(out.end(), {0, 0x10, 0, 8, 0, 0, 8, 0, 0, 0x10, 0, 0});  // random readable
-  if (wanted(0x1e)) {  // CD read
+  if (wanted(0x1e)) {                                                                   // CD read
     const uint8_t current = profile == kProfileCd ? 1 : 0;
     out.insert(out.end(), {0, 0x1e, static_cast<uint8_t>(0x08 | current), 4, 0, 0, 0, 0});
   }

@@ -11,8 +11,8 @@ std::string info_text(std::string_view id, const Server& server) {
   };
   std::string text = fmt::format("{}:\n", id);
   for (const Endpoint& at : server.listening()) {
-    text += fmt::format("  Server: {} ({}{}\n", place(at.host, at.service), at.family,
-                        end_of_line(at.websocket));
+    text +=
+        fmt::format("  Server: {} ({}{}\n", place(at.host, at.service), at.family, end_of_line(at.websocket));
     text += fmt::format("    Auth: {} (Sub: none)\n", server.auth_name());
   }
   for (const Server::ClientInfo& client : server.clients()) {

@@ -11,8 +11,8 @@ namespace {
 using bus::pci::devfn_of;
 
 constexpr uint64_t kIoApicBase = 0xfec00000, kHpetBase = 0xfed00000;
-constexpr unsigned kTimerIrq = 0, kKeyboardIrq = 1, kRtcIrq = 8, kSciIrq = 9, kMouseIrq = 12;
-constexpr unsigned kHostBridge = devfn_of(0, 0), kIsaBridge = devfn_of(1, 0),
+constexpr unsigned kTimerIrq = 0, kKeyboardIrq = 1, kRtcIrq = 8, kSciIrq = 9, kMouseIrq = 12, kIdeIrq = 14;
+constexpr unsigned kHostBridge = devfn_of(0, 0), kIsaBridge = devfn_of(1, 0), kIde = devfn_of(1, 1),
                    kPowerManagement = devfn_of(1, 3);
 
 // PIIX4 7.1.30 (DEVACTB): bit 25 enables the SMI on writes to the APM port.
@@ -45,6 +45,7 @@ PcBoard::PcBoard(const PcConfig& config, const Wiring& wiring, std::unique_ptr<P
       pci_({.memory = memory_->memory(), .ports = ports_, .intx = &piix3_, .apics = &apics_}),
       pci_config_({.root = pci_, .reset_control = &piix3_}),
       host_bridge_({.board = memory_.get()}),
+      ide_({.irq14 = isa_irq(kIdeIrq), .irq15 = isa_irq(kIdeIrq + 1), .boot_path = "/pci@i0cf8/ide@1,1"}),
       pm_({.clock = wiring.virtual_clock, .sci = bus::IrqLine(sci_, kSciIrq), .machine = this}),
       hpet_(make_hpet(config)),
       i8042_({.irq1 = isa_irq(kKeyboardIrq),
@@ -97,9 +98,10 @@ Result<> PcBoard::assemble(PcConfig& config) {
   apics_.add_eoi_listener(ioapic_);
   pci_.attach(host_bridge_, kHostBridge);
   pci_.attach(piix3_, kIsaBridge);
+  pci_.attach(ide_, kIde);
   pci_.attach(pm_, kPowerManagement);
-  devices_ = {&host_bridge_, &piix3_, &pm_,  &pci_config_, &pic_,    &ioapic_, &apics_,    &i8042_,
-              &port92_,      &pit_,   &rtc_, &dma_,        &fw_cfg_, &post_,   &x87_error_};
+  devices_ = {&host_bridge_, &piix3_,  &ide_, &pm_,  &pci_config_, &pic_,    &ioapic_, &apics_,
+              &i8042_,       &port92_, &pit_, &rtc_, &dma_,        &fw_cfg_, &post_,   &x87_error_};
   if (hpet_) devices_.push_back(hpet_.get());
 
   TRY(map_ports(std::initializer_list<PortRange>{
@@ -110,6 +112,10 @@ Result<> PcBoard::assemble(PcConfig& config) {
       {0xa0, 2, pic_, devices::I8259Pair::kSecond},
       {0x4d0, 2, pic_, devices::I8259Pair::kEdgeLevel},
       {0x40, 4, pit_, devices::I8254::kCounters},
+      {0x1f0, devices::IdeChannel::kCommandBytes, ide_.channel(0).command_block()},
+      {0x3f6, devices::IdeChannel::kControlBytes, ide_.channel(0).control_block()},
+      {0x170, devices::IdeChannel::kCommandBytes, ide_.channel(1).command_block()},
+      {0x376, devices::IdeChannel::kControlBytes, ide_.channel(1).control_block()},
       {0x60, 1, i8042_, 0},
       {0x64, 1, i8042_, 1},
       {0x61, 1, pit_, devices::I8254::kPortB},
@@ -132,6 +138,8 @@ Result<> PcBoard::assemble(PcConfig& config) {
     TRY(map_ports(std::initializer_list<PortRange>{{config.debugcon_port, 1, console}}));
   }
   site_.tree().add_bus("pci.0", pci_);
+  site_.tree().add_bus("ide.0", ide_.channel(0));
+  site_.tree().add_bus("ide.1", ide_.channel(1));
   for (const DeviceRequest& request : config.devices) TRY(add_device(site_, request));
   fill_firmware_config(config);
   wire_cores();

@@ -14,6 +14,7 @@
 #include "bus/pci/config_mechanism1.h"
 #include "bus/pci/pci_bus.h"
 #include "cpu/core.h"
+#include "devices/ata/piix3_ide.h"
 #include "devices/bridge/i440fx.h"
 #include "devices/bridge/piix3.h"
 #include "devices/bridge/piix4_pm.h"
@@ -131,6 +132,7 @@ class PcBoard final : public Board, private devices::PowerListener {
   bus::pci::PciBus pci_;
   bus::pci::ConfigMechanism1 pci_config_;
   devices::I440fx host_bridge_;
+  devices::Piix3Ide ide_;
   devices::Piix4Pm pm_;
   std::unique_ptr<devices::Hpet> hpet_;
   devices::I8042 i8042_;

@@ -21,7 +21,8 @@ class Backend;
 }
 namespace rhea::block {
 class Drive;
-}
+class Drives;
+}  // namespace rhea::block
 namespace rhea::chardev {
 class Chardev;
 }
@@ -47,12 +48,15 @@ using Finder = std::function<Result<T*>(const std::string& id)>;
 struct Backends {
   Finder<chardev::Chardev> chardev;
   Finder<block::Drive> drive;
+  // A new, empty drive for a device with removable media that was given none; named after the device's id.
+  std::function<Result<block::Drive*>(const std::string& device_id)> empty_drive;
   Finder<net::Endpoint> netdev;  // the end that the device is to speak to
   Finder<audio::Backend> audiodev;
   std::function<Result<std::shared_ptr<devices::virtio::EntropySource>>(const std::string& id)> entropy;
   // Contents of a firmware or option ROM file, found in the firmware folders or by path.
   std::function<Result<std::vector<uint8_t>>(const std::string& name)> firmware;
   async::EventLoop* loop = nullptr;     // null only in unit tests
+  block::Drives* drives = nullptr;      // all of them, for a monitor; null only in unit tests
   display::Screens* screens = nullptr;  // null: nobody can look
   display::InputHub* input = nullptr;
   net::Network* network = nullptr;  // where network devices list themselves; null only in unit tests

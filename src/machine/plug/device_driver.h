@@ -26,6 +26,7 @@ std::span<const DeviceDriver> ahci_drivers();
 std::span<const DeviceDriver> display_drivers();
 std::span<const DeviceDriver> misc_drivers();
 std::span<const DeviceDriver> net_drivers();
+std::span<const DeviceDriver> storage_drivers();
 std::span<const DeviceDriver> usb_drivers();
 std::span<const DeviceDriver> virtio_drivers();
 std::span<const DeviceDriver> parallel_drivers();

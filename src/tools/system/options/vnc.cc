@@ -147,7 +147,8 @@ Result<> add_vnc(VncOptions& options, std::string_view text) {
   if (option.where.empty()) return fail(ErrorKind::Invalid, "no vnc address specified");
   TRY(resolve_vnc(option));
   for (const VncOption& other : options.servers) {
-    if (other.id == option.id) return failf(ErrorKind::Invalid, "there is already a VNC server '{}'", other.id);
+    if (other.id == option.id)
+      return failf(ErrorKind::Invalid, "there is already a VNC server '{}'", other.id);
   }
   options.servers.push_back(std::move(option));
   return {};

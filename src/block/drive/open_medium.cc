@@ -1,0 +1,118 @@
+// See open_medium.h.
+#include "block/drive/open_medium.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include "base/failf.h"
+
+namespace rhea::block {
+namespace {
+
+CacheMode cache_of(const MediumRequest& request) {
+  if (request.no_flush) return CacheMode::Unsafe;
+  return request.direct ? CacheMode::None : CacheMode::Writeback;
+}
+
+bool has_format(const ImageName& name) {
+  if (!name.format.empty()) return true;
+  for (const config::KeyValue& option : name.options) {
+    if (option.key == "driver") return true;
+  }
+  return name.filename.starts_with("json:");
+}
+
+// The image below, opened for writing beside ours, which keeps its locks.
+Result<std::unique_ptr<ImageNode>> reopen_writable(ImageName name, CacheMode cache) {
+  OpenFlags flags;
+  flags.writable = true;
+  flags.cache = cache;
+  if (!name.filename.starts_with("json:")) name.options.push_back({"file.locking", "off"});
+  return open_image(name, flags);
+}
+
+class TemporaryFile {
+ public:
+  static Result<TemporaryFile> create() {
+    const char* folder = std::getenv("TMPDIR");
+    std::string name =
+        fmt::format("{}/vl.XXXXXX", folder != nullptr && *folder != '\0' ? folder : "/var/tmp");
+    const int fd = ::mkstemp(name.data());
+    if (fd < 0) return fail_errno(errno, fmt::format("Could not get temporary filename '{}'", name));
+    ::close(fd);
+    return TemporaryFile(std::move(name));
+  }
+  TemporaryFile(TemporaryFile&& other) noexcept : name_(std::exchange(other.name_, {})) {}
+  TemporaryFile& operator=(TemporaryFile&&) = delete;
+  ~TemporaryFile() {
+    if (!name_.empty()) ::unlink(name_.c_str());
+  }
+  const std::string& name() const { return name_; }
+
+ private:
+  explicit TemporaryFile(std::string name) : name_(std::move(name)) {}
+  std::string name_;
+};
+
+// The file loses its name as soon as it is open, so that nothing is left behind however this process ends.
+Result<std::unique_ptr<ImageNode>> put_overlay(std::unique_ptr<ImageNode> base) {
+  const TemporaryFile file = TRY(TemporaryFile::create());
+  const FormatDriver* format = find_format("qcow2");
+  CreateRequest create;
+  create.filename = file.name();
+  create.size = base->size();
+  TRY_IN(format->create(create), "Could not create temporary overlay");
+  OpenFlags flags;
+  flags.writable = true;
+  flags.cache = CacheMode::Unsafe;
+  flags.no_backing = true;
+  ImageName name;
+  name.filename = file.name();
+  name.format = "qcow2";
+  auto overlay = TRY_IN(open_image(name, flags), "Could not open temporary overlay");
+  overlay->set_backing(std::move(base));
+  return overlay;
+}
+
+}  // namespace
+
+Result<Medium> open_medium(const MediumRequest& request) {
+  OpenFlags flags;
+  flags.writable = !request.read_only && !request.snapshot;
+  flags.cache = cache_of(request);
+  auto opened = open_image(request.name, flags);
+  if (!opened && flags.writable && request.auto_read_only && opened.error().kind() == ErrorKind::Permission) {
+    flags.writable = false;
+    opened = open_image(request.name, flags);
+  }
+  std::unique_ptr<ImageNode> image = TRY(std::move(opened));
+  Medium medium;
+  medium.filename = request.name.filename.empty() ? image->filename() : request.name.filename;
+  medium.probed = !has_format(request.name) && image->driver().name() == "raw";
+  medium.read_only = request.read_only || (!flags.writable && !request.snapshot);
+  if (request.snapshot && !request.read_only) {
+    medium.temporary = true;
+    medium.reopen_base = [name = request.name, cache = flags.cache] { return reopen_writable(name, cache); };
+    image = TRY(put_overlay(std::move(image)));
+  } else if (image->backing() != nullptr) {
+    ImageName below;
+    below.filename = image->backing()->filename();
+    below.format = image->backing()->driver().name();
+    medium.reopen_base = [below, cache = flags.cache] { return reopen_writable(below, cache); };
+  }
+  medium.image = std::move(image);
+  return medium;
+}
+
+std::string raw_guess_warning(const std::string& filename) {
+  return fmt::format(
+      "WARNING: Image format was not specified for '{}' and probing guessed raw.\n"
+      "         Automatically detecting the format is dangerous for raw images, write operations on block 0 "
+      "will be restricted.\n"
+      "         Specify the 'raw' format explicitly to remove the restrictions.\n",
+      filename);
+}
+
+}  // namespace rhea::block
