@@ -13,6 +13,9 @@
 #include "base/check.h"
 #include "bus/pci/config_mechanism1.h"
 #include "bus/pci/pci_bridge.h"
+#include "devices/ata/ata_disk.h"
+#include "devices/ata/atapi_cdrom.h"
+#include "devices/ata/piix3_ide.h"
 #include "devices/bridge/i440fx.h"
 #include "devices/bridge/ich9_lpc.h"
 #include "devices/bridge/ich9_smbus.h"
@@ -25,6 +28,7 @@
 #include "devices/display/vga_isa.h"
 #include "devices/display/vga_pci.h"
 #include "devices/dma/i8237.h"
+#include "devices/floppy/i82078.h"
 #include "devices/input/i8042.h"
 #include "devices/irq/i8259.h"
 #include "devices/irq/ioapic.h"
@@ -38,6 +42,7 @@
 #include "devices/parallel/lpt.h"
 #include "devices/serial/uart16550.h"
 #include "devices/storage/pflash.h"
+#include "devices/testing_drives.h"
 #include "devices/timer/hpet.h"
 #include "devices/timer/i8254.h"
 #include "devices/timer/mc146818.h"
@@ -145,6 +150,7 @@ struct World {
   memory::AddressSpace ports{"ports", lock};
   std::unique_ptr<memory::RamBlock> ram;
   async::FakeClock clock{1'700'000'000'000'000'000};
+  TestDrives disks{lock, clock};
   Nowhere nowhere;
   Terminal terminal;
   display::Screen screen{clock, "screen"};
@@ -190,6 +196,73 @@ inline Specimen usb_pointer(World& world, UsbPointer::Form form) {
     pointer->sync();
   };
   return s;
+}
+
+// What a bus master with nothing behind it is.
+struct NoDma final : FloppyDma {
+  size_t to_memory(std::span<const uint8_t> from) override { return from.size() / 2; }
+  size_t from_memory(std::span<uint8_t> to) override { return to.size(); }
+  bool terminal_count() const override { return false; }
+};
+
+// A device and those that are plugged into it, as one.
+class Assembly final : public bus::Device {
+ public:
+  explicit Assembly(std::vector<std::unique_ptr<bus::Device>> parts, std::shared_ptr<void> extra = nullptr)
+      : extra_(std::move(extra)), parts_(std::move(parts)) {}
+  ~Assembly() override {
+    while (!parts_.empty()) parts_.pop_back();
+  }
+  std::string_view name() const override { return "assembly"; }
+  void reset(bus::ResetKind kind) override {
+    for (const auto& part : parts_) part->reset(kind);
+  }
+  void state(bus::StateVisitor& v) override {
+    for (const auto& part : parts_) part->state(v);
+  }
+
+ private:
+  std::shared_ptr<void> extra_;
+  std::vector<std::unique_ptr<bus::Device>> parts_;
+};
+
+inline Specimen ide_with_units(World& world) {
+  auto ide = std::make_unique<Piix3Ide>(Piix3Ide::Wiring{.irq14 = world.line(), .irq15 = world.line()});
+  world.bus.attach(*ide, bus::pci::devfn_of(3, 0));
+  auto disk = *AtaDisk::create(world.disks.add("disk", 1 << 20, false, true), {});
+  auto cdrom = *AtapiCdrom::create(world.disks.add("disc", 1 << 20, true), {});
+  ide->channel(0).plug(*disk, 0);
+  ide->channel(0).plug(*cdrom, 1);
+  Specimen specimen;
+  specimen.function = ide.get();
+  specimen.regions = {{&ide->channel(0).command_block(), IdeChannel::kCommandBytes},
+                      {&ide->channel(0).control_block(), IdeChannel::kControlBytes},
+                      {&ide->channel(1).command_block(), IdeChannel::kCommandBytes}};
+  specimen.poke = [&world](uint64_t) { world.disks.settle(); };
+  std::vector<std::unique_ptr<bus::Device>> parts;
+  parts.push_back(std::move(ide));
+  parts.push_back(std::move(disk));
+  parts.push_back(std::move(cdrom));
+  specimen.device = std::make_unique<Assembly>(std::move(parts));
+  return specimen;
+}
+
+inline Specimen floppy_with_drives(World& world) {
+  auto dma = std::make_shared<NoDma>();
+  auto fdc = std::make_unique<I82078>(I82078::Wiring{.irq = world.line(), .dma = dma.get()});
+  auto first = *FloppyDrive::create(world.disks.add("fd0", 1440 * 1024), FloppyType::None);
+  auto second = *FloppyDrive::create(world.disks.add("fd1"), FloppyType::D1440);
+  fdc->plug(*first, 0);
+  fdc->plug(*second, 1);
+  Specimen specimen;
+  specimen.regions = {{fdc.get(), I82078::kIoSize}};
+  specimen.poke = [&world](uint64_t) { world.disks.settle(); };
+  std::vector<std::unique_ptr<bus::Device>> parts;
+  parts.push_back(std::move(fdc));
+  parts.push_back(std::move(first));
+  parts.push_back(std::move(second));
+  specimen.device = std::make_unique<Assembly>(std::move(parts), dma);
+  return specimen;
 }
 
 struct Entry {
@@ -440,6 +513,8 @@ inline std::vector<Entry> entries() {
                          PcTestDevice::Wiring{.gsi = &w.nowhere, .flush = [](uint64_t) {}}),
                      PcTestDevice::kMemory + PcTestDevice::kMemorySize);
        }},
+      {"piix3_ide", ide_with_units},
+      {"i82078", floppy_with_drives},
       {"pci_testdev", [](World& w) { return on_bus(w, std::make_unique<PciTestDevice>(0x10000)); }},
       {"e1000",
        [](World& w) {

@@ -31,6 +31,7 @@ AtaDisk::AtaDisk(block::Drive& drive, Options options) : AtaUnit(&drive), option
   sectors_ = drive.size() / ata::kSector;
   default_ = options_.geometry.cylinders != 0 ? options_.geometry : geometry_of_size(sectors_);
   current_ = default_;
+  configured_cache_ = drive.write_cache();
 }
 
 Result<std::unique_ptr<AtaDisk>> AtaDisk::create(block::Drive& drive, Options options) {
@@ -56,6 +57,7 @@ void AtaDisk::power_on() {
   ultra_mode_ = 0x20;
   look_ahead_ = true;
   health_ = {};
+  drive()->set_write_cache(configured_cache_);
 }
 
 void AtaDisk::set_signature() {
@@ -84,17 +86,21 @@ void AtaDisk::state(bus::StateVisitor& v) {
   v.field("pio_at", transfer_.pio_at);
   v.field("moving", transfer_.moving);
   v.field("long_address", transfer_.long_address);
+  bool cache = drive()->write_cache();
+  v.field("write_cache", cache);
   v.field("smart_enabled", health_.enabled);
   v.field("smart_autosave", health_.autosave);
   v.field("smart_selftests", health_.selftest_count);
   if (!v.loading()) return;
+  drive()->set_write_cache(cache);
   // What a transfer goes on with must fit its buffer.
   constexpr uint32_t kMost = kPioBytes / ata::kSector;
   transfer_.block = std::clamp<uint32_t>(transfer_.block, 1, kMostMultiple);
-  transfer_.moving = std::min(transfer_.moving, transfer_.left);
   transfer_.pio_at = std::min<uint32_t>(transfer_.pio_at, kPioBytes) & ~(ata::kSector - 1);
   transfer_.ready = std::min({transfer_.ready, kMost - transfer_.pio_at / ata::kSector, transfer_.left});
   if (transfer_.work > Work::Trim) transfer_.work = Work::None;
+  const uint32_t in_buffer = transfer_.work == Work::Read ? transfer_.ready : transfer_.block;
+  transfer_.moving = std::min({transfer_.moving, transfer_.left, in_buffer});
   current_.heads = std::clamp<uint32_t>(current_.heads, 1, 16);
   current_.sectors = std::clamp<uint32_t>(current_.sectors, 1, 255);
 }

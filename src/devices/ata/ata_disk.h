@@ -97,6 +97,7 @@ class AtaDisk final : public AtaUnit {
   uint8_t multiple_ = 16;
   uint8_t multiword_mode_ = 0x07, ultra_mode_ = 0x20;  // which of them is chosen, as in words 63 and 88
   bool look_ahead_ = true;
+  bool configured_cache_ = true;
   Transfer transfer_;
   Health health_;
 };

@@ -40,6 +40,15 @@ void AtapiCdrom::set_signature() {
   task_.status = 0;  // packet devices are not ready before their first command
 }
 
+void AtapiCdrom::power_on() {
+  commands_.reset();
+  drive()->set_locked(false);
+  multiword_mode_ = 0x07;
+  ultra_mode_ = 0x20;
+  dma_ = raw_ = false;
+  limit_ = lba_ = ready_at_ = 0;
+}
+
 void AtapiCdrom::cancel_command() {
   step_ = Step::None;
   left_ = ready_ = 0;
@@ -49,6 +58,9 @@ void AtapiCdrom::cancel_command() {
 void AtapiCdrom::state(bus::StateVisitor& v) {
   AtaUnit::state(v);
   commands_.state(v);
+  bool locked = drive()->locked(), open = drive()->tray_open();
+  v.field("locked", locked);
+  v.field("tray_open", open);
   v.field("step", step_);
   v.field("dma", dma_);
   v.field("raw", raw_);
@@ -60,6 +72,8 @@ void AtapiCdrom::state(bus::StateVisitor& v) {
   v.field("multiword_mode", multiword_mode_);
   v.field("ultra_mode", ultra_mode_);
   if (!v.loading()) return;
+  drive()->set_locked(locked);
+  drive()->set_tray_open(open);
   reply_.clear();
   ready_at_ = std::min<uint32_t>(ready_at_, kPioBytes);
   ready_ = std::min<uint32_t>(ready_, kPioBytes - ready_at_);

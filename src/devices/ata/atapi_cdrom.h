@@ -37,7 +37,7 @@ class AtapiCdrom final : public AtaUnit {
   void dma_step() override;
   void set_signature() override;
   void cancel_command() override;
-  void power_on() override { commands_.reset(); }
+  void power_on() override;
 
   void packet_arrived();
   void answer(scsi::CdReply reply);

@@ -6,13 +6,13 @@
 namespace rhea::machine {
 namespace {
 
-block::ErrorPolicy policy_of(ErrorWord word, block::ErrorPolicy otherwise) {
+block::ErrorPolicy policy_of(DiskErrorPolicy word, block::ErrorPolicy otherwise) {
   switch (word) {
-    case ErrorWord::Report: return block::ErrorPolicy::Report;
-    case ErrorWord::Ignore: return block::ErrorPolicy::Ignore;
-    case ErrorWord::Enospc: return block::ErrorPolicy::Enospc;
-    case ErrorWord::Stop: return block::ErrorPolicy::Stop;
-    case ErrorWord::Auto: break;
+    case DiskErrorPolicy::Report: return block::ErrorPolicy::Report;
+    case DiskErrorPolicy::Ignore: return block::ErrorPolicy::Ignore;
+    case DiskErrorPolicy::Enospc: return block::ErrorPolicy::Enospc;
+    case DiskErrorPolicy::Stop: return block::ErrorPolicy::Stop;
+    case DiskErrorPolicy::Auto: break;
   }
   return otherwise;
 }

@@ -12,16 +12,14 @@
 #include "config/schema.h"
 #include "machine/plug/device_request.h"
 #include "machine/plug/device_site.h"
+#include "machine/plug/disk_options.h"
 
 namespace rhea::machine {
-
-enum class ErrorWord : uint8_t { Auto, Report, Ignore, Enospc, Stop };
-enum class OnOffAuto : uint8_t { Auto, On, Off };
 
 struct DrivePlace {
   std::optional<std::string> drive;
   std::optional<unsigned> bootindex;
-  ErrorWord rerror = ErrorWord::Auto, werror = ErrorWord::Auto;
+  DiskErrorPolicy rerror = DiskErrorPolicy::Auto, werror = DiskErrorPolicy::Auto;
   OnOffAuto write_cache = OnOffAuto::Auto;
 };
 
@@ -35,21 +33,16 @@ void apply_policies(const DrivePlace& place, block::Drive& drive);
 
 template <class T>
 std::vector<config::Property> with_drive_place(std::vector<config::Property> own) {
-  const config::Choices<ErrorWord> errors = {{"auto", ErrorWord::Auto},
-                                             {"report", ErrorWord::Report},
-                                             {"ignore", ErrorWord::Ignore},
-                                             {"enospc", ErrorWord::Enospc},
-                                             {"stop", ErrorWord::Stop}};
+  const auto errors = disk_error_policies();
   own.push_back(config::text("drive", static_cast<std::optional<std::string> T::*>(&T::drive),
                              "id of a -drive or node name of a -blockdev"));
   own.push_back(config::integer("bootindex", static_cast<std::optional<unsigned> T::*>(&T::bootindex), 0u,
                                 0x7fffffffu, "place in the firmware's order of boot devices"));
-  own.push_back(config::choice("rerror", static_cast<ErrorWord T::*>(&T::rerror), errors,
+  own.push_back(config::choice("rerror", static_cast<DiskErrorPolicy T::*>(&T::rerror), errors,
                                "what becomes of failed reads; auto: as -drive says"));
-  own.push_back(config::choice("werror", static_cast<ErrorWord T::*>(&T::werror), errors,
+  own.push_back(config::choice("werror", static_cast<DiskErrorPolicy T::*>(&T::werror), errors,
                                "what becomes of failed writes; auto: as -drive says"));
-  own.push_back(config::choice("write-cache", static_cast<OnOffAuto T::*>(&T::write_cache),
-                               {{"auto", OnOffAuto::Auto}, {"on", OnOffAuto::On}, {"off", OnOffAuto::Off}},
+  own.push_back(config::choice("write-cache", static_cast<OnOffAuto T::*>(&T::write_cache), on_off_auto(),
                                "whether the guest finds a write cache switched on; auto: as cache= says"));
   return own;
 }
