@@ -46,7 +46,8 @@ void AtapiCdrom::power_on() {
   multiword_mode_ = 0x07;
   ultra_mode_ = 0x20;
   dma_ = raw_ = false;
-  limit_ = lba_ = ready_at_ = 0;
+  limit_ = kLargestBlock;
+  lba_ = ready_at_ = 0;
 }
 
 void AtapiCdrom::cancel_command() {

@@ -58,7 +58,7 @@ class AtapiCdrom final : public AtaUnit {
   scsi::CdromCommands commands_;
   Step step_ = Step::None;
   bool dma_ = false, raw_ = false;
-  uint32_t limit_ = 0;                 // bytes of a PIO block
+  uint32_t limit_ = 0xfffe;            // bytes of a PIO block
   uint32_t lba_ = 0, left_ = 0;        // sectors to be read yet
   uint32_t ready_at_ = 0, ready_ = 0;  // bytes in the PIO buffer that wait for the guest
   std::vector<uint8_t> reply_;         // of DMA
