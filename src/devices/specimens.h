@@ -13,9 +13,11 @@
 #include "base/check.h"
 #include "bus/pci/config_mechanism1.h"
 #include "bus/pci/pci_bridge.h"
+#include "devices/ata/ahci.h"
 #include "devices/ata/ata_disk.h"
 #include "devices/ata/atapi_cdrom.h"
 #include "devices/ata/piix3_ide.h"
+#include "devices/ata/testing/ahci_noise.h"
 #include "devices/bridge/i440fx.h"
 #include "devices/bridge/ich9_lpc.h"
 #include "devices/bridge/ich9_smbus.h"
@@ -53,8 +55,12 @@
 #include "devices/usb/usb_pointer.h"
 #include "devices/usb/usb_storage.h"
 #include "devices/usb/xhci.h"
+#include "devices/virtio/testing/ring_noise.h"
+#include "devices/virtio/virtio_blk.h"
 #include "devices/virtio/virtio_net.h"
 #include "devices/virtio/virtio_pci.h"
+#include "devices/virtio/virtio_rng.h"
+#include "devices/virtio/virtio_serial.h"
 
 namespace rhea::devices::testing {
 
@@ -263,6 +269,57 @@ inline Specimen floppy_with_drives(World& world) {
   parts.push_back(std::move(second));
   specimen.device = std::make_unique<Assembly>(std::move(parts), dma);
   return specimen;
+}
+
+inline Specimen ahci_with_units(World& world) {
+  auto ahci = std::make_unique<Ahci>();
+  world.bus.attach(*ahci, bus::pci::devfn_of(3, 0));
+  auto disk = *AtaDisk::create(world.disks.add("disk", 1 << 20, false, true), {});
+  auto cdrom = *AtapiCdrom::create(world.disks.add("disc", 1 << 20, true), {});
+  ahci->port(0).plug(*disk, 0);
+  ahci->port(1).plug(*cdrom, 0);
+  Specimen specimen;
+  specimen.function = ahci.get();
+  specimen.regions = {{ahci.get(), 0x280}, {&ahci->index_ports(), Ahci::kIndexBytes}};
+  auto noise = std::make_shared<AhciNoise>(*ahci, *world.ram);
+  specimen.poke = [&world, noise](uint64_t v) {
+    noise->run(v);
+    if (v % 16 != 0) world.disks.settle();
+  };
+  std::vector<std::unique_ptr<bus::Device>> parts;
+  parts.push_back(std::move(ahci));
+  parts.push_back(std::move(disk));
+  parts.push_back(std::move(cdrom));
+  specimen.device = std::make_unique<Assembly>(std::move(parts));
+  return specimen;
+}
+
+inline Specimen virtio_function(World& world, std::unique_ptr<virtio::VirtioDevice> device,
+                                std::unique_ptr<bus::Device> plugged = nullptr) {
+  auto pci = std::make_unique<virtio::VirtioPci>(std::move(device), virtio::VirtioPci::Options{});
+  world.bus.attach(*pci, bus::pci::devfn_of(3, 0));
+  Specimen specimen;
+  specimen.function = pci.get();
+  for (unsigned bar : {0u, 1u, 4u}) specimen.regions.push_back({pci->bar_handler(bar), pci->bar_size(bar)});
+  auto noise = std::make_shared<virtio::testing::RingNoise>(*pci, *world.ram);
+  specimen.poke = [&world, noise](uint64_t v) {
+    noise->run(v);
+    if (v % 16 != 0) world.disks.settle();
+  };
+  std::vector<std::unique_ptr<bus::Device>> parts;
+  parts.push_back(std::move(pci));
+  if (plugged != nullptr) parts.push_back(std::move(plugged));
+  specimen.device = std::make_unique<Assembly>(std::move(parts));
+  return specimen;
+}
+
+inline Specimen virtio_serial_with_port(World& world) {
+  auto serial = std::make_unique<virtio::VirtioSerial>(virtio::VirtioSerial::Options{},
+                                                       virtio::RingOptions{.packed = true});
+  auto port = std::make_unique<virtio::VirtioPort>(
+      virtio::VirtioPort::Options{.console = true, .name = "console", .backend = &world.terminal});
+  CHECK(serial->plug(*port, std::nullopt).has_value());
+  return virtio_function(world, std::move(serial), std::move(port));
 }
 
 struct Entry {
@@ -515,6 +572,20 @@ inline std::vector<Entry> entries() {
        }},
       {"piix3_ide", ide_with_units},
       {"i82078", floppy_with_drives},
+      {"ahci", ahci_with_units},
+      {"virtio_blk",
+       [](World& w) {
+         return virtio_function(w, *virtio::VirtioBlk::create(w.disks.add("disk", 1 << 20, false, true),
+                                                              {.queues = 2}, {.packed = true}));
+       }},
+      {"virtio_rng",
+       [](World& w) {
+         return virtio_function(w, std::make_unique<virtio::VirtioRng>(
+                                       std::make_shared<virtio::BuiltinEntropy>(), w.clock,
+                                       virtio::VirtioRng::Options{.max_bytes = 1000, .period_ms = 10},
+                                       virtio::RingOptions{.packed = true}));
+       }},
+      {"virtio_serial", virtio_serial_with_port},
       {"pci_testdev", [](World& w) { return on_bus(w, std::make_unique<PciTestDevice>(0x10000)); }},
       {"e1000",
        [](World& w) {

@@ -13,12 +13,9 @@
 
 #include "block/drive/drive.h"
 #include "bus/device.h"
+#include "devices/scsi/scsi_regs.h"
 
 namespace rhea::devices::scsi {
-
-struct Sense {
-  uint8_t key = 0, code = 0, qualifier = 0;
-};
 
 struct CdReply {
   enum class Kind : uint8_t { Good, Data, Sectors, Failed };
