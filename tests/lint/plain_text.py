@@ -9,7 +9,7 @@ import tree
 _MAX_LINES = 1000
 _LOCAL_PATH = re.compile(r"(?<![\w.}])/(?:" + "work" + r"/(?:wt|main|shared|\.\w+)|home/\w+|Users/\w+)\b")
 _REMINDER = re.compile(r"\b(?:" + "TO" + "DO|FIX" + "ME|X" + r"XX)\b")
-_LONG_ALLOWED = re.compile(r"^LICENSE$|\.inc$|^docs/cpu-conformance\.md$|_table\.cc$")
+_LONG_ALLOWED = re.compile(r"^LICENSE$|^docs/man/.*\.1$|^docs/options\.md$|\.inc$|^docs/cpu-conformance\.md$|_table\.cc$")
 _SOURCE = re.compile(r"\.(cc|h|py|sh|S|inc|txt|cmake)$|^\.ci/")
 
 

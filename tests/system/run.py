@@ -91,8 +91,8 @@ def refusals_are_one_line_each():
         (["-accel", "tcg,deterministic=on,state-log-every=5"], "state-log=FILE"),
         (["-accel", "tcg,deterministic=on,state-log=/nonexistent/x"], "/nonexistent/x"),
         (["-accel", "tcg,deterministic=on,thread=multi"], "thread=multi"),
-        (["-vga", "std"], "std"),
-        (["-net", "user"], "user"),
+        (["-vga", "qxl"], "qxl"),
+        (["-net", "bridge"], "bridge"),
         (["-append", "x"], "-kernel"),
         (["-gdb", "tcp::99999"], "99999"),
         (["-rtc", "base=yesterday"], "yesterday"),
@@ -373,7 +373,7 @@ def name_is_that_of_the_process():
 
 @test
 def what_meets_nothing_is_logged():
-    status, _, err = run("-bios", image("nowhere", NOWHERE), "-d", "guest_errors,unimp", *DEBUG_EXIT)
+    status, _, err = run("-bios", image("nowhere", NOWHERE), "-vga", "none", "-d", "guest_errors,unimp", *DEBUG_EXIT)
     expect(status == 33, f"{status} {err}")
     for part in ("memory: 2-byte write to read-only memory at 0xf1234", "memory: 2-byte write at 0xa0010, where nothing is",
                  "memory: 1-byte read at 0xa0012, where nothing is", "ports: 1-byte read at 0x999, where nothing is",
