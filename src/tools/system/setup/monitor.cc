@@ -42,6 +42,8 @@ class MonitorSetup final : public Setup {
  private:
   static Result<> add_parallel_ports(SetupContext& context) {
     const auto& ports = context.options.monitor.parallels;
+    if (ports.empty() && !context.options.nodefaults && !context.has_device({"isa-parallel"}))
+      context.devices.push_back({"isa-parallel", {{"index", "0"}}});
     for (size_t i = 0; i < ports.size(); ++i) {
       if (ports[i] == "none") continue;
       std::string label = "parallel" + std::to_string(i);
