@@ -52,10 +52,6 @@ struct Context {
   // Errors are one line. Null: not supported here.
   std::function<Result<>(const std::string& words)> gdbserver = {};  // "none" ends it
   std::function<Result<>(const std::string& words)> boot_set = {};
-  // Opens the image at `filename` (format may be empty) and puts it into the drive.
-  std::function<Result<>(const std::string& drive, const std::string& filename, const std::string& format,
-                         const std::string& read_only, bool force)>
-      change_medium = {};
   std::function<std::string()> vnc_info = {};  // text of `info vnc`
   std::function<Result<>(const std::string& password)> set_vnc_password = {};
 };

@@ -1,8 +1,12 @@
 // Drives: what is in them, what they did, other media.
 #include <fmt/format.h>
 
+#include <cstdio>
+#include <mutex>
+
 #include "base/failf.h"
 #include "block/drive/drives.h"
+#include "block/drive/open_medium.h"
 #include "block/driver.h"
 #include "monitor/command.h"
 
@@ -214,10 +218,30 @@ Result<Json> change(Call& call) {
     TRY(call.vm.set_vnc_password(call.text("format")));
     return Json();
   }
+  std::string format = call.text("format"), mode = call.text("read-only-mode");
+  if (!format.empty() && block::find_format(format) == nullptr)
+    return failf(ErrorKind::Invalid, "Unknown driver '{}'", format);
+  if (!mode.empty() && mode != "retain" && mode != "read-only" && mode != "read-write")
+    return failf(ErrorKind::Invalid, "Parameter 'read-only-mode' does not accept value '{}'", mode);
+  std::unique_lock hold(call.vm.vm.lock());
   Drive* drive = TRY(find_drive(call));
-  if (!call.vm.change_medium) return fail(ErrorKind::Invalid, "media cannot be changed here");
-  TRY(call.vm.change_medium(drive->id(), call.text("filename"), call.text("format"),
-                            call.text("read-only-mode"), call.flag("force")));
+  if (!drive->attachment().removable && drive->attached())
+    return failf(ErrorKind::Invalid, "Device '{}' is not removable", drive->id());
+  bool keep = drive->inserted() ? drive->read_only() : drive->attachment().has_tray;
+  block::MediumRequest request;
+  request.name.filename = call.text("filename");
+  request.name.format = format;
+  request.read_only = mode == "read-only" || (mode != "read-write" && keep);
+  // Opening may take the host's disk a while: not with the lock. Only this thread takes drives away.
+  hold.unlock();
+  auto medium = block::open_medium(request);
+  hold.lock();
+  if (!medium)
+    return failf(medium.error().kind(), "Could not open '{}': {}", request.name.filename,
+                 medium.error().text());
+  if (medium->probed && !medium->read_only)
+    std::fputs(block::raw_guess_warning(medium->filename).c_str(), stderr);
+  TRY(drive->change(std::move(*medium), call.flag("force")));
   return Json();
 }
 
@@ -280,7 +304,9 @@ std::span<const Command> block_commands() {
         {"filename", Kind::Filename},
         {"format", Kind::String, true},
         {"read-only-mode", Kind::String, true}},
-       change},
+       change,
+       nullptr,
+       Access::Free},
       {"blockdev-change-medium",
        nullptr,
        "",
@@ -291,7 +317,9 @@ std::span<const Command> block_commands() {
         {"format", Kind::String, true},
         {"force", Kind::Boolean, true},
         {"read-only-mode", Kind::String, true}},
-       change},
+       change,
+       nullptr,
+       Access::Free},
       {"block_resize", nullptr, "", "", {{"device", Kind::String}, {"size", Kind::Integer}}, resize},
       {nullptr,
        "commit",

@@ -2,6 +2,8 @@
 // other.
 #include "monitor/monitor.h"
 
+#include "base/log.h"
+#include "block/drive/drives.h"
 #include "display/key_sender.h"
 #include "monitor/json.h"
 #include "tools/system/setup/setup.h"
@@ -16,6 +18,8 @@ class MonitorSetup final : public Setup {
     reach.screens = context.backends.screens;
     reach.input = context.backends.input;
     reach.network = context.backends.network;
+    reach.drives = context.backends.drives;
+    context.lines.all().hooks().commit = [drives = reach.drives] { commit_all(drives); };
     if (reach.input != nullptr) {
       keys_ = std::make_unique<display::KeySender>(*reach.input, context.vm.loop().virtual_clock());
       reach.key_sender = keys_.get();
@@ -40,6 +44,15 @@ class MonitorSetup final : public Setup {
   }
 
  private:
+  // Ctrl-A s.
+  static void commit_all(block::Drives* drives) {
+    if (drives == nullptr) return;
+    for (const auto& drive : drives->all()) {
+      if (!drive->inserted() || !drive->medium().temporary) continue;
+      if (auto done = drive->commit(); !done) log_error("{}: {}", drive->id(), done.error().message());
+    }
+  }
+
   static Result<> add_parallel_ports(SetupContext& context) {
     const auto& ports = context.options.monitor.parallels;
     if (ports.empty() && !context.options.nodefaults && !context.has_device({"isa-parallel"}))

@@ -8,6 +8,7 @@
 #include "base/failf.h"
 #include "base/log.h"
 #include "block/drive/drives.h"
+#include "monitor/json.h"
 #include "tools/system/setup/drive_spec.h"
 #include "tools/system/setup/setup.h"
 
@@ -17,13 +18,28 @@ namespace {
 // Drives and the machine: failures that stop it, and what it resumes.
 class MachineOfDrives final : public block::DriveHost, public machine::RunListener {
  public:
-  explicit MachineOfDrives(machine::Vm& vm) : vm_(vm) {}
+  MachineOfDrives(machine::Vm& vm, const monitor::Context& monitor) : vm_(vm), monitor_(monitor) {}
   void connect(block::Drives& drives) { drives_ = &drives; }
 
   void drive_error(const block::DriveError& error) override {
     if (error.action == block::ErrorAction::Stop) vm_.request_pause(machine::RunState::IoError);
     const bool full = error.error.kind() == ErrorKind::NoSpace;
     log_info("drive {}: {}{}", error.drive.id(), error.error.message(), full ? " (the machine pauses)" : "");
+    if (!monitor_.emit) return;
+    constexpr const char* kActions[] = {"report", "ignore", "stop"};
+    const monitor::Json data = {{"device", error.drive.id()},
+                                {"node-name", error.drive.config().node_name},
+                                {"reason", error.error.message()},
+                                {"operation", error.op == block::DriveOp::Read ? "read" : "write"},
+                                {"nospace", full},
+                                {"action", kActions[static_cast<unsigned>(error.action)]}};
+    monitor_.emit("BLOCK_IO_ERROR", monitor::write_json(data));
+  }
+  void tray_moved(const block::Drive& drive, bool open) override {
+    if (!monitor_.emit) return;
+    const monitor::Json data = {
+        {"device", drive.id()}, {"id", drive.attachment().device_id}, {"tray-open", open}};
+    monitor_.emit("DEVICE_TRAY_MOVED", monitor::write_json(data));
   }
   void state_changed(machine::RunState, machine::RunState to) override {
     if (to == machine::RunState::Running && drives_ != nullptr) drives_->resume();
@@ -31,6 +47,7 @@ class MachineOfDrives final : public block::DriveHost, public machine::RunListen
 
  private:
   machine::Vm& vm_;
+  const monitor::Context& monitor_;
   block::Drives* drives_ = nullptr;
 };
 
@@ -46,7 +63,7 @@ class StorageSetup final : public Setup {
   Result<> open(SetupContext& context) override {
     vm_ = &context.vm;
     const std::lock_guard guard(vm_->lock());
-    host_ = std::make_unique<MachineOfDrives>(*vm_);
+    host_ = std::make_unique<MachineOfDrives>(*vm_, context.monitor);
     drives_ = std::make_unique<block::Drives>(block::Drives::Wiring{
         .loop = vm_->loop(), .clock = vm_->loop().virtual_clock(), .host = host_.get()});
     host_->connect(*drives_);
