@@ -238,6 +238,36 @@ def registers_look_as_qemus():
 
 
 @test
+def media_change_as_qemus_do():
+    need_qemu()
+    disk, other = FOLDER / "disk.img", FOLDER / "other.iso"
+    disk.write_bytes(bytes(1 << 20))
+    other.write_bytes(bytes(2 << 20))
+    words = ["-drive", f"file={disk},format=raw,if=ide,id=d0,snapshot=on"]
+    ours, theirs = machine(*words), machine(*words, program=QEMU, name="qemu")
+    try:
+        pair = [talk.Hmp(one.connect("hmp")) for one in (ours, theirs)]
+        differences = []
+        for line in ["eject d0", "eject ide1-cd0", f"change ide1-cd0 {other} raw", "change ide1-cd0 /nonexistent",
+                     f"change ide1-cd0 {other} nonesuch", f"change d0 {other}", "commit d0", "commit nonesuch",
+                     "eject ide1-cd0", "eject -f ide1-cd0"]:
+            mine, other_one = (client.ask(line) for client in pair)
+            if mine != other_one:
+                differences.append(f"{line}: {mine!r}, not {other_one!r}")
+        pair[0].ask(f"change ide1-cd0 {other} raw")
+        expect(f": {other} (raw, read-only)" in pair[0].ask("info block"), pair[0].ask("info block"))
+        stats = [client.ask("info blockstats").splitlines() for client in pair]
+        expect(stats[0][0].split("=")[0] == stats[1][0].split("=")[0], f"{stats}")
+        expect(not differences, "\n".join(differences))
+        qmp = [talk.Qmp(one.connect("qmp")) for one in (ours, theirs)]
+        shapes = [talk.shape(client.ask("query-block")["return"][0]["inserted"]) for client in qmp]
+        missing = set(shapes[1]) - set(shapes[0])
+        expect(not missing, f"query-block lacks {missing}")
+    finally:
+        ours.end(), theirs.end()
+
+
+@test
 def stop_reset_and_quit_are_announced():
     one = machine()
     qmp = talk.Qmp(one.connect("qmp"))
@@ -453,6 +483,11 @@ def main():
         except (AssertionError, OSError, subprocess.SubprocessError) as why:
             failed += 1
             print(f"not ok {name}: {why}", flush=True)
+        for process in talk.Machine.running:
+            if process.poll() is None:
+                process.kill()
+                process.communicate()
+        talk.Machine.running.clear()
     shutil.rmtree(FOLDER, ignore_errors=True)
     return failed != 0
 

@@ -11,6 +11,8 @@ PROMPT = b"(qemu) "
 class Machine:
     """program is Rhea or QEMU; both get the same words."""
 
+    running = []
+
     def __init__(self, program, folder, *words, name="vm"):
         self.places = {kind: folder / f"{name}.{kind}" for kind in ("hmp", "qmp")}
         self.process = subprocess.Popen(
@@ -18,6 +20,7 @@ class Machine:
              "-monitor", f"unix:{self.places['hmp']},server=on,wait=off",
              "-qmp", f"unix:{self.places['qmp']},server=on,wait=off", *words],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        Machine.running.append(self.process)
 
     def connect(self, kind, seconds=20):
         end = time.monotonic() + seconds
