@@ -58,7 +58,11 @@ Result<std::unique_ptr<Chardev>> Chardevs::make(const ChardevSpec& spec, const s
     entry.ringbuf = made.get();
     return made;
   }
-  if (backend == "vc" && make_vc_) return make_vc_(spec);
+  if (backend == "vc" && make_vc_) {
+    ChardevSpec named = spec;
+    named.id = name;
+    return make_vc_(named);
+  }
   return failf(ErrorKind::Unsupported, "'{}' is not supported here", backend);
 }
 

@@ -16,7 +16,9 @@ Screen::Screen(async::Clock& clock, std::string label)
       surface_(std::make_unique<Surface>(kFirstWidth, kFirstHeight)),
       timer_(clock.make_timer([this] { run(); })) {}
 
-Screen::~Screen() = default;
+Screen::~Screen() {
+  if (source_ != nullptr) source_->screen_gone();
+}
 
 void Screen::set_source(ScreenSource* source) {
   source_ = source;

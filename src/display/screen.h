@@ -52,6 +52,8 @@ class ScreenSource {
     static_cast<void>(down);
     return false;
   }
+  // The screen is destroyed before its source has detached itself.
+  virtual void screen_gone() {}
   // A viewer would like this size (a window was resized): for EDID and hot-plug of modes.
   virtual void size_wanted(unsigned width, unsigned height) {
     static_cast<void>(width);

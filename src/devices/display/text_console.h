@@ -41,6 +41,7 @@ class TextConsole final : public chardev::Chardev, public display::ScreenSource 
   std::optional<int64_t> refresh() override;
   bool text(display::TextPage& page) override;
   bool key(display::Key key, bool down) override;
+  void screen_gone() override { screen_ = nullptr; }
 
  private:
   enum class State : uint8_t { Text, Escape, Sequence, String, Skip };

@@ -1,4 +1,5 @@
 // What the machine is looked at and typed into: screens and input, and the viewers of -display and -vnc.
+#include <algorithm>
 #include <mutex>
 #include <optional>
 
@@ -26,6 +27,7 @@ class DisplaySetup final : public Setup, private machine::RunListener {
   Result<> open(SetupContext& context) override {
     options_ = &context.options;
     vm_ = &context.vm;
+    lines_ = &context.lines;
     const std::lock_guard guard(vm_->lock());
     screens_.emplace(vm_->loop().monotonic_clock());
     vnc_.emplace(vm_->loop(), *screens_, input_);
@@ -44,8 +46,9 @@ class DisplaySetup final : public Setup, private machine::RunListener {
   Result<> board_made(machine::Vm&, machine::PcBoard&) override {
     const DisplayOptions& display = options_->display;
     const std::string& name = options_->name.guest;
+    add_consoles();
     TRY(vnc_->open(display.vnc, name));
-    if (!wants_viewer()) return {};
+    if (!wants_viewer(*options_)) return {};
     const bool looked_at = TRY(viewers_->open(display.viewer, name, display.vnc.keymap));
     // Without room for it the machine is still of use.
     if (looked_at) return {};
@@ -62,11 +65,14 @@ class DisplaySetup final : public Setup, private machine::RunListener {
     if (wanted) context.devices.push_back({"VGA", {}});
   }
 
-  // -vnc and -nographic take the place of the default window.
-  bool wants_viewer() const {
-    const DisplayOptions& display = options_->display;
-    return display.viewer.kind ||
-           (!options_->nographic && !display.viewer.vnc && display.vnc.servers.empty());
+  // Monitors first, as people look for them.
+  void add_consoles() {
+    std::vector<devices::TextConsole*> consoles = lines_->consoles();
+    std::ranges::stable_partition(consoles, [](const devices::TextConsole* console) {
+      return console->label().starts_with("compat_monitor");
+    });
+    for (devices::TextConsole* console : consoles)
+      console->show_on(&screens_->add(console->label(), console->label()));
   }
 
   // A machine that stands still does not hear its keyboard.
@@ -78,6 +84,7 @@ class DisplaySetup final : public Setup, private machine::RunListener {
 
   const SystemOptions* options_ = nullptr;
   machine::Vm* vm_ = nullptr;
+  Lines* lines_ = nullptr;
   display::InputHub input_;
   std::optional<display::Screens> screens_;
   std::optional<VncServers> vnc_;

@@ -7,6 +7,7 @@
 #include "display/key_sender.h"
 #include "monitor/json.h"
 #include "tools/system/setup/setup.h"
+#include "tools/system/setup/viewers.h"
 
 namespace rhea::system {
 namespace {
@@ -33,6 +34,9 @@ class MonitorSetup final : public Setup {
     std::vector<MonRequest> wanted = context.options.monitor.monitors;
     for (const std::string& words : context.lines.shared_with_monitor())
       wanted.push_back({"-serial mon:", words});
+    const bool by_default = !context.options.monitor.monitor_given && !context.options.nodefaults;
+    if (by_default && wanted.empty() && will_have_window(context.options))
+      wanted.push_back({"-monitor vc", "vc"});
     unsigned number = 0;
     for (const MonRequest& request : wanted) {
       std::string label = "compat_monitor" + std::to_string(number++);

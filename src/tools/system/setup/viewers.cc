@@ -18,6 +18,18 @@ bool has_display_server() {
 
 }  // namespace
 
+bool wants_viewer(const SystemOptions& options) {
+  const DisplayOptions& display = options.display;
+  return display.viewer.kind || (!options.nographic && !display.viewer.vnc && display.vnc.servers.empty());
+}
+
+bool will_have_window(const SystemOptions& options) {
+  const std::optional<ViewerKind>& kind = options.display.viewer.kind;
+  if (kind) return *kind == ViewerKind::Gtk || *kind == ViewerKind::Sdl;
+  const bool module = display::Window::available("gtk") || display::Window::available("sdl");
+  return wants_viewer(options) && has_display_server() && module;
+}
+
 Result<bool> Viewers::open(const ViewerOptions& options, const std::string& guest_name,
                            const std::string& keymap) {
   display::WindowOptions window = options.window;

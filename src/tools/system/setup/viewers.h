@@ -9,9 +9,15 @@
 #include "display/terminal/terminal_viewer.h"
 #include "display/window/window_host.h"
 #include "machine/vm.h"
-#include "tools/system/options/viewers.h"
+#include "tools/system/options.h"
 
 namespace rhea::system {
+
+// Whether the command line asks for a window, or gets one by default.
+bool will_have_window(const SystemOptions& options);
+// Whether -display, or the default in its place, is to be opened: -vnc and -nographic take the default's
+// place.
+bool wants_viewer(const SystemOptions& options);
 
 // All with the machine lock held.
 class Viewers {

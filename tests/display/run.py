@@ -1,0 +1,205 @@
+#!/usr/bin/env python3
+"""Looks at the screens of machines; prints `ok NAME`, `not ok NAME: why` or `skip NAME: why`."""
+import os
+import pathlib
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import zlib
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "monitor"))
+import talk  # noqa: E402
+
+BUILD = pathlib.Path(os.environ.get("RHEA_BUILD", "build/release"))
+PROGRAM = BUILD / "src/tools/system/rhea-system-x86_64"
+FOLDER = pathlib.Path(tempfile.mkdtemp(prefix="rhea-display-"))
+TESTS = []
+
+
+def test(function):
+    TESTS.append(function)
+    return function
+
+
+class Skip(Exception):
+    pass
+
+
+def expect(condition, what):
+    if not condition:
+        raise AssertionError(what)
+
+
+def read_ppm(path):
+    data = path.read_bytes()
+    magic, size, most, pixels = data.split(b"\n", 3)
+    expect(magic == b"P6" and most == b"255", f"no PPM: {data[:20]}")
+    width, height = map(int, size.split())
+    expect(len(pixels) == width * height * 3, "cut off")
+    return width, height, pixels
+
+
+def read_png(path):
+    """Size and pixels; undoes the filters 1 and 2, which are all that is written."""
+    data = path.read_bytes()
+    expect(data[:8] == b"\x89PNG\r\n\x1a\n", "no PNG")
+    width, height = struct.unpack(">II", data[16:24])
+    at, packed = 8, b""
+    while at < len(data):
+        length, kind = struct.unpack(">I4s", data[at:at + 8])
+        body = data[at + 8:at + 8 + length]
+        expect(struct.unpack(">I", data[at + 8 + length:at + 12 + length])[0] == zlib.crc32(kind + body), "CRC")
+        packed += body if kind == b"IDAT" else b""
+        at += 12 + length
+    raw, stride, above, rows = zlib.decompress(packed), width * 3, bytes(width * 3), []
+    for y in range(height):
+        kind, row = raw[y * (stride + 1)], bytearray(raw[y * (stride + 1) + 1:(y + 1) * (stride + 1)])
+        for i in range(stride):
+            row[i] = (row[i] + (above[i] if kind == 2 else row[i - 3] if i >= 3 else 0)) & 255
+        rows.append(bytes(row))
+        above = rows[-1]
+    return width, height, b"".join(rows)
+
+
+def dump(hmp, name, words=""):
+    path = FOLDER / name
+    path.unlink(missing_ok=True)
+    answer = hmp.ask(f"screendump {path} {words}".rstrip())
+    expect(answer == "", answer)
+    return read_png(path) if words else read_ppm(path)
+
+
+def lit(pixels):
+    return len(pixels) - pixels.count(0)
+
+
+def wait_for_picture(hmp, good, seconds=30):
+    end = time.monotonic() + seconds
+    while True:
+        picture = dump(hmp, "screen.ppm")
+        if good(*picture):
+            return picture
+        expect(time.monotonic() < end, f"only {picture[0]}x{picture[1]} with {lit(picture[2])} lit")
+        time.sleep(0.2)
+
+
+def machine(*words, **more):
+    return talk.Machine(PROGRAM, FOLDER, *words, **more)
+
+
+@test
+def seabios_writes_on_the_text_screen():
+    vm = machine()
+    try:
+        hmp = talk.Hmp(vm.connect("hmp"))
+        width, height, pixels = wait_for_picture(hmp, lambda w, h, p: (w, h) == (720, 400) and lit(p) > 5000)
+        hmp.ask("stop")
+        before = dump(hmp, "before.ppm")
+        again = dump(hmp, "same.png", "-f png")
+        expect(before == again, "PPM and PNG differ")
+    finally:
+        vm.end()
+
+
+@test
+def an_idle_screen_costs_no_time():
+    vm = machine("-vnc", f"unix:{FOLDER}/vnc")
+    try:
+        hmp = talk.Hmp(vm.connect("hmp"))
+        wait_for_picture(hmp, lambda w, h, p: lit(p) > 5000)
+        time.sleep(3)
+        def ticks():
+            return sum(map(int, pathlib.Path(f"/proc/{vm.process.pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13]))
+        before = ticks()
+        time.sleep(3)
+        expect(ticks() - before < 60, f"{ticks() - before} ticks in 3 s")
+    finally:
+        vm.end()
+
+
+@test
+def no_graphics_card_is_a_black_screen():
+    vm = machine("-vga", "none")
+    try:
+        hmp = talk.Hmp(vm.connect("hmp"))
+        answer = hmp.ask(f"screendump {FOLDER}/none.ppm")
+        expect(answer != "" or lit(read_ppm(FOLDER / "none.ppm")[2]) == 0, "something is shown")
+    finally:
+        vm.end()
+
+
+def on_xvfb(toolkit):
+    module = list(BUILD.rglob(f"rhea-ui-{toolkit}.so"))
+    if not module or not all(map(shutil.which, ("Xvfb", "xdotool", "import"))):
+        raise Skip("no module, Xvfb, xdotool or import")
+    server = subprocess.Popen(["Xvfb", "-displayfd", "1", "-screen", "0", "1400x1000x24"], stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL)
+    environment = dict(os.environ, DISPLAY=":" + server.stdout.readline().decode().strip())
+    vm = subprocess.Popen([PROGRAM, "-display", toolkit, "-m", "64", "-name", "shown", "-serial", "null", "-monitor", "none"],
+                          env=environment, stderr=subprocess.PIPE)
+
+    def ask(*words):
+        return subprocess.run(words, env=environment, capture_output=True, check=False).stdout
+
+    try:
+        end = time.monotonic() + 30
+        while b"QEMU (shown)" not in ask("xdotool", "search", "--name", "QEMU", "getwindowname"):
+            expect(time.monotonic() < end and vm.poll() is None, "no window")
+            time.sleep(0.3)
+        while True:
+            picture = ask("import", "-window", "root", "ppm:-").split(b"\n", 3)[3]
+            if lit(picture) > 20000:
+                break
+            expect(time.monotonic() < end, f"{lit(picture)} bytes lit in the window")
+            time.sleep(0.5)
+        ask("xdotool", "search", "--name", "QEMU", "windowfocus", "key", "ctrl+alt+q")
+        expect(vm.wait(10) == 0, f"quitting the window ends with {vm.returncode}")
+    finally:
+        vm.kill()
+        vm.wait()
+        server.terminate()
+        server.wait()
+
+
+@test
+def gtk_window_shows_the_screen_and_quits():
+    on_xvfb("gtk")
+
+
+@test
+def sdl_window_shows_the_screen_and_quits():
+    on_xvfb("sdl")
+
+
+@test
+def a_window_without_a_display_server_is_one_line():
+    environment = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    done = subprocess.run([PROGRAM, "-display", "gtk", "-m", "16"], env=environment, capture_output=True, text=True,
+                          timeout=20, check=False)
+    expect(done.returncode == 1 and len(done.stderr.splitlines()) == 1 and "DISPLAY" in done.stderr, done.stderr)
+
+
+def main():
+    failed = False
+    wanted = sys.argv[1:]
+    for function in TESTS:
+        name = "display/" + function.__name__
+        if wanted and not any(w in name for w in wanted):
+            continue
+        try:
+            function()
+            print("ok", name, flush=True)
+        except Skip as why:
+            print(f"skip {name}: {why}", flush=True)
+        except (AssertionError, OSError, subprocess.SubprocessError) as why:
+            print(f"not ok {name}: {why}", flush=True)
+            failed = True
+    shutil.rmtree(FOLDER)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
