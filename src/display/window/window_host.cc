@@ -130,6 +130,7 @@ void Window::surface_changed(const Surface& surface) {
     width_ = surface.width();
     height_ = surface.height();
     pixels_.assign(size_t{width_} * height_, 0);
+    dirty_ = {};  // what was to be redrawn may lie outside now
   }
   copy({0, 0, surface.width(), surface.height()});
 }
