@@ -93,7 +93,6 @@ def refusals_are_one_line_each():
         (["-accel", "tcg,deterministic=on,thread=multi"], "thread=multi"),
         (["-vga", "qxl"], "qxl"),
         (["-net", "bridge"], "bridge"),
-        (["-vga", "qxl"], "qxl"),
         (["-display", "gtk,gl=on"], "gl=on"),
         (["-append", "x"], "-kernel"),
         (["-gdb", "tcp::99999"], "99999"),
