@@ -330,6 +330,9 @@ COMMANDS
   fi
 fi
 
+# ---- disks, random numbers and ports on virtio, disks on AHCI ----
+. "$here/virtio.sh"
+
 echo "# $skipped skipped ($emulator)"
 echo "$passed passed, $failed failed"
 ((failed == 0))
