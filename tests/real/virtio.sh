@@ -1,3 +1,4 @@
+#!/bin/bash
 # Sourced by run.sh: virtio devices and AHCI under a stock kernel, with checksums on both sides, and SeaBIOS booting
 # from their disks.
 
