@@ -236,8 +236,12 @@ std::vector<CmosByte> cmos_contents(const FirmwareConfig& config) {
     boot[i] = boot_code(config.boot_order[i]);
   byte(0x3d, static_cast<unsigned>(boot[1] << 4 | boot[0]));
   byte(0x38, static_cast<unsigned>(boot[2] << 4));
-  byte(0x10, 0);                           // no floppy drives
-  byte(0x14, config.i8042 ? 0x06 : 0x02);  // FPU, PS/2 mouse
+  const unsigned floppies =
+      ((config.floppy_types & 0xf0) != 0 ? 1u : 0u) + ((config.floppy_types & 0x0f) != 0 ? 1u : 0u);
+  // Bits 6 and 7 count the drives behind the first.
+  const unsigned equipment = floppies != 0 ? 0x01 | (floppies - 1) << 6 : 0;
+  byte(0x10, config.floppy_types);
+  byte(0x14, static_cast<uint8_t>((config.i8042 ? 0x06 : 0x02) | equipment));  // FPU, PS/2 mouse
   return out;
 }
 

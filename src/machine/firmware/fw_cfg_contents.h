@@ -23,6 +23,7 @@ struct FirmwareConfig {
   unsigned cpus = 1;       // present at start
   std::array<uint8_t, 16> uuid{};
   bool graphics = true;            // false: the firmware talks on the first serial port
+  uint8_t floppy_types = 0;        // CMOS byte 0x10: a nibble a drive
   std::string boot_order = "cad";  // a floppy, c disk, d CD-ROM, n network
   bool boot_menu = false;
   std::optional<uint16_t> boot_menu_ms;       // how long the menu's prompt stays

@@ -185,6 +185,7 @@ void PcBoard::fill_firmware_config(PcConfig& config) {
   firmware.cpus = static_cast<unsigned>(wiring_.cores.size());
   firmware.uuid = config.uuid;
   firmware.graphics = config.graphics;
+  firmware.floppy_types = site_.floppy_types();
   firmware.boot_order = config.boot_order;
   firmware.boot_menu = config.boot_menu;
   firmware.boot_menu_ms = config.boot_menu_ms;

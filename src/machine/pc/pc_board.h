@@ -109,6 +109,7 @@ class PcBoard final : public Board, private devices::PowerListener {
     Site(PcBoard& board, Backends backends);
     void flush_guest_tlbs() override;
     devices::FwCfg* fw_cfg() override { return &board_.fw_cfg_; }
+    devices::I8237Pair* isa_dma() override { return &board_.dma_; }
     unsigned next_serial() override { return next_serial_; }
     void take_serial(unsigned index) override { next_serial_ = index + 1; }
     unsigned vcpus() const override { return static_cast<unsigned>(board_.wiring_.cores.size()); }

@@ -4,6 +4,7 @@
 // Machine lock held.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <mutex>
 #include <optional>
@@ -19,7 +20,8 @@
 
 namespace rhea::devices {
 class FwCfg;
-}
+class I8237Pair;
+}  // namespace rhea::devices
 
 namespace rhea::machine {
 
@@ -60,6 +62,11 @@ class DeviceSite {
   virtual unsigned vcpus() const { return 1; }
   // Where firmware is told things; null: this machine has no such device.
   virtual devices::FwCfg* fw_cfg() { return nullptr; }
+  // The DMA controllers of the ISA bus; null: it has none.
+  virtual devices::I8237Pair* isa_dma() { return nullptr; }
+  // What the CMOS says of the floppy drives (0: none, 4: 1.44 MB, 5: 2.88 MB), one nibble a drive.
+  void set_floppy_type(unsigned unit, uint8_t type) { floppy_types_[unit & 1] = type & 0x0f; }
+  uint8_t floppy_types() const { return static_cast<uint8_t>(floppy_types_[0] << 4 | floppy_types_[1]); }
   // The first slot of the default PCI bus that -device may use.
   virtual unsigned first_free_slot() const { return 2; }
 
@@ -75,6 +82,7 @@ class DeviceSite {
   Parts parts_;
   DeviceTree tree_;
   std::map<unsigned, std::string> boot_paths_;
+  std::array<uint8_t, 2> floppy_types_{};
 };
 
 }  // namespace rhea::machine

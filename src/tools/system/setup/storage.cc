@@ -2,8 +2,8 @@
 // that the options stand for.
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
-#include <iterator>
 
 #include "base/failf.h"
 #include "base/log.h"
@@ -71,11 +71,13 @@ class StorageSetup final : public Setup {
     const bool has_ahci = context.options.machine.type.find("q35") != std::string::npos;
     DrivePlaces places(has_ahci ? 1 : 2, has_ahci ? 6 : 2);
     const StorageOptions& storage = context.options.storage;
+    const auto first_device = static_cast<std::ptrdiff_t>(context.devices.size());
     for (const auto& option : storage.drives)
       TRY_IN(add_drive(context, places, option, storage.snapshot), option.option);
     for (const auto& node : TRY(join_blockdevs(storage.blockdevs)))
       TRY_IN(add_blockdev(places, node), node.option);
     add_default_drives(context, places);
+    add_floppy_controller(context, first_device);
     fill_in(context.backends);
     return {};
   }
@@ -116,6 +118,8 @@ class StorageSetup final : public Setup {
         context.devices.push_back({"virtio-blk-pci", {{"drive", spec.config.id}}});
         break;
       case DriveInterface::Floppy:
+        context.devices.push_back({"floppy", {{"unit", unit}, {"drive", spec.config.id}}});
+        break;
       case DriveInterface::Pflash:  // the board looks for pflash0 and pflash1
       case DriveInterface::None: break;
     }
@@ -130,6 +134,19 @@ class StorageSetup final : public Setup {
       if (auto added = add_drive(context, places, cdrom, false); !added)
         log_warn("{}: {}", cdrom.option, added.error().message());
     }
+    if (!one_unit(context) && !context.has_device({"isa-fdc", "floppy"}) &&
+        !places.taken(DriveInterface::Floppy, 0, 0)) {
+      const StorageOptions::Named floppy{"the default floppy drive", {{"if", "floppy"}, {"index", "0"}}};
+      if (auto added = add_drive(context, places, floppy, false); !added)
+        log_warn("{}: {}", floppy.option, added.error().message());
+    }
+  }
+  // Drives of any option hang on the machine's own controller, which comes before them.
+  static void add_floppy_controller(SetupContext& context, std::ptrdiff_t first_device) {
+    const bool wanted = std::ranges::any_of(
+        context.devices, [](const machine::DeviceRequest& request) { return request.driver == "floppy"; });
+    if ((!wanted && !context.has_device({"floppy"})) || context.has_device({"isa-fdc"})) return;
+    context.devices.insert(context.devices.begin() + first_device, {"isa-fdc", {}});
   }
   static bool one_unit(const SetupContext& context) {
     return context.options.machine.type.find("q35") != std::string::npos;
