@@ -246,6 +246,7 @@ class SdlWindow final : public WindowToolkit {
 extern "C" [[gnu::visibility("default")]] rhea::display::WindowToolkit* rhea_make_window(
     rhea::display::WindowHost& host, const rhea::display::WindowOptions& options, std::string& error) {
   SDL_SetHint(SDL_HINT_NO_SIGNAL_HANDLERS, "1");
+  SDL_SetHint(SDL_HINT_RENDER_SCALE_QUALITY, "linear");
   if (SDL_Init(SDL_INIT_VIDEO) != 0) {
     error = std::string("sdl: ") + SDL_GetError();
     return nullptr;
