@@ -41,6 +41,7 @@
 #include "devices/misc/pci_testdev.h"
 #include "devices/misc/x87_error.h"
 #include "devices/net/e1000.h"
+#include "devices/net/e1000e.h"
 #include "devices/parallel/lpt.h"
 #include "devices/serial/uart16550.h"
 #include "devices/storage/pflash.h"
@@ -598,6 +599,22 @@ inline std::vector<Entry> entries() {
            std::vector<uint8_t> frame(v >> 8 & 0x3fff);
            if (frame.size() >= 6 && v % 4 != 0) std::fill_n(frame.begin(), 6, uint8_t{0xff});
            if (v % 16 == 15) nic->end().set_link((v & 0x80) != 0);
+           w.cable.send(frame);
+         };
+         return s;
+       }},
+      {"e1000e",
+       [](World& w) {
+         Specimen s = on_bus(w, std::make_unique<E1000e>(E1000::Wiring{
+                                    .clock = w.clock, .mac = {0x52, 0x54, 0, 0x12, 0x34, 0x56}}));
+         auto* nic = static_cast<E1000e*>(s.device.get());
+         s.regions = {{nic, E1000::kMemorySize},
+                      {&nic->vectors(), E1000e::kVectorsSize},
+                      {&nic->ports(), E1000e::kWindowSize}};
+         net::Endpoint::connect(nic->end(), w.cable);
+         s.poke = [&w](uint64_t v) {
+           std::vector<uint8_t> frame(v >> 8 & 0x3fff);
+           if (frame.size() >= 6 && v % 4 != 0) std::fill_n(frame.begin(), 6, uint8_t{0xff});
            w.cable.send(frame);
          };
          return s;

@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+
 #include "base/log.h"
 
 namespace rhea::devices {
@@ -10,8 +12,6 @@ using namespace e1000;
 
 namespace {
 
-constexpr uint16_t kDeviceId = 0x100e;
-constexpr uint32_t kUsefulInterrupts = 0x0001ffff;
 constexpr int64_t kThrottleUnitNs = 256;
 
 bool within(uint32_t offset, uint32_t first, uint32_t end) {
@@ -21,14 +21,33 @@ bool within(uint32_t offset, uint32_t first, uint32_t end) {
 }  // namespace
 
 E1000::E1000(Wiring wiring)
-    : PciFunction(
-          {.vendor = 0x8086, .device = kDeviceId, .revision = 3, .class_code = 0x020000, .interrupt_pin = 1}),
+    : E1000(std::move(wiring), {.name = "e1000",
+                                .device_id = 0x100e,
+                                .phy_id = 0x0c20,
+                                .revision = 3,
+                                .registers_end = kRegistersEnd,
+                                .interrupts = 0x0001ffff,
+                                .status = kStatusAsdv1000 | 0x400,
+                                .express = false}) {
+  add_bar(1, bus::pci::BarKind::Io, kPortsSize, window_);
+}
+
+E1000::E1000(Wiring wiring, const Model& model)
+    : PciFunction({.vendor = 0x8086,
+                   .device = model.device_id,
+                   .revision = model.revision,
+                   .class_code = 0x020000,
+                   .subsystem_vendor = model.express ? uint16_t{0x8086} : uint16_t{0x1af4},
+                   .subsystem = model.express ? uint16_t{0} : uint16_t{0x1100},
+                   .interrupt_pin = 1}),
+      model_(model),
       clock_(wiring.clock),
       rom_(std::move(wiring.rom)),
-      eeprom_(wiring.mac, kDeviceId),
+      registers_(model.registers_end / 4),
+      eeprom_(wiring.mac, model.device_id),
+      phy_(model.phy_id),
       frame_(net::kLargestFrame) {
   add_bar(0, bus::pci::BarKind::Memory32, kMemorySize, *this);
-  add_bar(1, bus::pci::BarKind::Io, kPortsSize, window_);
   if (rom_) add_rom(*rom_);
   throttle_ = clock_.make_timer([this] { update_interrupt(); });
   more_ = clock_.make_timer([this] { transmit(); });
@@ -37,7 +56,8 @@ E1000::E1000(Wiring wiring)
 E1000::~E1000() = default;
 
 std::string E1000::End::info() const {
-  return fmt::format("index=0,type=nic,model=e1000,macaddr={}", net::mac_text(nic_.eeprom_.mac()));
+  return fmt::format("index=0,type=nic,model={},macaddr={}", nic_.model_.name,
+                     net::mac_text(nic_.eeprom_.mac()));
 }
 
 void E1000::reset(bus::ResetKind kind) {
@@ -52,7 +72,7 @@ void E1000::reset(bus::ResetKind kind) {
 void E1000::soft_reset() {
   throttle_->cancel();
   more_->cancel();
-  registers_ = {};
+  std::ranges::fill(registers_, 0u);
   next_interrupt_ = 0;
   frame_size_ = 0;
   frame_too_long_ = frame_begun_ = segmented_ = false;
@@ -64,6 +84,7 @@ void E1000::soft_reset() {
   reg(kPba) = 0x00100030;
   reg(kManc) = 0x00002000;
   reg(kVet) = 0x8100;
+  own_reset();
   load_mac();
   update_link();
   update_interrupt();
@@ -80,14 +101,15 @@ void E1000::update_link() {
   const bool up = end_.carrier();
   const bool before = (reg(kStatus) & kStatusLinkUp) != 0;
   phy_.set_link(up);
-  reg(kStatus) = kStatusFullDuplex | kStatusSpeed1000 | kStatusAsdv1000 | 0x400;
+  reg(kStatus) = kStatusFullDuplex | kStatusSpeed1000 | model_.status;
   if (up) reg(kStatus) |= kStatusLinkUp;
   if (up != before) cause(kIntLsc);
   if (up) end_.flush_queued();
 }
 
 void E1000::cause(uint32_t bits) {
-  reg(kIcr) |= bits & kUsefulInterrupts;
+  reg(kIcr) |= bits & model_.interrupts;
+  if (announce(bits & model_.interrupts)) return;
   update_interrupt();
 }
 
@@ -106,7 +128,7 @@ void E1000::update_interrupt() {
     next_interrupt_ = now + interval * kThrottleUnitNs;
   }
   asserted_ = wanted;
-  set_intx(wanted);
+  drive_interrupt(wanted);
 }
 
 void E1000::write_control(uint32_t value) {
@@ -193,6 +215,7 @@ bool E1000::write_plain(uint32_t offset, uint32_t value) {
 
 void E1000::io_write(uint64_t at, unsigned, uint64_t wide) {
   const uint32_t offset = static_cast<uint32_t>(at) & ~3u, value = static_cast<uint32_t>(wide);
+  if (own_write(offset, value)) return;
   switch (offset) {
     case kCtrl:
     case kCtrlDup: return write_control(value);
@@ -205,7 +228,7 @@ void E1000::io_write(uint64_t at, unsigned, uint64_t wide) {
     case kMdic: return write_mdic(value);
     case kIcr: reg(kIcr) &= ~value; return update_interrupt();
     case kIcs: return cause(value);
-    case kIms: reg(kIms) |= value & kUsefulInterrupts; return update_interrupt();
+    case kIms: reg(kIms) |= value & model_.interrupts; return update_interrupt();
     case kImc: reg(kIms) &= ~value; return update_interrupt();
     case kItr: reg(kItr) = value & 0xffff; return update_interrupt();
     case kRctl: reg(kRctl) = value; return end_.flush_queued();
@@ -227,7 +250,9 @@ void E1000::io_write(uint64_t at, unsigned, uint64_t wide) {
 
 uint64_t E1000::io_read(uint64_t at, unsigned) {
   const uint32_t offset = static_cast<uint32_t>(at) & ~3u;
-  if (offset >= kRegistersEnd) return 0;
+  if (offset >= model_.registers_end) return 0;
+  uint32_t own = 0;
+  if (own_read(offset, own)) return own;
   switch (offset) {
     case kCtrlDup: return reg(kCtrl);
     case kEecd: return eeprom_.read_wires();

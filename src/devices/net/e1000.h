@@ -34,17 +34,67 @@ class E1000 : public bus::pci::PciFunction, public memory::IoHandler {
   explicit E1000(Wiring wiring);
   ~E1000() override;
 
+ protected:
+  // What tells the members of the family apart.
+  struct Model {
+    const char* name;
+    uint16_t device_id, phy_id;
+    uint8_t revision;
+    uint32_t registers_end;  // bytes of register space that are kept
+    uint32_t interrupts;     // bits of ICR
+    uint32_t status;         // bits of STATUS that never change
+    bool express;
+  };
+  E1000(Wiring wiring, const Model& model);
+
+ public:
   static constexpr uint64_t kMemorySize = 0x20000, kPortsSize = 0x40;
 
   net::Endpoint& end() { return end_; }
   memory::IoHandler& ports() { return window_; }
 
-  std::string_view name() const override { return "e1000"; }
+  std::string_view name() const override { return model_.name; }
   void reset(bus::ResetKind kind) override;
   void state(bus::StateVisitor& v) override;
   uint64_t io_read(uint64_t offset, unsigned size) override;
   void io_write(uint64_t offset, unsigned size, uint64_t value) override;
   memory::IoTraits io_traits() const override { return {.min = 4, .max = 4}; }
+
+ protected:
+  // BAR 1: an address and a data register that lead to the others.
+  class Window final : public memory::IoHandler {
+   public:
+    explicit Window(E1000& nic) : nic_(nic) {}
+    uint64_t io_read(uint64_t offset, unsigned size) override;
+    void io_write(uint64_t offset, unsigned size, uint64_t value) override;
+    memory::IoTraits io_traits() const override { return {.min = 4, .max = 4}; }
+    uint32_t address = 0;
+
+   private:
+    E1000& nic_;
+  };
+  uint32_t& reg(uint32_t offset) { return registers_[offset / 4]; }
+  uint32_t reg(uint32_t offset) const { return registers_[offset / 4]; }
+  void cause(uint32_t bits);
+  void update_interrupt();
+  uint16_t eeprom_word(unsigned index) const { return eeprom_.word(index); }
+  bool asserted() const { return asserted_; }
+
+  // Where a newer member differs. Registers: true when that was all.
+  virtual bool own_write(uint32_t, uint32_t) { return false; }
+  virtual bool own_read(uint32_t, uint32_t&) { return false; }
+  virtual void own_reset() {}
+  virtual void drive_interrupt(bool level) { set_intx(level); }
+  // New causes stand in ICR; true: they were announced by messages of their own.
+  virtual bool announce(uint32_t) { return false; }
+  // A receive descriptor of another format. False: the old one.
+  struct Stored {
+    uint16_t length;
+    uint8_t status, errors;
+    uint16_t tag;
+  };
+  virtual bool write_back(uint64_t, const Stored&) { return false; }
+  Window& window() { return window_; }
 
  private:
   // The cable's end.
@@ -55,18 +105,6 @@ class E1000 : public bus::pci::PciFunction, public memory::IoHandler {
     void receive(net::Frame frame, const net::Offload& offload) override { nic_.receive(frame, offload); }
     void carrier_changed() override { nic_.update_link(); }
     std::string info() const override;
-
-   private:
-    E1000& nic_;
-  };
-  // BAR 1: an address and a data register that lead to the others.
-  class Window final : public memory::IoHandler {
-   public:
-    explicit Window(E1000& nic) : nic_(nic) {}
-    uint64_t io_read(uint64_t offset, unsigned size) override;
-    void io_write(uint64_t offset, unsigned size, uint64_t value) override;
-    memory::IoTraits io_traits() const override { return {.min = 4, .max = 4}; }
-    uint32_t address = 0;
 
    private:
     E1000& nic_;
@@ -83,9 +121,6 @@ class E1000 : public bus::pci::PciFunction, public memory::IoHandler {
     uint16_t segment_size() const { return static_cast<uint16_t>(sizes >> 16); }
   };
 
-  uint32_t& reg(uint32_t offset) { return registers_[offset / 4]; }
-  uint32_t reg(uint32_t offset) const { return registers_[offset / 4]; }
-
   // e1000.cc
   void write_control(uint32_t value);
   void write_mdic(uint32_t value);
@@ -94,8 +129,6 @@ class E1000 : public bus::pci::PciFunction, public memory::IoHandler {
   void soft_reset();
   void load_mac();
   void update_link();
-  void cause(uint32_t bits);
-  void update_interrupt();
   void count(uint32_t statistic, uint32_t by = 1);
   void count_bytes(uint32_t low, uint32_t bytes);
 
@@ -122,11 +155,12 @@ class E1000 : public bus::pci::PciFunction, public memory::IoHandler {
   void check_sums(net::Frame frame, const net::Offload& offload, uint8_t& status, uint8_t& errors);
   void count_received(net::Frame frame);
 
+  Model model_;
   async::Clock& clock_;
   std::unique_ptr<memory::RamBlock> rom_;
   std::unique_ptr<async::Timer> throttle_;  // an interrupt that waits for its time
   std::unique_ptr<async::Timer> more_;      // transmission goes on
-  std::array<uint32_t, e1000::kRegistersEnd / 4> registers_{};
+  std::vector<uint32_t> registers_;
   e1000::Eeprom eeprom_;
   e1000::Phy phy_;
   int64_t next_interrupt_ = 0;  // not before this time

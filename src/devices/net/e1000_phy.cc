@@ -53,7 +53,7 @@ void Phy::reset() {
   registers_[kControl] = 0x1140;
   registers_[kStatus] = 0x7949;
   registers_[kId1] = 0x0141;
-  registers_[kId2] = 0x0c20;
+  registers_[kId2] = id_;
   registers_[kAdvertise] = 0x0de1;
   registers_[kExpansion] = 0x0007;
   registers_[kGigabitControl] = 0x0e00;

@@ -15,7 +15,7 @@ class Phy {
  public:
   static constexpr unsigned kRegisters = 32;
 
-  Phy() { reset(); }
+  explicit Phy(uint16_t id) : id_(id) { reset(); }
   void set_link(bool up);
   bool link() const { return link_; }
   bool loopback() const { return (registers_[0] & 0x4000) != 0; }
@@ -29,6 +29,7 @@ class Phy {
 
  private:
   std::array<uint16_t, kRegisters> registers_{};
+  uint16_t id_;  // the second word of its identifier
   bool link_ = false;
 };
 

@@ -138,13 +138,19 @@ void E1000::store_frame(net::Frame frame, uint8_t status, uint8_t errors, uint16
     }
     at += length;
     const uint8_t last = at >= total ? kRxEndOfPacket : uint8_t{0};
-    store_le<uint16_t>(&descriptor[8], static_cast<uint16_t>(length));
-    store_le<uint16_t>(&descriptor[10], 0);
-    descriptor[12] = static_cast<uint8_t>(status | last);
-    descriptor[13] = errors;
-    store_le<uint16_t>(&descriptor[14], tag);
-    // In one piece: a driver that sees DD sees the rest.
-    dma_write(place + 8, std::span(descriptor).subspan(8));
+    const Stored stored{.length = static_cast<uint16_t>(length),
+                        .status = static_cast<uint8_t>(status | last),
+                        .errors = errors,
+                        .tag = tag};
+    if (!write_back(place, stored)) {
+      store_le<uint16_t>(&descriptor[8], stored.length);
+      store_le<uint16_t>(&descriptor[10], 0);
+      descriptor[12] = stored.status;
+      descriptor[13] = stored.errors;
+      store_le<uint16_t>(&descriptor[14], stored.tag);
+      // In one piece: a driver that sees DD sees the rest.
+      dma_write(place + 8, std::span(descriptor).subspan(8));
+    }
     reg(kRdh) = reg(kRdh) + 1 >= count_all ? 0 : reg(kRdh) + 1;
     if (reg(kRdh) == reg(kRdt)) break;
   }

@@ -21,11 +21,15 @@ void E1000::transmit() {
   if (transmitting_ || (reg(kTctl) & kTctlEnable) == 0) return;
   const uint32_t count = reg(kTdlen) / kDescriptorSize;
   if (count == 0 || reg(kTdh) == reg(kTdt)) return;
+  if (reg(kTdt) >= count) {
+    guest_error("e1000: TDT {} lies outside of the ring", reg(kTdt));
+    return;
+  }
   // A guest may point DMA at this device's own registers: what they would start waits for its turn.
   transmitting_ = true;
   uint32_t causes = 0;
   unsigned done = 0;
-  for (; reg(kTdh) != reg(kTdt) && done < std::min(count, kDescriptorsPerTurn); ++done) {
+  for (; reg(kTdh) != reg(kTdt) && done < kDescriptorsPerTurn; ++done) {
     if (reg(kTdh) >= count) reg(kTdh) = 0;
     if (transmit_descriptor()) causes |= kIntTxdw;
     reg(kTdh) = reg(kTdh) + 1 >= count ? 0 : reg(kTdh) + 1;
@@ -33,10 +37,8 @@ void E1000::transmit() {
   transmitting_ = false;
   if (reg(kTdh) == reg(kTdt)) {
     causes |= kIntTxqe;
-  } else if (done < count) {
-    more_->arm(clock_.now_ns());
   } else {
-    guest_error("e1000: TDT {} lies outside of the ring", reg(kTdt));
+    more_->arm(clock_.now_ns());
   }
   cause(causes);
 }

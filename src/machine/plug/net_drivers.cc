@@ -3,9 +3,11 @@
 #include <cstring>
 #include <memory>
 
+#include "bus/pci/express.h"
 #include "bus/pci/firmware_path.h"
 #include "config/schema.h"
 #include "devices/net/e1000.h"
+#include "devices/net/e1000e.h"
 #include "devices/virtio/virtio_net.h"
 #include "machine/plug/device_driver.h"
 #include "machine/plug/net_place.h"
@@ -50,6 +52,26 @@ Result<> add_e1000(DeviceSite& site, const DeviceRequest& request) {
       TRY(plug_pci(site, request, options,
                    std::make_unique<devices::E1000>(devices::E1000::Wiring{
                        .clock = site.virtual_clock(), .mac = parts.mac, .rom = std::move(parts.rom)})));
+  return connect_nic(site, request, options, *nic, nic->end(), parts.back_end);
+}
+
+const config::Group<E1000Options>& e1000e_group() {
+  static const config::Group<E1000Options> group{
+      "e1000e", "", with_pci_place<E1000Options>(with_net_place<E1000Options>({}))};
+  return group;
+}
+
+Result<> add_e1000e(DeviceSite& site, const DeviceRequest& request) {
+  E1000Options options;
+  TRY(e1000e_group().apply(request.values, options));
+  const PciSlot slot = TRY(choose_slot(site, options));
+  NetParts parts = TRY(find_net_parts(site, options, "efi-e1000e.rom"));
+  auto* nic =
+      TRY(plug_pci(site, request, options,
+                   std::make_unique<devices::E1000e>(
+                       devices::E1000::Wiring{
+                           .clock = site.virtual_clock(), .mac = parts.mac, .rom = std::move(parts.rom)},
+                       bus::pci::endpoint_type(slot.bus))));
   return connect_nic(site, request, options, *nic, nic->end(), parts.back_end);
 }
 
@@ -138,6 +160,8 @@ Result<> connect_nic(DeviceSite& site, const DeviceRequest& request, const NetPl
 std::span<const DeviceDriver> net_drivers() {
   static constexpr DeviceDriver kDrivers[] = {
       {"e1000", "PCI", "Network", "Intel Gigabit Ethernet", [] { return e1000_group().help(); }, add_e1000},
+      {"e1000e", "PCI", "Network", "Intel 82574L Gigabit Ethernet", [] { return e1000e_group().help(); },
+       add_e1000e},
       {"virtio-net-pci", "PCI", "Network", kVirtioHelp,
        [] { return virtio_group<VirtioVariant::Generic>().help(); }, add_virtio<VirtioVariant::Generic>},
       {"virtio-net-pci-non-transitional", "PCI", "Network", kVirtioHelp,

@@ -7,7 +7,7 @@ namespace rhea::system {
 
 namespace {
 
-constexpr const char* kModels = "Supported NIC models:\ne1000\nvirtio-net-pci\n";
+constexpr const char* kModels = "Supported NIC models:\ne1000\ne1000e\nvirtio-net-pci\n";
 
 const config::Group<NicOptions>& nic_group() {
   using O = NicOptions;

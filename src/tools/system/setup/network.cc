@@ -13,6 +13,7 @@ struct Model {
 };
 constexpr Model kModels[] = {{"e1000", "e1000"},
                              {"e1000-82540em", "e1000"},
+                             {"e1000e", "e1000e"},
                              {"virtio", "virtio-net-pci"},
                              {"virtio-net-pci", "virtio-net-pci"}};
 
