@@ -33,7 +33,7 @@ packages=(
   linux-image-amd64 live-boot live-config live-config-systemd user-setup
   systemd-sysv dbus dbus-x11 udev kmod locales sudo policykit-1 lxpolkit
   lxde-core lightdm lightdm-gtk-greeter xterm
-  xserver-xorg-core xserver-xorg-video-fbdev xserver-xorg-video-vesa xserver-xorg-input-libinput
+  fdisk ifupdown xserver-xorg-core xserver-xorg-video-fbdev xserver-xorg-video-vesa xserver-xorg-input-libinput
   calamares calamares-settings-debian
   grub-pc-bin grub-efi-amd64-bin grub2-common parted dosfstools e2fsprogs squashfs-tools rsync cryptsetup-bin
   network-manager isc-dhcp-client iproute2 ca-certificates alsa-utils
