@@ -32,6 +32,7 @@
 #include "devices/dma/i8237.h"
 #include "devices/floppy/i82078.h"
 #include "devices/input/i8042.h"
+#include "devices/input/vmport.h"
 #include "devices/irq/i8259.h"
 #include "devices/irq/ioapic.h"
 #include "devices/misc/debug_ports.h"
@@ -479,6 +480,21 @@ inline std::vector<Entry> entries() {
            kbc->mouse().wheel(static_cast<int>(v >> 8), 0);
            kbc->mouse().button(static_cast<display::Button>(v >> 8 & 7), v / 65536 % 2 != 0);
            kbc->mouse().sync();
+         };
+         return s;
+       }},
+      {"vmport",
+       [](World&) {
+         auto registers = std::make_shared<std::array<uint64_t, 16>>();
+         Specimen s = with(std::make_unique<VmPort>(VmPort::Wiring{
+                               .registers = [registers] { return registers->data(); }, .signal = [] {}}),
+                           VmPort::kIoSize);
+         auto* port = static_cast<VmPort*>(s.device.get());
+         s.poke = [registers, port](uint64_t v) {
+           constexpr uint32_t kWords[] = {0x45414552, 0xf5, 0x53424152, 4};
+           *registers = {0x564d5868, 38 + v % 4, 0, kWords[v / 4 % 4]};
+           port->place(static_cast<int>(v), static_cast<int>(v >> 8));
+           port->sync();
          };
          return s;
        }},

@@ -8,6 +8,16 @@
 
 namespace rhea::machine {
 
+namespace {
+
+thread_local cpu::Core* t_core = nullptr;
+
+}  // namespace
+
+cpu::Core* current_core() {
+  return t_core;
+}
+
 Vcpu::Vcpu(std::unique_ptr<cpu::Engine> engine, Listener& listener, Turns* turns, Lockstep* lockstep)
     : listener_(listener), turns_(turns), lockstep_(lockstep), engine_(std::move(engine)) {}
 
@@ -134,6 +144,7 @@ void Vcpu::block_signals() const {
 void Vcpu::main() {
   thread_id_ = ::gettid();
   block_signals();
+  t_core = &core();
   if (!thread_name_.empty()) ::pthread_setname_np(::pthread_self(), thread_name_.c_str());
   for (;;) {
     if (stop_ && !stand_still()) return;

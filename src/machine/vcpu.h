@@ -19,6 +19,10 @@
 
 namespace rhea::machine {
 
+// The core of the vCPU whose thread this is; null on other threads. What it keeps of its registers is up to
+// date in the middle of an access to a device only with the translator.
+cpu::Core* current_core();
+
 class Vcpu {
  public:
   // Told, on the vCPU's thread, of what ends a run. The vCPU then stands still until resume().

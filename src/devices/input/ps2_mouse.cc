@@ -184,6 +184,12 @@ void Ps2Mouse::wheel(int dz, int) {
   if (reporting_ && id_ != 0) add_to(dz_, dz);
 }
 
+void Ps2Mouse::signal() {
+  if (!reporting_) return;
+  add_to(dx_, 1);
+  sync();
+}
+
 void Ps2Mouse::sync() {
   while (reporting_ && !remote_ && moved() && has_room(4)) send_packet(false);
 }

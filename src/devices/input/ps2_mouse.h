@@ -29,6 +29,8 @@ class Ps2Mouse final : public Ps2Device, public display::PointerSink {
   void button(display::Button button, bool down) override;
   void wheel(int dz, int dw) override;
   void sync() override;
+  // A report without news, for a device that borrows this one's interrupt.
+  void signal();
   // There is room again: motion that adds up may go.
   void resume() { sync(); }
 
