@@ -5,6 +5,7 @@
 #include "base/failf.h"
 
 #ifdef RHEA_HAVE_PULSE
+#include <pulse/error.h>
 #include <pulse/simple.h>
 #endif
 
