@@ -88,7 +88,8 @@ void Output::play(std::span<const int16_t> samples) {
 }
 
 Input::Input(Backend& backend, Format format)
-    : backend_(backend), format_(sane(format)),
+    : backend_(backend),
+      format_(sane(format)),
       converter_(std::make_unique<Converter>(backend.format(), format_)) {}
 
 void Input::set_format(Format format) {

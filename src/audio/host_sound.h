@@ -22,8 +22,8 @@ struct HostSound {
   std::unique_ptr<Source> source;
 };
 
-// Errors: Unsupported (this build, or this host, has no such library), or what the library says of the output.
-// A host that cannot record gives no source, and silence is recorded.
+// Errors: Unsupported (this build, or this host, has no such library), or what the library says of the
+// output. A host that cannot record gives no source, and silence is recorded.
 Result<HostSound> open_alsa(const Direction& out, const Direction& in);
 Result<HostSound> open_pulse(const std::string& server, const Direction& out, const Direction& in);
 Result<HostSound> open_sdl(const Direction& out, const Direction& in);

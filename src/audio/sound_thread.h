@@ -18,7 +18,10 @@ class SinkThread final : public Sink {
  public:
   using Write = std::function<bool(std::span<const int16_t>)>;
   SinkThread(size_t ring_samples, Write write, std::function<void()> close)
-      : ring_(ring_samples), write_(std::move(write)), close_(std::move(close)), thread_([this] { main(); }) {}
+      : ring_(ring_samples),
+        write_(std::move(write)),
+        close_(std::move(close)),
+        thread_([this] { main(); }) {}
   ~SinkThread() override {
     ring_.stop();
     thread_.join();

@@ -35,7 +35,9 @@ static_assert(sizeof(Header) == 44);
 class WavSink final : public Sink {
  public:
   WavSink(int fd, Format format)
-      : fd_(fd), format_(format), ring_(size_t{format.rate} * format.channels * kSeconds),
+      : fd_(fd),
+        format_(format),
+        ring_(size_t{format.rate} * format.channels * kSeconds),
         thread_([this] { main(); }) {}
   ~WavSink() override {
     ring_.stop();

@@ -1,6 +1,6 @@
-// A sink that writes what is played into a WAV file. Microsoft/IBM, "Multimedia Programming Interface and Data
-// Specifications 1.0": RIFF, PCM. The header's sizes are right once the machine has ended, and after each
-// second before that.
+// A sink that writes what is played into a WAV file. Microsoft/IBM, "Multimedia Programming Interface and
+// Data Specifications 1.0": RIFF, PCM. The header's sizes are right once the machine has ended, and after
+// each second before that.
 #pragma once
 
 #include <memory>

@@ -6,7 +6,7 @@ namespace rhea::devices {
 
 namespace {
 
-constexpr uint8_t kGate2 = 0x01, kRefresh = 0x10, kOut2 = 0x20, kPortBWritable = 0x0f;
+constexpr uint8_t kGate2 = 0x01, kSpeaker = 0x02, kRefresh = 0x10, kOut2 = 0x20, kPortBWritable = 0x0f;
 constexpr int64_t kRefreshNs = 15085;  // counter 1 of a PC: 18 ticks
 
 // A guest may ask for more interrupts than a host thread can make: closer ones than this merge, and a host
@@ -40,6 +40,7 @@ void I8254::reset(bus::ResetKind) {
   counters_[2].set_gate(false, now());
   port_b_ = 0;
   changed();
+  tell_speaker();
 }
 
 void I8254::state(bus::StateVisitor& v) {
@@ -47,7 +48,9 @@ void I8254::state(bus::StateVisitor& v) {
   counters_[1].visit(v, "counter1");
   counters_[2].visit(v, "counter2");
   v.field("port_b", port_b_);
-  if (v.loading()) schedule(now());
+  if (!v.loading()) return;
+  schedule(now());
+  tell_speaker();
 }
 
 // The rise of a period: its line was low for the tick before.
@@ -78,6 +81,12 @@ void I8254::changed() {
   schedule(now());
 }
 
+void I8254::tell_speaker() {
+  if (!wiring_.speaker) return;
+  const bool sounds = (port_b_ & (kGate2 | kSpeaker)) == (kGate2 | kSpeaker);
+  wiring_.speaker(sounds && counters_[2].periodic() ? counters_[2].period() : 0);
+}
+
 void I8254::control(uint8_t word) {
   const unsigned select = word >> 6;
   if (select == 3) {  // read-back: bits 5 and 4 are active low
@@ -94,6 +103,7 @@ void I8254::control(uint8_t word) {
   }
   counters_[select].control(word, now());
   if (select == 0) changed();
+  if (select == 2) tell_speaker();
 }
 
 uint8_t I8254::read_port_b() {
@@ -113,9 +123,11 @@ void I8254::io_write(uint64_t offset, unsigned, uint64_t value) {
   } else if (offset == kPortB) {
     port_b_ = byte & kPortBWritable;
     counters_[2].set_gate((byte & kGate2) != 0, now());
+    tell_speaker();
   } else if (offset < counters_.size()) {
     counters_[offset].write(byte, now());
     if (offset == 0) changed();
+    if (offset == 2) tell_speaker();
   }
 }
 

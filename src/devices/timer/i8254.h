@@ -1,12 +1,13 @@
 // The 8254 interval timer of a PC and the port beside it that opens counter 2's gate and the speaker. Handler
 // offsets: 0..3 the timer (ports 0x40..0x43), 4 the system control port B (0x61).
 //
-// Intel 231164-005 (8254); 290550-002 (PIIX3) 2.5.5.1 for port 0x61. Missing: sound (the speaker bit is
-// kept), parity and channel check. Caller holds the machine lock.
+// Intel 231164-005 (8254); 290550-002 (PIIX3) 2.5.5.1 for port 0x61. Missing: parity and channel
+// check. Caller holds the machine lock.
 #pragma once
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
 
 #include "async/clock.h"
@@ -22,6 +23,8 @@ class I8254 final : public bus::Device, public memory::IoHandler {
   struct Wiring {
     async::Clock& clock;  // virtual
     bus::IrqLine irq0;
+    // The period of the square wave at the speaker, in ticks; 0: none.
+    std::function<void(uint64_t period)> speaker = {};
   };
   explicit I8254(const Wiring& wiring);
 
@@ -42,6 +45,7 @@ class I8254 final : public bus::Device, public memory::IoHandler {
   void rose();
   void schedule(uint64_t from);
   void changed();
+  void tell_speaker();
 
   Wiring wiring_;
   std::array<I8254Counter, 3> counters_;

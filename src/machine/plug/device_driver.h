@@ -28,6 +28,7 @@ std::span<const DeviceDriver> floppy_drivers();
 std::span<const DeviceDriver> misc_drivers();
 std::span<const DeviceDriver> net_drivers();
 std::span<const DeviceDriver> storage_drivers();
+std::span<const DeviceDriver> sound_drivers();
 std::span<const DeviceDriver> usb_drivers();
 std::span<const DeviceDriver> virtio_drivers();
 std::span<const DeviceDriver> parallel_drivers();

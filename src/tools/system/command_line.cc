@@ -213,6 +213,7 @@ Result<SystemOptions> parse_command_line(std::span<const char* const> arguments)
   add_boot_options(table, options);
   add_storage_options(table, options);
   add_display_options(table, options);
+  add_audio_options(table, options.audio);
   add_network_options(table, options);
   add_usb_options(table, options);
   add_line_options(table, options);

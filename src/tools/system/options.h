@@ -9,6 +9,7 @@
 
 #include "base/result.h"
 #include "config/key_values.h"
+#include "tools/system/options/audio.h"
 #include "tools/system/options/display.h"
 #include "tools/system/options/monitor.h"
 #include "tools/system/options/network.h"
@@ -87,6 +88,7 @@ struct GlobalOption {
 struct SystemOptions {
   StorageOptions storage;
   DisplayOptions display;
+  AudioOptions audio;
   NetworkOptions network;
   MonitorOptions monitor;
   UsbOptions usb;

@@ -40,6 +40,7 @@ class Setup {
 
 std::unique_ptr<Setup> make_storage_setup();
 std::unique_ptr<Setup> make_display_setup();
+std::unique_ptr<Setup> make_audio_setup();
 std::unique_ptr<Setup> make_network_setup();
 std::unique_ptr<Setup> make_monitor_setup();
 std::unique_ptr<Setup> make_usb_setup();
