@@ -11,7 +11,7 @@ namespace {
 std::vector<const DeviceDriver*> all_drivers() {
   std::vector<const DeviceDriver*> all;
   for (std::span<const DeviceDriver> family :
-       {ahci_drivers(), display_drivers(), floppy_drivers(), misc_drivers(), net_drivers(),
+       {ahci_drivers(), display_drivers(), floppy_drivers(), misc_drivers(), sound_drivers(), net_drivers(),
         parallel_drivers(), storage_drivers(), usb_drivers(), virtio_drivers()}) {
     for (const DeviceDriver& driver : family) all.push_back(&driver);
   }
