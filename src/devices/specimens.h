@@ -18,6 +18,8 @@
 #include "devices/ata/atapi_cdrom.h"
 #include "devices/ata/piix3_ide.h"
 #include "devices/ata/testing/ahci_noise.h"
+#include "devices/audio/hda_codec.h"
+#include "devices/audio/intel_hda.h"
 #include "devices/bridge/i440fx.h"
 #include "devices/bridge/ich9_lpc.h"
 #include "devices/bridge/ich9_smbus.h"
@@ -652,6 +654,39 @@ inline std::vector<Entry> entries() {
        [](World& w) {
          Specimen s = on_bus(w, std::make_unique<Edu>(Edu::Wiring{.clock = w.clock}));
          s.regions = {{static_cast<Edu*>(s.device.get()), 0x100000}};
+         return s;
+       }},
+      {"intel_hda",
+       [](World& w) {
+         struct Link {
+           explicit Link(HdaBus& bus) : codec({.bus = bus, .address = 0, .output = true, .input = true}) {}
+           StereoHdaCodec codec;
+         };
+         Specimen s = on_bus(w, std::make_unique<IntelHda>(IntelHda::Wiring{.clock = w.clock}));
+         auto* hda = static_cast<IntelHda*>(s.device.get());
+         auto link = std::make_shared<Link>(hda->hda_bus());
+         s.regions = {{hda, 0x4000}};
+         World* world = &w;
+         s.poke = [world, hda, link](uint64_t v) {
+           hda->io_write(8, 4, 1);
+           hda->io_write(0x60, 4, v & 0x0fffffff);
+           hda->io_write(0x68, 2, 1);
+           hda->io_write(0x100, 1, v >> 28 & 7);
+           world->clock.advance(static_cast<int64_t>(v % 8'000'000));
+         };
+         return s;
+       }},
+      {"hda_codec",
+       [](World&) {
+         static HdaBus bus;
+         Specimen s{.device = std::make_unique<StereoHdaCodec>(
+                        StereoHdaCodec::Wiring{.bus = bus, .address = 1, .output = true, .input = true}),
+                    .regions = {}};
+         auto* codec = static_cast<StereoHdaCodec*>(s.device.get());
+         s.poke = [codec](uint64_t v) {
+           codec->command(static_cast<unsigned>(v % 7), v >> 8 & 0xfffff);
+           codec->stream_running(v >> 28 & 3, true, (v >> 30) % 2 != 0);
+         };
          return s;
        }},
       {"uhci",
