@@ -16,7 +16,7 @@ constexpr uint64_t kBarSize = 0x4000;
 constexpr uint32_t kCapabilities = 0x01004401;  // version 1.0; 4 output, 4 input streams, 64-bit addresses
 constexpr uint32_t kPayloads = 0x001d003c;      // words a frame: 29 in, 60 out
 constexpr uint32_t kFifoBytes = 0x100;
-constexpr int64_t kWallHz = 24'000'000, kSecondNs = 1'000'000'000;
+constexpr uint64_t kWallHz = 24'000'000, kSecondNs = 1'000'000'000;
 
 bus::pci::Identity identity(IntelHda::Model model) {
   const bool ich6 = model == IntelHda::Model::Ich6;
@@ -113,11 +113,8 @@ void IntelHda::state(bus::StateVisitor& v) {
     Stream& stream = streams_[i];
     stream.last &= 0xff;
     stream.entry &= 0xff;
-    stream.since_ns = wiring_.clock.now_ns();
-    stream.moved = 0;
     tell_codecs(i, stream.running());
   }
-  wall_since_ns_ = std::min(wall_since_ns_, wiring_.clock.now_ns());
   schedule();
   drive();
 }
@@ -182,7 +179,7 @@ uint32_t IntelHda::read_dword(unsigned offset) {
     case kINTCTL: return interrupt_control_;
     case kINTSTS: return interrupt_status();
     case kWALCLK: {
-      const int64_t ns = wiring_.clock.now_ns() - wall_since_ns_;
+      const auto ns = static_cast<uint64_t>(wiring_.clock.now_ns()) - static_cast<uint64_t>(wall_since_ns_);
       return static_cast<uint32_t>(ns / kSecondNs * kWallHz + ns % kSecondNs * kWallHz / kSecondNs);
     }
     case kCORBLBASE: return r.corb_low;

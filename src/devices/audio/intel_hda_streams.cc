@@ -15,6 +15,7 @@ namespace {
 constexpr int64_t kSecondNs = 1'000'000'000, kTickNs = 5'000'000, kLeastNs = 500'000;
 // What is later than this is left out: a machine that stood still does not catch up for minutes.
 constexpr int64_t kMostLateNs = 500'000'000;
+constexpr int64_t kForgottenNs = 60 * kSecondNs;
 constexpr size_t kDescriptorBytes = 16;
 
 }  // namespace
@@ -104,6 +105,10 @@ void IntelHda::run_stream(unsigned index, int64_t now) {
   Stream& stream = streams_[index];
   const auto rate = static_cast<int64_t>(stream.format.rate());
   const unsigned frame = stream.format.frame_bytes();
+  if (stream.since_ns > now || stream.since_ns < now - kForgottenNs) {  // a state that was loaded
+    stream.since_ns = now;
+    stream.moved = 0;
+  }
   int64_t elapsed = now - stream.since_ns;
   // Whole seconds are taken off, so that nothing overflows and nothing is rounded away.
   if (elapsed >= kSecondNs) {
