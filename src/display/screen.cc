@@ -90,7 +90,8 @@ bool Screen::text(TextPage& page) {
 }
 
 void Screen::want_size(unsigned width, unsigned height) {
-  if (source_ != nullptr) source_->size_wanted(width, height);
+  if (source_ != nullptr && width >= kFirstWidth && height >= kFirstHeight)
+    source_->size_wanted(width, height);
 }
 
 }  // namespace rhea::display

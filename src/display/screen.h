@@ -106,6 +106,7 @@ class Screen {
   // Brings the surface up to date now (a screen dump).
   void refresh();
   bool text(TextPage& page);
+  // Smaller than any guest likes it is not passed on.
   void want_size(unsigned width, unsigned height);
   bool key(Key key, bool down) { return source_ != nullptr && source_->key(key, down); }
 

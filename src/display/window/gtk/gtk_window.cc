@@ -126,6 +126,8 @@ void GtkWindowView::fit_window() {
   const int width = static_cast<int>(width_ * zoom_), height = static_cast<int>(height_ * zoom_);
   if (zoom_to_fit_ || full_screen_) {
     gtk_widget_set_size_request(area_, 160, 100);
+    if (!sized_) gtk_window_resize(GTK_WINDOW(window_), width, height);
+    sized_ = true;
   } else {
     gtk_widget_set_size_request(area_, width, height);
     gtk_window_resize(GTK_WINDOW(window_), width, height);

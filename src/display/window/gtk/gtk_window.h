@@ -72,7 +72,7 @@ class GtkWindowView final : public WindowToolkit {
   double zoom_ = 1;
   bool zoom_to_fit_, full_screen_, hover_ = options_.grab_on_hover;
   bool grabbed_ = false, grabbed_by_hand_ = false, cursor_hidden_ = false;
-  bool have_last_ = false;
+  bool have_last_ = false, sized_ = false;
   double last_x_ = 0, last_y_ = 0, scrolled_ = 0;
 };
 
