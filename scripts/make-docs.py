@@ -16,9 +16,9 @@ import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # Options whose argument is a group of keys, and what asks for its help.
-GROUPS = [("-machine", "help"), ("-accel", "tcg,help"), ("-smp", "help"), ("-m", "help"), ("-rtc", "help"),
+GROUPS = [("-machine", "pc,help"), ("-accel", "tcg,help"), ("-smp", "help"), ("-m", "help"), ("-rtc", "help"),
           ("-boot", "help"), *[("-chardev", f"{kind},help") for kind in ("socket", "udp", "file", "pipe", "ringbuf", "stdio", "vc")],
-          ("-mon", "help"), ("-fw_cfg", "help")]
+          ("-mon", "help"), ("-fw_cfg", "help"), ("-acpitable", "help"), ("-option-rom", "help")]
 
 
 def printed(program, *arguments):

@@ -47,14 +47,19 @@ Result<> CommandLine::parse(std::span<const char* const> arguments) const {
 }
 
 std::string CommandLine::help() const {
-  constexpr size_t kColumn = 24;
-  std::string out;
+  constexpr size_t kColumn = 16;
+  std::string out, section;
   for (const CommandOption& option : options_) {
-    const std::string left = option.argument.empty() ? option.name : option.name + " " + option.argument;
-    if (left.size() < kColumn) {
-      out += fmt::format("-{:<{}} {}\n", left, kColumn, option.help);
+    if (option.section != section) {
+      section = option.section;
+      out += fmt::format("{}{}:\n", out.empty() ? "" : "\n", section);
+    }
+    const std::string left =
+        "-" + (option.argument.empty() ? option.name : option.name + " " + option.argument);
+    if (left.size() + 2 <= kColumn) {
+      out += fmt::format("{:<{}}{}\n", left, kColumn, option.help);
     } else {
-      out += fmt::format("-{}\n{:<{}}{}\n", left, "", kColumn + 2, option.help);
+      out += fmt::format("{}\n{:<{}}{}\n", left, "", kColumn, option.help);
     }
   }
   return out;

@@ -17,6 +17,7 @@ struct CommandOption {
   std::string argument;  // as in help, "[cpus=]n[,sockets=n]"; empty: takes none
   std::string help;
   std::function<Result<>(std::string_view argument)> handle;
+  std::string section = {};  // of -help: a heading before the first of its options
 };
 
 class CommandLine {

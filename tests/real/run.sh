@@ -84,9 +84,37 @@ if wanted quick seabios; then
     -chardev stdio,id=debug -device isa-debugcon,iobase=0x402,chardev=debug
 fi
 
+for machine in q35 isapc; do
+  if wanted quick seabios-$machine; then
+    until_marker seabios-$machine 20 'No bootable device|Booting from|No more devices' -machine $machine -m 64 \
+      -chardev stdio,id=debug -device isa-debugcon,iobase=0x402,chardev=debug
+  fi
+done
+
+# The shell of OVMF, and a kernel that it starts.
+ovmf=/usr/share/OVMF/OVMF_CODE_4M.fd
+for machine in pc q35; do
+  if wanted quick ovmf-$machine; then
+    if [[ -r $ovmf ]]; then
+      cp /usr/share/OVMF/OVMF_VARS_4M.fd "$out/vars-$machine.fd"
+      until_marker ovmf-$machine 90 'Shell>' -machine $machine -m 256 -cpu max -nodefaults -serial stdio \
+        -drive if=pflash,format=raw,readonly=on,file=$ovmf -drive "if=pflash,format=raw,file=$out/vars-$machine.fd"
+      if cmp -s /usr/share/OVMF/OVMF_VARS_4M.fd "$out/vars-$machine.fd"; then not_ok ovmf-$machine-vars "no variable was saved"; fi
+    else
+      skip ovmf-$machine "needs the package ovmf"
+    fi
+  fi
+done
+
 # ---- Debian kernels ----
 linux linux-1cpu quick 1 "quiet" -cpu max
 linux linux-4cpu quick 4 "quiet" -cpu max
+linux linux-q35-1cpu quick 1 "quiet" -machine q35 -cpu max
+linux linux-q35-4cpu quick 4 "quiet" -machine q35 -cpu max
+if [[ -r $ovmf ]]; then
+  linux linux-ovmf-pc quick 1 "quiet" -cpu max -bios /usr/share/ovmf/OVMF.fd
+  linux linux-ovmf-q35 quick 4 "quiet" -machine q35 -cpu max -bios /usr/share/ovmf/OVMF.fd
+fi
 linux linux-qemu64 quick 1 "quiet" -cpu qemu64
 linux linux-haswell quick 1 "quiet" -cpu Haswell
 linux linux-host quick 1 "quiet" -cpu "$([[ $accel == tcg* && $emulator == *qemu* ]] && echo max || echo host)"

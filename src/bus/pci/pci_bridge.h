@@ -21,6 +21,7 @@ class PciBridge : public PciFunction {
   void update_mappings() override;
 
   PciBus& secondary() { return secondary_; }
+  const PciBus& secondary() const { return secondary_; }
   bool has_bus(unsigned number) const;
   bool window_holds(BarKind kind, uint64_t first, uint64_t last) const;
 

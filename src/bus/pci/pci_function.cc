@@ -285,4 +285,15 @@ std::optional<uint64_t> PciFunction::bar_address(unsigned index) const {
   return bars_[index].at;
 }
 
+std::optional<PciFunction::BarRange> PciFunction::programmed_bar(unsigned index) const {
+  CHECK(index < kRegisterBars);
+  const Bar& bar = bars_[index];
+  if (!bar.used) return std::nullopt;
+  uint64_t at = config32(bar_register(index));
+  if (is_wide(bar.kind)) at |= static_cast<uint64_t>(config32(bar_register(index) + 4)) << 32;
+  at &= ~(bar.size - 1);
+  if (at == 0) return std::nullopt;
+  return BarRange{bar.kind, at, bar.size};
+}
+
 }  // namespace rhea::bus::pci

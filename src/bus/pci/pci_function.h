@@ -83,6 +83,14 @@ class PciFunction : public Device {
     std::optional<uint64_t> address;  // where the guest sees it
   };
   std::optional<BarInfo> bar_info(unsigned index) const;
+  // What BAR index decodes if the command register lets it, the expansion ROM excepted; nothing while its
+  // address is zero.
+  struct BarRange {
+    BarKind kind;
+    uint64_t at, size;
+  };
+  std::optional<BarRange> programmed_bar(unsigned index) const;
+  static constexpr unsigned kRegisterBars = 6;
   // Maps or unmaps every BAR as command, BARs and bridges above say now.
   virtual void update_mappings();
 

@@ -63,6 +63,15 @@ void FwCfg::set_file(std::string_view file_name, std::vector<uint8_t> data, bool
   list_files();
 }
 
+void FwCfg::change_file(std::string_view file_name, std::vector<uint8_t> data) {
+  for (const File& file : files_) {
+    if (file.name != file_name) continue;
+    Item& item = items_.at(file.key);
+    data.resize(item.data.size());
+    item.data = std::move(data);
+  }
+}
+
 const std::vector<uint8_t>* FwCfg::file(std::string_view file_name) const {
   for (const File& file : files_) {
     if (file.name == file_name) return &items_.at(file.key).data;

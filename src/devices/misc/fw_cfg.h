@@ -45,6 +45,9 @@ class FwCfg final : public bus::Device, public memory::IoHandler {
   // At most 55 characters. An earlier file of that name keeps its key and is replaced.
   void set_file(std::string_view file, std::vector<uint8_t> data, bool writable = false,
                 Callbacks callbacks = {});
+  // New contents of a file that exists, cut or padded to the size that the guest may know already. May be
+  // called from that file's own callbacks.
+  void change_file(std::string_view file_name, std::vector<uint8_t> data);
   const std::vector<uint8_t>* file(std::string_view file_name) const;
 
   std::string_view name() const override { return "fw_cfg"; }

@@ -10,7 +10,9 @@ constexpr uint8_t kGate2 = 0x01, kSpeaker = 0x02, kRefresh = 0x10, kOut2 = 0x20,
 constexpr int64_t kRefreshNs = 15085;  // counter 1 of a PC: 18 ticks
 
 // A guest may ask for more interrupts than a host thread can make: closer ones than this merge, and a host
-// that fell further behind than kMaxLate ticks does not catch up.
+// that fell further behind than kMaxLate ticks does not catch up. While one catches up, the guest has this
+// long to take each interrupt: edges that find the one before still pending are lost.
+constexpr int64_t kCatchUpNs = 200'000;
 constexpr int64_t kMinIntervalNs = 20'000;
 constexpr uint64_t kMaxLate = I8254::kHz / 5;
 
@@ -73,7 +75,8 @@ void I8254::schedule(uint64_t from) {
   const uint64_t merge = ticks_at(kMinIntervalNs);
   if (counters_[0].periodic() && counters_[0].period() < merge && expected_ < current + merge)
     expected_ += (current + merge - expected_) / counters_[0].period() * counters_[0].period();
-  timer_->arm(time_of(expected_));
+  const int64_t due = time_of(expected_);
+  timer_->arm(expected_ <= current ? std::max(due, wiring_.clock.now_ns() + kCatchUpNs) : due);
 }
 
 void I8254::changed() {

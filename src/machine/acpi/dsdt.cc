@@ -1,54 +1,35 @@
-// The board's DSDT: PCI host bridge, interrupt links through the PIIX3, ISA devices, processors, soft-off.
-// ACPI 6.4 chapters 5.7 (predefined objects), 6 (configuration), 7.4 (sleeping states); PIIX3 (Intel
-// 290550-002) 2.2.8 PIRQ route control.
+// What the boards' DSDTs share: PCI host bridge and its windows, ISA devices, processors, soft-off. ACPI 6.4
+// chapters 5.7 (predefined objects), 6 (configuration), 7.4 (sleeping states).
 #include <fmt/format.h>
 
 #include "machine/acpi/aml.h"
 #include "machine/acpi/tables.h"
+#include "machine/acpi/terms.h"
 
 namespace rhea::machine::acpi {
 namespace {
 
 using namespace aml;  // NOLINT: the whole file is written in it
 
-constexpr uint8_t kSci = 9;
 constexpr uint32_t kPciWindowEnd = 0xfebfffff;  // below the I/O APIC
-constexpr unsigned kPciSlots = 32, kPins = 4;
-constexpr unsigned kPresentEnabled = 0x0b, kPresentDisabled = 0x09;
 
-Term hid(std::string_view id) {
-  return name("_HID", eisa_id(id));
-}
-Term crs(const Terms& descriptors) {
-  return name("_CRS", resources(descriptors));
-}
-Term status(unsigned value) {
-  return name("_STA", integer(value));
-}
-
-// Pin INTA of slot n is wired to PIRQ (n - 1) mod 4, its other pins to the following ones. Slot 1 is the
-// PIIX, whose power management function signals the SCI and nothing else.
-Term routing_table() {
-  Terms entries;
-  for (unsigned slot = 0; slot < kPciSlots; slot++) {
-    for (unsigned pin = 0; pin < kPins; pin++) {
-      bool sci = slot == 1 && pin == 0;
-      std::string link =
-          sci ? "\\_SB.LNKS" : fmt::format("\\_SB.LNK{}", "ABCD"[(slot + pin + kPins - 1) % kPins]);
-      entries.push_back(
-          package({integer(uint64_t{slot} << 16 | 0xffff), integer(pin), path(link), integer(0)}));
-    }
+// What is below 4 GiB and neither RAM nor configuration space nor the chipset's.
+void add_windows32(Terms& windows, const Config& config) {
+  const uint64_t end = uint64_t{kPciWindowEnd} + 1;
+  uint64_t at = config.low_ram_end;
+  const uint64_t hole = config.mmconfig_base, hole_end = hole + config.mmconfig_size;
+  if (config.mmconfig_size != 0 && hole >= at && hole < end) {
+    if (hole > at)
+      windows.push_back(memory_window32(static_cast<uint32_t>(at), static_cast<uint32_t>(hole - 1), false));
+    at = hole_end;
   }
-  return name("_PRT", package(entries));
+  if (at < end) windows.push_back(memory_window32(static_cast<uint32_t>(at), kPciWindowEnd, false));
 }
 
 Term host_bridge_resources(const Config& config) {
-  Terms windows{bus_range(0, 255),
-                io(0xcf8, 0xcf8, 1, 8),
-                io_window(0, 0xcf7),
-                io_window(0xd00, 0xffff),
-                memory_window32(0xa0000, 0xbffff, true),
-                memory_window32(config.low_ram_end, kPciWindowEnd, false)};
+  Terms windows{bus_range(0, 255), io(0xcf8, 0xcf8, 1, 8), io_window(0, 0xcf7), io_window(0xd00, 0xffff),
+                memory_window32(0xa0000, 0xbffff, true)};
+  add_windows32(windows, config);
   if (config.pci_window64_size != 0) {
     windows.push_back(
         memory_window64(config.pci_window64_base, config.pci_window64_base + config.pci_window64_size - 1));
@@ -64,59 +45,6 @@ Term serial_port(unsigned index) {
   auto [port, line] = kPorts[index];
   return device(fmt::format("COM{}", index + 1), {hid("PNP0501"), name("_UID", integer(index + 1)),
                                                   status(0x0f), crs({io(port, port, 0, 8), irq(line)})});
-}
-
-// Function 0 of slot 1 with the PIRQ registers, and what hangs behind it.
-Term isa_bridge(const Config& config) {
-  Terms body{
-      name("_ADR", integer(0x10000)), operation_region("P60R", Space::PciConfig, integer(0x60), integer(4)),
-      field("P60R", Access::Byte, {{"PRQ0", 8}, {"PRQ1", 8}, {"PRQ2", 8}, {"PRQ3", 8}}),
-      device("RTC", {hid("PNP0B00"), crs({io(0x70, 0x70, 1, 8), irq(8)})}),
-      device("DMAC",
-             {hid("PNP0200"), crs({io(0, 0, 1, 0x10), io(0x81, 0x81, 1, 0xf), io(0xc0, 0xc0, 1, 0x20)})})};
-  if (config.i8042) {
-    body.push_back(device(
-        "KBD", {hid("PNP0303"), status(0x0f), crs({io(0x60, 0x60, 1, 1), io(0x64, 0x64, 1, 1), irq(1)})}));
-    body.push_back(device("MOU", {hid("PNP0F13"), status(0x0f), crs({irq(12)})}));
-  }
-  for (unsigned i = 0; i < 4; i++) {
-    if (config.serial[i]) body.push_back(serial_port(i));
-  }
-  return device("ISA", body);
-}
-
-// One interrupt link: PIRQ register n holds the ISA interrupt, bit 7 set means unrouted.
-Term link(unsigned n) {
-  std::string reg = fmt::format("\\_SB.PCI0.ISA.PRQ{}", n);
-  return device(
-      fmt::format("LNK{}", "ABCD"[n]),
-      {hid("PNP0C0F"), name("_UID", integer(n)),
-       name("_PRS", resources({interrupt_level_high_shared({5, 10, 11})})),
-       method("_STA", 0, {return_(call("IQST", {path(reg)}))}),
-       method("_DIS", 0, {bit_or(path(reg), integer(0x80), path(reg))}),
-       method("_CRS", 0, {return_(call("IQCR", {path(reg)}))}),
-       method("_SRS", 1, {create_dword_field(arg(0), integer(5), "PRRI"), store(path("PRRI"), path(reg))})});
-}
-
-Term sci_link() {
-  Term only = resources({interrupt_level_high_shared({kSci})});
-  return device("LNKS",
-                {hid("PNP0C0F"), name("_UID", integer(4)), status(kPresentEnabled), name("_PRS", only),
-                 name("_CRS", only), method("_DIS", 0, {}), method("_SRS", 1, {})});
-}
-
-Terms links() {
-  Terms all{method("IQST", 1,
-                   {if_(bit_and(arg(0), integer(0x80)), {return_(integer(kPresentDisabled))}),
-                    return_(integer(kPresentEnabled))}),
-            method("IQCR", 1,
-                   {name("PRR0", resources({interrupt_level_high_shared({0})})),
-                    create_dword_field(path("PRR0"), integer(5), "PRRI"),
-                    if_(less(arg(0), integer(0x80)), {store(arg(0), path("PRRI"))}), return_(path("PRR0"))},
-                   true)};
-  for (unsigned n = 0; n < kPins; n++) all.push_back(link(n));
-  all.push_back(sci_link());
-  return all;
 }
 
 // A MADT entry for _MAT.
@@ -153,28 +81,50 @@ Term fw_cfg_device() {
 }
 
 // Ports of the chipset that no other device claims.
-Term board_resources() {
-  return device("MBRD", {hid("PNP0C02"), name("_UID", integer(1)),
-                         crs({io(0x92, 0x92, 1, 1), io(0xb2, 0xb2, 1, 2), io(0x600, 0x600, 1, 0x40),
-                              io(0x700, 0x700, 1, 0x10), io(0xafe0, 0xafe0, 1, 4)})});
+Term board_resources(const Config& config) {
+  const uint16_t pm = config.pm_base;
+  Terms ports{io(0x92, 0x92, 1, 1), io(0xb2, 0xb2, 1, 2), io(pm, pm, 1, config.q35 ? 0x80 : 0x40)};
+  if (!config.q35) {
+    ports.push_back(io(0x700, 0x700, 1, 0x10));
+    ports.push_back(io(config.gpe0, config.gpe0, 1, config.gpe0_bytes));
+  }
+  return device("MBRD", {hid("PNP0C02"), name("_UID", integer(1)), crs(ports)});
 }
 
 }  // namespace
 
+Terms isa_devices(const Config& config) {
+  Terms body{device("RTC", {hid("PNP0B00"), crs({io(0x70, 0x70, 1, 8), irq(8)})}),
+             device("DMAC", {hid("PNP0200"),
+                             crs({io(0, 0, 1, 0x10), io(0x81, 0x81, 1, 0xf), io(0xc0, 0xc0, 1, 0x20)})})};
+  if (config.i8042) {
+    body.push_back(device(
+        "KBD", {hid("PNP0303"), status(0x0f), crs({io(0x60, 0x60, 1, 1), io(0x64, 0x64, 1, 1), irq(1)})}));
+    body.push_back(device("MOU", {hid("PNP0F13"), status(0x0f), crs({irq(12)})}));
+  }
+  for (unsigned i = 0; i < 4; i++) {
+    if (config.serial[i]) body.push_back(serial_port(i));
+  }
+  return body;
+}
+
 std::vector<uint8_t> dsdt_body(const Config& config) {
-  Terms system_bus{device(
-      "PCI0", {hid("PNP0A03"), name("_UID", integer(0)), name("_ADR", integer(0)), routing_table(),
-               host_bridge_resources(config), isa_bridge(config), fw_cfg_device(), board_resources()})};
-  for (Term& t : links()) system_bus.push_back(std::move(t));
+  ChipsetTerms chipset = config.q35 ? q35_terms(config) : i440fx_terms(config);
+  Terms host_bridge{name("_UID", integer(0)), host_bridge_resources(config), fw_cfg_device(),
+                    board_resources(config)};
+  for (Term& t : chipset.in_pci0) host_bridge.push_back(std::move(t));
+  Terms system_bus{device("PCI0", host_bridge)};
+  for (Term& t : chipset.in_system_bus) system_bus.push_back(std::move(t));
   if (config.hpet) system_bus.push_back(hpet_device());
   for (size_t i = 0; i < config.cpus.size(); i++) system_bus.push_back(cpu_object(i, config.cpus[i]));
 
+  // Which interrupt controllers the system has told us it uses: 0 the 8259s, 1 the I/O APIC.
+  Terms whole{name("\\PICF", integer(0)), method("\\_PIC", 1, {store(arg(0), path("\\PICF"))}),
+              scope("\\_SB", system_bus), scope("\\_GPE", {name("_HID", string("ACPI0006"))}),
+              // The boards' sleep type for soft off is 0.
+              name("\\_S5", package({integer(0), integer(0), integer(0), integer(0)}))};
   std::vector<uint8_t> body;
-  for (const Term& t : {scope("\\_SB", system_bus), scope("\\_GPE", {name("_HID", string("ACPI0006"))}),
-                        // PIIX4's SUS_TYP for soft off is 0.
-                        name("\\_S5", package({integer(0), integer(0), integer(0), integer(0)}))}) {
-    body.insert(body.end(), t.bytes.begin(), t.bytes.end());
-  }
+  for (const Term& t : whole) body.insert(body.end(), t.bytes.begin(), t.bytes.end());
   return body;
 }
 

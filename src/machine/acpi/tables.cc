@@ -11,11 +11,8 @@ namespace {
 constexpr const char* kTablesFile = "etc/acpi/tables";
 constexpr const char* kRsdpFile = "etc/acpi/rsdp";
 
-// The PIIX4 power management function as firmware programs it, and its APM commands.
-constexpr uint16_t kPm1Event = 0x600, kPm1Control = 0x604, kPmTimer = 0x608, kGpe0 = 0xafe0,
-                   kResetPort = 0xcf9, kSmiCommand = 0xb2;
-constexpr uint8_t kAcpiEnable = 0xf1, kAcpiDisable = 0xf0, kSciIrq = 9, kResetValue = 0x0f,
-                  kRtcCentury = 0x32;
+constexpr uint16_t kResetPort = 0xcf9, kSmiCommand = 0xb2;
+constexpr uint8_t kResetValue = 0x0f, kRtcCentury = 0x32;
 
 constexpr uint32_t kLocalApic = 0xfee00000, kIoApic = 0xfec00000, kHpet = 0xfed00000;
 
@@ -32,6 +29,8 @@ class Builder {
     madt();
     if (config_.hpet) hpet();
     waet();
+    if (config_.q35) mcfg();
+    for (const Bytes& table : config_.extra_tables) extra(table);
     uint32_t rsdt_at = root("RSDT", 4);
     uint32_t xsdt_at = root("XSDT", 8);
     rsdp(rsdt_at, xsdt_at);
@@ -83,21 +82,21 @@ class Builder {
     pointer(dsdt_at, 4);
     out_.u8(1);  // interrupt model, dual PIC
     out_.u8(0);  // preferred profile: unspecified
-    out_.u16(kSciIrq);
+    out_.u16(config_.sci);
     out_.u32(kSmiCommand);
-    out_.u8(kAcpiEnable);
-    out_.u8(kAcpiDisable);
-    out_.u8(0);  // S4BIOS
-    out_.u8(0);  // P-state control
-    out_.u32(kPm1Event);
+    out_.u8(config_.q35 ? 0x02 : 0xf1);  // the APM commands ACPI enable
+    out_.u8(config_.q35 ? 0x03 : 0xf0);  // … and disable
+    out_.u8(0);                          // S4BIOS
+    out_.u8(0);                          // P-state control
+    out_.u32(pm_event());
     out_.u32(0);
-    out_.u32(kPm1Control);
+    out_.u32(pm_control());
     out_.u32(0);
     out_.u32(0);
-    out_.u32(kPmTimer);
-    out_.u32(kGpe0);
+    out_.u32(pm_timer());
+    out_.u32(config_.gpe0);
     out_.u32(0);
-    for (unsigned length : {4u, 2u, 0u, 4u, 4u, 0u, 0u, 0u})
+    for (unsigned length : {4u, 2u, 0u, 4u, unsigned{config_.gpe0_bytes}, 0u, 0u, 0u})
       out_.u8(length);  // PM1 evt, cnt, PM2, timer, GPE0, GPE1, base, CST
     out_.u16(0xfff);    // C2, C3 latency: unsupported
     out_.u16(0xfff);
@@ -113,16 +112,20 @@ class Builder {
     out_.zeros(3);
     pointer(facs_at, 8);
     pointer(dsdt_at, 8);
-    out_.port_address(kPm1Event, 32);
+    out_.port_address(pm_event(), 32);
     out_.zeros(12);
-    out_.port_address(kPm1Control, 16);
+    out_.port_address(pm_control(), 16);
     out_.zeros(12);
     out_.zeros(12);
-    out_.port_address(kPmTimer, 32);
-    out_.port_address(kGpe0, 32);
+    out_.port_address(pm_timer(), 32);
+    out_.port_address(config_.gpe0, static_cast<uint8_t>(8 * config_.gpe0_bytes));
     out_.zeros(12);
     finish(at);
   }
+
+  uint16_t pm_event() const { return config_.pm_base; }
+  uint16_t pm_control() const { return static_cast<uint16_t>(config_.pm_base + 4); }
+  uint16_t pm_timer() const { return static_cast<uint16_t>(config_.pm_base + 8); }
 
   // Table 5.10.
   uint32_t fadt_flags() const {
@@ -217,6 +220,28 @@ class Builder {
     uint32_t at = begin_listed("WAET", 1);
     out_.u32(2);
     finish(at);
+  }
+
+  // PCI Firmware 3.0, 4.1.2. Without a window the one entry is for no bus at all.
+  void mcfg() {
+    uint32_t at = begin_listed("MCFG", 1);
+    out_.zeros(8);
+    if (config_.mmconfig_size != 0) {
+      out_.u64(config_.mmconfig_base);
+      out_.u16(0);
+      out_.u8(0);
+      out_.u8((config_.mmconfig_size >> 20) - 1);
+      out_.zeros(4);
+    }
+    finish(at);
+  }
+
+  void extra(const Bytes& table) {
+    out_.align(8);
+    listed_.push_back(out_.offset());
+    out_.bytes(table);
+    script_.add_checksum(kTablesFile, listed_.back() + kChecksumOffset, listed_.back(),
+                         static_cast<uint32_t>(table.size()));
   }
 
   uint32_t root(std::string_view signature, uint8_t pointer_size) {

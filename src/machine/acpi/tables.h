@@ -1,8 +1,8 @@
-// ACPI tables of the i440FX board and the script by which firmware places and links them.
+// ACPI tables of the boards with PCI and the script by which firmware places and links them.
 //
 // ACPI 6.4 chapter 5 (system description tables), IA-PC HPET 1.0a 3.2.4; QEMU's fw_cfg interface: the files
 // etc/acpi/tables, etc/acpi/rsdp and etc/table-loader (commands ALLOCATE, ADD_POINTER, ADD_CHECKSUM of 128
-// bytes). Missing: S3/S4, CPU and PCI hot-plug, SRAT (NUMA), MCFG (no ECAM on this chipset).
+// bytes); PCI Firmware 3.0 4.1.2 (MCFG). Missing: S3/S4, CPU and PCI hot-plug, SRAT (NUMA).
 //
 // Threading: pure functions, called while the machine is built.
 #pragma once
@@ -12,6 +12,8 @@
 #include <string>
 #include <vector>
 
+#include "machine/acpi/aml.h"
+
 namespace rhea::machine::acpi {
 
 struct CpuEntry {
@@ -19,11 +21,20 @@ struct CpuEntry {
   bool present;
 };
 
+using Bytes = std::vector<uint8_t>;
+
 struct Config {
+  bool q35 = false;                // else i440FX
   std::vector<CpuEntry> cpus;      // all possible ones, by vCPU number
   uint32_t low_ram_end;            // the 32-bit PCI window begins here
+  uint64_t high_ram_end = 0;       // no 64-bit PCI window begins below
   uint64_t pci_window64_base = 0;  // 0: none
   uint64_t pci_window64_size = 0;
+  uint64_t pci_window64_room = 0;  // its size where nothing is in it yet
+  uint16_t pm_base = 0x600, gpe0 = 0xafe0;
+  uint8_t gpe0_bytes = 4, sci = 9;
+  uint64_t mmconfig_base = 0, mmconfig_size = 0;  // size 0: there is none
+  std::vector<Bytes> extra_tables;                // complete but for their checksums
   bool hpet = true;
   bool i8042 = true;
   bool serial[4] = {};
@@ -39,5 +50,14 @@ Blobs build(const Config& config);
 
 // The DSDT's body, without the table header.
 std::vector<uint8_t> dsdt_body(const Config& config);
+
+// What of it a chipset has of its own: devices in \_SB.PCI0 (routing, bridges) and in \_SB (links).
+struct ChipsetTerms {
+  std::vector<aml::Term> in_pci0, in_system_bus;
+};
+ChipsetTerms i440fx_terms(const Config& config);
+ChipsetTerms q35_terms(const Config& config);
+// Devices on the ISA or LPC bus.
+std::vector<aml::Term> isa_devices(const Config& config);
 
 }  // namespace rhea::machine::acpi

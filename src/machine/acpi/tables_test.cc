@@ -23,6 +23,16 @@ Config sample(unsigned cpus) {
   return c;
 }
 
+Config q35_sample(unsigned cpus) {
+  Config c = sample(cpus);
+  c.q35 = true;
+  c.mmconfig_base = 0xb0000000;
+  c.mmconfig_size = 0x10000000;
+  c.gpe0 = 0x620;
+  c.gpe0_bytes = 16;
+  return c;
+}
+
 uint32_t le32(const uint8_t* p) {
   uint32_t v;
   std::memcpy(&v, p, 4);
@@ -115,8 +125,8 @@ TEST(AcpiTables, iasl_accepts_every_table) {
   if (std::system("command -v iasl >/dev/null 2>&1") != 0) GTEST_SKIP() << "iasl is not installed";
   char pattern[] = "/tmp/rhea-acpi-XXXXXX";
   std::filesystem::path dir = mkdtemp(pattern);
-  for (unsigned cpus : {1u, 64u, 300u}) {
-    Firmware fw(build(sample(cpus)));
+  for (auto [cpus, q35] : {std::pair{1u, false}, {64u, false}, {300u, false}, {2u, true}}) {
+    Firmware fw(build(q35 ? q35_sample(cpus) : sample(cpus)));
     const std::vector<uint8_t>& tables = fw.files["etc/acpi/tables"];
     for (size_t at = 0; at + 36 < tables.size();) {
       uint32_t length = le32(&tables[at + 4]);

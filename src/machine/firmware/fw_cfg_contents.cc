@@ -5,7 +5,6 @@
 
 #include <algorithm>
 
-#include "machine/acpi/tables.h"
 #include "machine/boot/option_rom.h"
 #include "machine/smbios/smbios.h"
 
@@ -56,7 +55,6 @@ class Contents {
     hpet();
     e820();
     files();
-    acpi_files();
     smbios_files();
     if (config_.kernel) kernel(*config_.kernel);
     boot_order();
@@ -126,26 +124,6 @@ class Contents {
     if (config_.boot_menu_ms) file_number("etc/boot-menu-wait", *config_.boot_menu_ms, 2);
   }
 
-  void acpi_files() {
-    acpi::Config c;
-    for (unsigned i = 0; i < config_.topology.count(); i++) {
-      c.cpus.push_back({config_.topology.apic_id(i), i < config_.cpus});
-    }
-    c.low_ram_end = static_cast<uint32_t>(config_.ram.low);
-    c.hpet = config_.hpet;
-    c.i8042 = config_.i8042;
-    if (config_.pci_window64_size != 0) {
-      constexpr uint64_t kGiB = uint64_t{1} << 30;
-      c.pci_window64_base = (config_.ram.end() + kGiB - 1) & ~(kGiB - 1);
-      c.pci_window64_size = config_.pci_window64_size;
-    }
-    std::copy(std::begin(config_.serial), std::end(config_.serial), std::begin(c.serial));
-    acpi::Blobs blobs = acpi::build(c);
-    file("etc/acpi/tables", std::move(blobs.tables));
-    file("etc/acpi/rsdp", std::move(blobs.rsdp));
-    file("etc/table-loader", std::move(blobs.loader));
-  }
-
   void smbios_files() {
     smbios::Config c;
     c.ram_bytes = config_.ram.low + config_.ram.high;
@@ -156,6 +134,9 @@ class Contents {
     c.cpuid_signature = config_.cpuid_signature;
     c.cpuid_features = config_.cpuid_features;
     c.uuid = config_.uuid;
+    c.product = config_.machine->text();
+    c.machine = c.cpu_model = config_.machine->name;
+    c.overrides = std::move(config_.smbios);
     smbios::Blobs blobs = smbios::build(c);
     file("etc/smbios/smbios-tables", std::move(blobs.tables));
     file("etc/smbios/smbios-anchor", std::move(blobs.anchor));
@@ -184,6 +165,7 @@ class Contents {
     std::string text;
     if (config_.kernel) text = fmt::format("/rom@genroms/{}\n", config_.kernel->rom_name);
     for (const std::string& path : config_.boot_paths) text += path + "\n";
+    if (config_.boot_strict) text += "HALT\n";
     if (text.empty()) return;
     text.back() = '\0';
     file("bootorder", {text.begin(), text.end()});
@@ -206,8 +188,31 @@ uint8_t boot_code(char letter) {
 
 }  // namespace
 
+acpi::Config acpi_config(const FirmwareConfig& config) {
+  constexpr uint64_t kGiB = uint64_t{1} << 30;
+  acpi::Config c;
+  c.q35 = config.machine->chipset == Chipset::Q35;
+  for (unsigned i = 0; i < config.topology.count(); i++) {
+    c.cpus.push_back({config.topology.apic_id(i), i < config.cpus});
+  }
+  c.low_ram_end = static_cast<uint32_t>(config.ram.low);
+  c.high_ram_end = config.ram.end();
+  c.pci_window64_room = c.q35 ? 32 * kGiB : 2 * kGiB;
+  c.hpet = config.hpet;
+  c.i8042 = config.i8042;
+  std::copy(std::begin(config.serial), std::end(config.serial), std::begin(c.serial));
+  return c;
+}
+
 FwCfgContents fw_cfg_contents(FirmwareConfig config) {
   return Contents(config).build();
+}
+
+std::vector<CmosByte> cmos_boot_order(std::string_view order, bool floppy_check) {
+  std::array<uint8_t, 3> boot{};
+  for (size_t i = 0; i < boot.size() && i < order.size(); i++) boot[i] = boot_code(order[i]);
+  return {{0x3d, static_cast<uint8_t>(boot[1] << 4 | boot[0])},
+          {0x38, static_cast<uint8_t>(boot[2] << 4 | (floppy_check ? 0 : 1))}};
 }
 
 std::vector<CmosByte> cmos_contents(const FirmwareConfig& config) {
@@ -231,11 +236,7 @@ std::vector<CmosByte> cmos_contents(const FirmwareConfig& config) {
   byte(0x5c, high >> 8);
   byte(0x5d, high >> 16);
   byte(0x5f, std::min(config.cpus - 1, 255u));
-  std::array<uint8_t, 3> boot{};
-  for (size_t i = 0; i < boot.size() && i < config.boot_order.size(); i++)
-    boot[i] = boot_code(config.boot_order[i]);
-  byte(0x3d, static_cast<unsigned>(boot[1] << 4 | boot[0]));
-  byte(0x38, static_cast<unsigned>(boot[2] << 4));
+  for (CmosByte b : cmos_boot_order(config.boot_order, config.floppy_check)) out.push_back(b);
   const unsigned floppies =
       ((config.floppy_types & 0xf0) != 0 ? 1u : 0u) + ((config.floppy_types & 0x0f) != 0 ? 1u : 0u);
   // Bits 6 and 7 count the drives behind the first.

@@ -9,15 +9,19 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "cpu/models/topology.h"
+#include "machine/acpi/tables.h"
 #include "machine/boot/plan.h"
 #include "machine/pc/ram_layout.h"
+#include "machine/smbios/smbios.h"
 
 namespace rhea::machine {
 
 struct FirmwareConfig {
+  const MachineType* machine = find_machine_type("pc");
   RamLayout ram{};
   cpu::Topology topology;  // of all possible vCPUs
   unsigned cpus = 1;       // present at start
@@ -25,6 +29,8 @@ struct FirmwareConfig {
   bool graphics = true;            // false: the firmware talks on the first serial port
   uint8_t floppy_types = 0;        // CMOS byte 0x10: a nibble a drive
   std::string boot_order = "cad";  // a floppy, c disk, d CD-ROM, n network
+  bool boot_strict = false;        // nothing but boot_paths is tried
+  bool floppy_check = true;        // a floppy's boot sector needs its signature
   bool boot_menu = false;
   std::optional<uint16_t> boot_menu_ms;       // how long the menu's prompt stays
   std::optional<uint32_t> boot_fail_wait_ms;  // absent: no retry
@@ -32,8 +38,8 @@ struct FirmwareConfig {
   std::optional<boot::Plan> kernel;
   bool hpet = true, i8042 = true;
   bool serial[4] = {};
-  uint64_t pci_window64_size = 0;
   uint32_t cpuid_signature = 0, cpuid_features = 0;  // CPUID.1 EAX, EDX
+  smbios::Overrides smbios;
 };
 
 struct FwCfgItem {
@@ -52,10 +58,13 @@ struct FwCfgContents {
 };
 
 FwCfgContents fw_cfg_contents(FirmwareConfig config);
+// What ACPI's tables say that does not depend on what the firmware sets up.
+acpi::Config acpi_config(const FirmwareConfig& config);
 
 struct CmosByte {
   uint8_t index, value;
 };
 std::vector<CmosByte> cmos_contents(const FirmwareConfig& config);
+std::vector<CmosByte> cmos_boot_order(std::string_view order, bool floppy_check);
 
 }  // namespace rhea::machine

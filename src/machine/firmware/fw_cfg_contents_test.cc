@@ -41,8 +41,8 @@ TEST(FwCfgContents, numbers_are_those_of_the_machine) {
 
 TEST(FwCfgContents, files_for_tables_and_memory_are_there) {
   auto files = files_of(fw_cfg_contents(sample()));
-  for (const char* name : {"etc/acpi/tables", "etc/acpi/rsdp", "etc/table-loader", "etc/smbios/smbios-tables",
-                           "etc/smbios/smbios-anchor", "etc/system-states", "etc/reserved-memory-end"}) {
+  for (const char* name : {"etc/smbios/smbios-tables", "etc/smbios/smbios-anchor", "etc/system-states",
+                           "etc/reserved-memory-end"}) {
     EXPECT_TRUE(files.contains(name)) << name;
   }
   EXPECT_EQ(files["etc/e820"].size(), 40u);

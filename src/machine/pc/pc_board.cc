@@ -1,23 +1,19 @@
 // See pc_board.h.
 #include "machine/pc/pc_board.h"
 
-#include "machine/firmware/fw_cfg_contents.h"
+#include "machine/pc/i440fx_board.h"
+#include "machine/pc/isapc_board.h"
+#include "machine/pc/q35_board.h"
 #include "machine/pc/tsc_frequency.h"
 #include "machine/plug/registry.h"
 
 namespace rhea::machine {
 namespace {
 
-using bus::pci::devfn_of;
-
 constexpr uint64_t kIoApicBase = 0xfec00000, kHpetBase = 0xfed00000;
-constexpr unsigned kTimerIrq = 0, kKeyboardIrq = 1, kRtcIrq = 8, kSciIrq = 9, kMouseIrq = 12, kIdeIrq = 14;
-constexpr unsigned kHostBridge = devfn_of(0, 0), kIsaBridge = devfn_of(1, 0), kIde = devfn_of(1, 1),
-                   kPowerManagement = devfn_of(1, 3);
-
-// PIIX4 7.1.30 (DEVACTB): bit 25 enables the SMI on writes to the APM port.
-constexpr unsigned kDeviceActivityB = 0x58;
-constexpr uint8_t kApmcEnable = 0x02;
+// Tables that are built anew may be a little longer.
+constexpr size_t kTablesRoom = 4096;
+constexpr unsigned kTimerIrq = 0, kKeyboardIrq = 1, kRtcIrq = 8, kMouseIrq = 12;
 
 struct SerialPort {
   uint16_t port;
@@ -29,7 +25,8 @@ constexpr SerialPort kSerialPorts[4] = {{0x3f8, 4}, {0x2f8, 3}, {0x3e8, 4}, {0x2
 
 PcBoard::PcBoard(const PcConfig& config, const Wiring& wiring, std::unique_ptr<PcMemory> memory)
     : wiring_(wiring),
-      config_smm_(config.smm),
+      type_(config.machine),
+      smm_(config.smm),
       memory_(std::move(memory)),
       ports_("ports", wiring.lock, LogItem::Unimp),
       cpus_(wiring.cores, wiring.host),
@@ -41,12 +38,6 @@ PcBoard::PcBoard(const PcConfig& config, const Wiring& wiring, std::unique_ptr<P
               .extint = pic_}),
       ioapic_({.apics = apics_}),
       interrupts_(pic_, ioapic_),
-      piix3_({.isa = &interrupts_, .reset = [this](bool) { wiring_.host.request_reset(); }}),
-      pci_({.memory = memory_->memory(), .ports = ports_, .intx = &piix3_, .apics = &apics_}),
-      pci_config_({.root = pci_, .reset_control = &piix3_}),
-      host_bridge_({.board = memory_.get()}),
-      ide_({.irq14 = isa_irq(kIdeIrq), .irq15 = isa_irq(kIdeIrq + 1), .boot_path = "/pci@i0cf8/ide@1,1"}),
-      pm_({.clock = wiring.virtual_clock, .sci = bus::IrqLine(sci_, kSciIrq), .machine = this}),
       hpet_(make_hpet(config)),
       i8042_({.irq1 = isa_irq(kKeyboardIrq),
               .irq12 = isa_irq(kMouseIrq),
@@ -56,13 +47,18 @@ PcBoard::PcBoard(const PcConfig& config, const Wiring& wiring, std::unique_ptr<P
       port92_({.a20 = [this](bool open) { cpus_.set_a20(open); },
                .reset = [this] { wiring_.host.request_reset(); }}),
       pit_({.clock = wiring.virtual_clock, .irq0 = timer_irq(devices::Hpet::kFromPit, kTimerIrq)}),
-      rtc_({.clock = config.rtc_runs_with_vm ? wiring.virtual_clock : wiring.host_clock,
+      rtc_({.clock = config.rtc_runs_with_vm       ? wiring.virtual_clock
+                     : wiring.rtc_clock != nullptr ? *wiring.rtc_clock
+                                                   : wiring.host_clock,
             .irq8 = timer_irq(devices::Hpet::kFromRtc, kRtcIrq),
             .base_seconds = config.rtc_base_seconds,
             .nmi_mask = {},
             .slew = config.rtc_slew}),
       dma_({.memory = memory_->memory()}),
       fw_cfg_({.memory = memory_->memory()}),
+      boot_order_(config.boot_order),
+      boot_once_(config.boot_once),
+      floppy_check_(config.floppy_check),
       site_(*this, config.backends) {}
 
 PcBoard::Site::Site(PcBoard& board, Backends backends)
@@ -83,27 +79,48 @@ void PcBoard::Site::flush_guest_tlbs() {
 PcBoard::~PcBoard() = default;
 
 Result<std::unique_ptr<PcBoard>> PcBoard::create(PcConfig config, const Wiring& wiring) {
-  std::unique_ptr<PcMemory> memory =
-      TRY_IN(PcMemory::create(config.ram_bytes, config.bios, wiring.lock), "memory");
+  PcMemory::Options options{.layout = RamLayout::of(config.ram_bytes, config.machine->chipset),
+                            .mergeable = config.ram_mergeable,
+                            .dumpable = config.ram_dumpable};
+  std::unique_ptr<PcMemory> memory = TRY_IN(PcMemory::create(options, config.bios, wiring.lock), "memory");
   for (size_t i = 0; i < wiring.cores.size(); i++) {
     wiring.cores[i]->apic_id = config.topology.apic_id(static_cast<unsigned>(i));
   }
-  std::unique_ptr<PcBoard> board(new PcBoard(config, wiring, std::move(memory)));
+  std::unique_ptr<PcBoard> board;
+  switch (config.machine->chipset) {
+    case Chipset::I440fx: board = std::make_unique<I440fxBoard>(config, wiring, std::move(memory)); break;
+    case Chipset::Q35: board = std::make_unique<Q35Board>(config, wiring, std::move(memory)); break;
+    case Chipset::None: board = std::make_unique<IsaPcBoard>(config, wiring, std::move(memory)); break;
+  }
   std::lock_guard guard(wiring.lock);
   TRY(board->assemble(config));
   return board;
 }
 
 Result<> PcBoard::assemble(PcConfig& config) {
-  apics_.add_eoi_listener(ioapic_);
-  pci_.attach(host_bridge_, kHostBridge);
-  pci_.attach(piix3_, kIsaBridge);
-  pci_.attach(ide_, kIde);
-  pci_.attach(pm_, kPowerManagement);
-  devices_ = {&host_bridge_, &piix3_,  &ide_, &pm_,  &pci_config_, &pic_,    &ioapic_, &apics_,
-              &i8042_,       &port92_, &pit_, &rtc_, &dma_,        &fw_cfg_, &post_,   &x87_error_};
-  if (hpet_) devices_.push_back(hpet_.get());
+  TRY(add_chipset());
+  TRY(add_common_devices());
+  TRY(add_firmware(config));
+  for (auto& [index, path] : config.boot_paths) TRY(site_.add_boot_path(index, path));
+  TRY(add_serial_ports(config));
+  if (config.debugcon != nullptr) {
+    auto& console = own(
+        std::make_unique<devices::DebugConsole>(devices::DebugConsole::Wiring{.output = config.debugcon}));
+    TRY(map_ports(std::initializer_list<PortRange>{{config.debugcon_port, 1, console}}));
+  }
+  if (PciLayout pci = pci_layout(); pci.bus != nullptr) site_.tree().add_bus(pci.name, *pci.bus);
+  for (const DeviceRequest& request : config.devices) TRY(add_device(site_, request));
+  fill_firmware_config(config);
+  wire_cores();
+  return {};
+}
 
+Result<> PcBoard::add_common_devices() {
+  for (bus::Device* device : std::initializer_list<bus::Device*>{
+           &pic_, &ioapic_, &apics_, &i8042_, &port92_, &pit_, &rtc_, &dma_, &fw_cfg_, &post_, &x87_error_}) {
+    add(*device);
+  }
+  if (hpet_) add(*hpet_);
   TRY(map_ports(std::initializer_list<PortRange>{
       {0x00, 0x10, dma_, devices::I8237Pair::kFirst},
       {0x81, 0x0f, dma_, devices::I8237Pair::kPages + 1},
@@ -112,10 +129,6 @@ Result<> PcBoard::assemble(PcConfig& config) {
       {0xa0, 2, pic_, devices::I8259Pair::kSecond},
       {0x4d0, 2, pic_, devices::I8259Pair::kEdgeLevel},
       {0x40, 4, pit_, devices::I8254::kCounters},
-      {0x1f0, devices::IdeChannel::kCommandBytes, ide_.channel(0).command_block()},
-      {0x3f6, devices::IdeChannel::kControlBytes, ide_.channel(0).control_block()},
-      {0x170, devices::IdeChannel::kCommandBytes, ide_.channel(1).command_block()},
-      {0x376, devices::IdeChannel::kControlBytes, ide_.channel(1).control_block()},
       {0x60, 1, i8042_, 0},
       {0x64, 1, i8042_, 1},
       {0x61, 1, pit_, devices::I8254::kPortB},
@@ -123,37 +136,42 @@ Result<> PcBoard::assemble(PcConfig& config) {
       {0x80, 1, post_},
       {0x92, 1, port92_},
       {0xf0, devices::X87Error::kIoSize, x87_error_},
-      {0xb2, 2, pm_.apm_ports()},
       {0x510, devices::FwCfg::kIoSize, fw_cfg_},
-      {0xcf8, 8, pci_config_},
-      {0xafe0, devices::Piix4Pm::kGpeBytes, pm_.gpe_ports()},
   }));
-  TRY(memory_->memory().map_io(Gpa{kIoApicBase}, devices::IoApic::kIoSize, ioapic_));
-  if (hpet_) TRY(memory_->memory().map_io(Gpa{kHpetBase}, devices::Hpet::kIoSize, *hpet_));
+  apics_.add_eoi_listener(ioapic_);
   TRY(apics_.map(memory_->memory()));
-  TRY(add_serial_ports(config));
-  if (config.debugcon != nullptr) {
-    auto& console = own(
-        std::make_unique<devices::DebugConsole>(devices::DebugConsole::Wiring{.output = config.debugcon}));
-    TRY(map_ports(std::initializer_list<PortRange>{{config.debugcon_port, 1, console}}));
-  }
-  site_.tree().add_bus("pci.0", pci_);
-  site_.tree().add_bus("ide.0", ide_.channel(0));
-  site_.tree().add_bus("ide.1", ide_.channel(1));
-  for (const DeviceRequest& request : config.devices) TRY(add_device(site_, request));
-  fill_firmware_config(config);
-  wire_cores();
+  if (type_->has_pci()) TRY(memory_->memory().map_io(Gpa{kIoApicBase}, devices::IoApic::kIoSize, ioapic_));
+  if (hpet_) TRY(memory_->memory().map_io(Gpa{kHpetBase}, devices::Hpet::kIoSize, *hpet_));
   return {};
 }
 
+Result<> PcBoard::add_firmware(const PcConfig& config) {
+  flash_ = TRY(SystemFlash::create(site_.backends(), config.flash,
+                                   {.memory = memory_->memory(), .smm = memory_->smm_memory()}));
+  if (!flash_) {
+    if (config.bios.empty()) return fail(ErrorKind::NotFound, "the machine has no firmware");
+    return {};
+  }
+  for (bus::Device* chip : flash_->devices()) add(*chip);
+  return memory_->map_firmware(flash_->code(), flash_->code_size());
+}
+
 std::unique_ptr<devices::Hpet> PcBoard::make_hpet(const PcConfig& config) {
-  if (!config.hpet) return nullptr;
+  if (!config.hpet || !type_->has_pci()) return nullptr;
   return std::make_unique<devices::Hpet>(devices::Hpet::Wiring{
       .clock = wiring_.virtual_clock,
       .gsi = &ioapic_,
       .irq0 = isa_irq(kTimerIrq),
       .irq8 = isa_irq(kRtcIrq),
-      .message = [this](uint64_t address, uint32_t data) { pci_.send_message(address, data); }});
+      .message = [this](uint64_t address, uint32_t data) { send_message(address, data); }});
+}
+
+void PcBoard::send_message(uint64_t address, uint32_t data) {
+  if (address >= bus::kMsiBase && address - bus::kMsiBase < bus::kMsiSize) {
+    apics_.deliver(bus::decode_msi(address, data));
+  } else {
+    memory_->memory().store(address, 4, data);
+  }
 }
 
 bus::IrqLine PcBoard::timer_irq(unsigned hpet_pin, unsigned isa) {
@@ -180,23 +198,31 @@ Result<> PcBoard::add_serial_ports(const PcConfig& config) {
 
 void PcBoard::fill_firmware_config(PcConfig& config) {
   FirmwareConfig firmware;
+  firmware.machine = type_;
   firmware.ram = memory_->layout();
   firmware.topology = config.topology;
   firmware.cpus = static_cast<unsigned>(wiring_.cores.size());
   firmware.uuid = config.uuid;
   firmware.graphics = config.graphics;
   firmware.floppy_types = site_.floppy_types();
-  firmware.boot_order = config.boot_order;
+  firmware.boot_order = boot_once_.empty() ? boot_order_ : boot_once_;
+  firmware.boot_strict = config.boot_strict;
+  firmware.floppy_check = config.floppy_check;
   firmware.boot_menu = config.boot_menu;
   firmware.boot_menu_ms = config.boot_menu_ms;
   firmware.boot_fail_wait_ms = config.boot_fail_wait_ms;
+  for (const auto& [index, path] : site_.boot_paths()) firmware.boot_paths.push_back(path);
   firmware.kernel = std::move(config.kernel);
-  firmware.hpet = config.hpet;
+  firmware.hpet = hpet_ != nullptr;
   firmware.cpuid_signature = config.cpuid_signature;
   firmware.cpuid_features = config.cpuid_features;
+  firmware.smbios = std::move(config.smbios);
   for (size_t i = 0; i < config.serial.size(); i++) firmware.serial[i] = config.serial[i].has_value();
 
   for (CmosByte byte : cmos_contents(firmware)) rtc_.set_cmos(byte.index, byte.value);
+  acpi_ = acpi_config(firmware);
+  acpi_.extra_tables = std::move(config.acpi_tables);
+  if (config.pci_window64_room != 0) acpi_.pci_window64_room = config.pci_window64_room;
   FwCfgContents contents = fw_cfg_contents(std::move(firmware));
   for (FwCfgItem& item : contents.items) {
     if (item.file) {
@@ -206,7 +232,43 @@ void PcBoard::fill_firmware_config(PcConfig& config) {
     }
   }
   for (FwCfgFile& file : contents.files) fw_cfg_.set_file(file.name, std::move(file.data));
+  if (type_->has_pci() && config.acpi) add_acpi_tables();
   for (const PcConfig::FirmwareItem& item : config.firmware_items) fw_cfg_.set_file(item.name, item.data);
+}
+
+void PcBoard::add_acpi_tables() {
+  describe(acpi_);
+  acpi::Blobs blobs = acpi::build(acpi_);
+  const devices::FwCfgCallbacks renew{.selected = [this] { renew_acpi_tables(); }};
+  blobs.tables.resize((blobs.tables.size() + kTablesRoom) / kTablesRoom * kTablesRoom);
+  fw_cfg_.set_file("etc/acpi/tables", std::move(blobs.tables), false, renew);
+  fw_cfg_.set_file("etc/acpi/rsdp", std::move(blobs.rsdp), false, renew);
+  fw_cfg_.set_file("etc/table-loader", std::move(blobs.loader), false, renew);
+}
+
+// The firmware reads the tables after it has placed everything that they speak of.
+void PcBoard::renew_acpi_tables() {
+  if (acpi_renewed_) return;
+  acpi_renewed_ = true;
+  describe(acpi_);
+  acpi::Blobs blobs = acpi::build(acpi_);
+  fw_cfg_.change_file("etc/acpi/tables", std::move(blobs.tables));
+  fw_cfg_.change_file("etc/acpi/rsdp", std::move(blobs.rsdp));
+  fw_cfg_.change_file("etc/table-loader", std::move(blobs.loader));
+}
+
+Result<> PcBoard::set_boot_order(const std::string& order) {
+  for (char letter : order) {
+    if (letter < 'a' || letter > 'p') return failf(ErrorKind::Invalid, "Invalid boot device '{}'", letter);
+  }
+  boot_order_ = order;
+  boot_once_.clear();
+  show_boot_order(order);
+  return {};
+}
+
+void PcBoard::show_boot_order(const std::string& order) {
+  for (CmosByte byte : cmos_boot_order(order, floppy_check_)) rtc_.set_cmos(byte.index, byte.value);
 }
 
 void PcBoard::wire_cores() {
@@ -232,10 +294,16 @@ void PcBoard::reset() {
   for (bus::Device* device : devices_) device->reset(bus::ResetKind::Cold);
   site_.tree().reset(bus::ResetKind::Cold);
   cpus_.set_a20(true);
-  // Firmware that finds SMIs by APM already enabled leaves SMM alone.
-  if (!config_smm_) pm_.set_config8(kDeviceActivityB + 3, kApmcEnable);
+  acpi_renewed_ = false;
   memory_->smm_memory().commit();
   memory_->memory().commit();
+  // The order of -boot once= is for what this reset starts.
+  if (!boot_once_.empty()) {
+    show_boot_order(boot_once_);
+    boot_once_.clear();
+  } else {
+    show_boot_order(boot_order_);
+  }
 }
 
 void PcBoard::state(bus::StateVisitor& v) {
@@ -247,7 +315,7 @@ void PcBoard::state(bus::StateVisitor& v) {
   site_.tree().state(v);
 }
 
-// To the first vCPU only: firmware of this board prepares no other for SMM.
+// To the first vCPU only: firmware of these boards prepares no other for SMM, unless it negotiates more.
 void PcBoard::raise_smi() {
   cpus_.signal(0, cpu::pending::kSmi);
 }

@@ -1,6 +1,7 @@
-// The "pc" machine: 82441FX host bridge, 82371SB/AB south bridge, and what a PC has on its ISA bus. The board
-// is the only code that knows addresses, interrupt numbers and slots; they stand in the tables of
-// pc_board.cc.
+// What every PC has: vCPUs with their APICs, memory, the interrupt controllers, timers and clock, DMA,
+// keyboard controller, serial ports, firmware and its configuration device. Each chipset is a board of its
+// own on top: i440fx_board.h, q35_board.h, isapc_board.h. Boards are the only code that knows addresses,
+// interrupt numbers and slots.
 //
 // Machine lock held for everything after create().
 #pragma once
@@ -11,13 +12,9 @@
 #include <vector>
 
 #include "async/clock.h"
-#include "bus/pci/config_mechanism1.h"
 #include "bus/pci/pci_bus.h"
 #include "cpu/core.h"
-#include "devices/ata/piix3_ide.h"
-#include "devices/bridge/i440fx.h"
-#include "devices/bridge/piix3.h"
-#include "devices/bridge/piix4_pm.h"
+#include "devices/bridge/power_listener.h"
 #include "devices/dma/i8237.h"
 #include "devices/input/i8042.h"
 #include "devices/irq/i8259.h"
@@ -30,6 +27,7 @@
 #include "devices/timer/i8254.h"
 #include "devices/timer/mc146818.h"
 #include "machine/board.h"
+#include "machine/firmware/fw_cfg_contents.h"
 #include "machine/machine_host.h"
 #include "machine/pc/cpu_wires.h"
 #include "machine/pc/interrupt_text.h"
@@ -41,14 +39,15 @@
 
 namespace rhea::machine {
 
-class PcBoard final : public Board, private devices::PowerListener {
+class PcBoard : public Board, protected devices::PowerListener {
  public:
   struct Wiring {
     MachineHost& host;
     std::recursive_mutex& lock;
     async::Clock& virtual_clock;
     async::Clock& host_clock;
-    std::vector<cpu::Core*> cores;  // those present, by vCPU number; they outlive the board
+    std::vector<cpu::Core*> cores;      // those present, by vCPU number; they outlive the board
+    async::Clock* rtc_clock = nullptr;  // unless the clock runs with the machine; null: host_clock
   };
 
   // Builds the machine and wires the cores (memory, ports, apic). Errors: NoSpace, and Invalid for a -device.
@@ -57,52 +56,69 @@ class PcBoard final : public Board, private devices::PowerListener {
 
   void reset() override;
   void state(bus::StateVisitor& v);
+  void raise_nmi() override;
 
+  const MachineType& type() const { return *type_; }
   DeviceSite& site() { return site_; }
   memory::AddressSpace& memory() { return memory_->memory(); }
   memory::AddressSpace& smm_memory() { return memory_->smm_memory(); }
   memory::AddressSpace& ports() { return ports_; }
-  bus::pci::PciBus& pci() { return pci_; }
   // Any input of the I/O APIC (0..23); below 16 also an ISA interrupt.
   bus::IrqSink& interrupts() { return interrupts_; }
   bus::ApicBus& apics() { return apics_; }
   devices::AtKeyboard& keyboard() { return i8042_.keyboard(); }
   devices::Ps2Mouse& mouse() { return i8042_.mouse(); }
-  void press_power_button() override { pm_.acpi().press_power_button(); }
-  void raise_nmi() override;
   std::string interrupt_counts() const override { return machine::interrupt_counts(pic_, ioapic_); }
   std::string interrupt_state() override { return machine::interrupt_state(pic_, ioapic_); }
+  devices::Mc146818& rtc() { return rtc_; }
+  devices::FwCfg& fw_cfg() { return fw_cfg_; }
+  devices::I8237Pair& dma() { return dma_; }
+  // The order of boot devices from the next reset on (letters as in -boot). Errors: Invalid.
+  Result<> set_boot_order(const std::string& order);
+  // What the guest wrote to its firmware's flash is on the drive.
+  bool firmware_saved() const { return flash_ == nullptr || !flash_->busy(); }
 
- private:
+ protected:
   struct PortRange {
     uint16_t port, size;
     memory::IoHandler& handler;
     uint64_t offset = 0;
   };
-  // The SCI shares ISA interrupt 9 with the PCI interrupt lines.
-  struct SciSink final : bus::IrqSink {
-    explicit SciSink(devices::Piix3& p) : piix3(p) {}
-    void set_irq(unsigned pin, bool level) override { piix3.set_shared_isa(pin, level); }
-    devices::Piix3& piix3;
+  struct PciLayout {
+    bus::pci::PciBus* bus = nullptr;  // null: none
+    std::string name;                 // of its root bus
+    unsigned first_slot = 1;          // for -device without addr=
   };
 
   PcBoard(const PcConfig& config, const Wiring& wiring, std::unique_ptr<PcMemory> memory);
-  Result<> assemble(PcConfig& config);
+
+  // What the chipset has.
+  virtual Result<> add_chipset() = 0;
+  virtual PciLayout pci_layout() = 0;
+  // The registers' places as the firmware has set them, for ACPI's tables.
+  virtual void describe(acpi::Config& config) = 0;
+
+  Wiring& wiring() { return wiring_; }
+  PcMemory& pc_memory() { return *memory_; }
+  CpuWires& cpus() { return cpus_; }
+  bool smm() const { return smm_; }
   Result<> map_ports(std::span<const PortRange> table);
-  Result<> add_serial_ports(const PcConfig& config);
-  void fill_firmware_config(PcConfig& config);
-  void wire_cores();
   bus::IrqLine isa_irq(unsigned number) { return {interrupts_, number}; }
-  std::unique_ptr<devices::Hpet> make_hpet(const PcConfig& config);
-  // The lines of the 8254 and the clock: through the HPET, which may take their place.
-  bus::IrqLine timer_irq(unsigned hpet_pin, unsigned isa);
+  // A device of the board's own, reset in the order of adding.
+  void add(bus::Device& device) { devices_.push_back(&device); }
   template <class T>
-  T& own(std::unique_ptr<T> device);
+  T& own(std::unique_ptr<T> device) {
+    T& made = *device;
+    devices_.push_back(&made);
+    owned_.push_back(std::move(device));
+    return made;
+  }
 
   void power_off() override { wiring_.host.request_power_off(); }
   void suspend_to_ram() override { wiring_.host.request_suspend(); }
   void raise_smi() override;
 
+ private:
   // What -device is offered.
   class Site final : public DeviceSite {
    public:
@@ -113,14 +129,30 @@ class PcBoard final : public Board, private devices::PowerListener {
     unsigned next_serial() override { return next_serial_; }
     void take_serial(unsigned index) override { next_serial_ = index + 1; }
     unsigned vcpus() const override { return static_cast<unsigned>(board_.wiring_.cores.size()); }
+    unsigned first_free_slot() const override { return board_.pci_layout().first_slot; }
 
    private:
     PcBoard& board_;
     unsigned next_serial_ = 0;
   };
 
+  Result<> assemble(PcConfig& config);
+  Result<> add_common_devices();
+  Result<> add_firmware(const PcConfig& config);
+  Result<> add_serial_ports(const PcConfig& config);
+  void fill_firmware_config(PcConfig& config);
+  void add_acpi_tables();
+  void renew_acpi_tables();
+  void show_boot_order(const std::string& order);
+  void wire_cores();
+  std::unique_ptr<devices::Hpet> make_hpet(const PcConfig& config);
+  void send_message(uint64_t address, uint32_t data);
+  // The lines of the 8254 and the clock: through the HPET, which may take their place.
+  bus::IrqLine timer_irq(unsigned hpet_pin, unsigned isa);
+
   Wiring wiring_;
-  bool config_smm_;
+  const MachineType* type_;
+  bool smm_;
   std::unique_ptr<PcMemory> memory_;
   memory::AddressSpace ports_;
   CpuWires cpus_;
@@ -128,13 +160,6 @@ class PcBoard final : public Board, private devices::PowerListener {
   LocalApics apics_;
   devices::IoApic ioapic_;
   IsaInterrupts interrupts_;
-  devices::Piix3 piix3_;
-  SciSink sci_{piix3_};
-  bus::pci::PciBus pci_;
-  bus::pci::ConfigMechanism1 pci_config_;
-  devices::I440fx host_bridge_;
-  devices::Piix3Ide ide_;
-  devices::Piix4Pm pm_;
   std::unique_ptr<devices::Hpet> hpet_;
   devices::I8042 i8042_;
   devices::Port92 port92_;
@@ -144,17 +169,14 @@ class PcBoard final : public Board, private devices::PowerListener {
   devices::FwCfg fw_cfg_;
   devices::PostPort post_;
   devices::X87Error x87_error_{{.irq13 = isa_irq(13)}};
+  std::unique_ptr<SystemFlash> flash_;
   std::vector<std::unique_ptr<bus::Device>> owned_;
   std::vector<bus::Device*> devices_;  // the board's own, in the order of reset
-  Site site_;                          // last: what is plugged in uses the rest
+  acpi::Config acpi_;
+  bool acpi_renewed_ = false;  // since the last reset
+  std::string boot_order_, boot_once_;
+  bool floppy_check_;
+  Site site_;  // last: what is plugged in uses the rest
 };
-
-template <class T>
-T& PcBoard::own(std::unique_ptr<T> device) {
-  T& made = *device;
-  devices_.push_back(&made);
-  owned_.push_back(std::move(device));
-  return made;
-}
 
 }  // namespace rhea::machine

@@ -1,6 +1,8 @@
 // See pc_memory.h.
 #include "machine/pc/pc_memory.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <cstring>
 
@@ -15,18 +17,22 @@ constexpr uint64_t kForwardSize = uint64_t{1} << 52;
 
 }  // namespace
 
-PcMemory::PcMemory(uint64_t ram_bytes, std::recursive_mutex& lock)
-    : layout_(RamLayout::of(ram_bytes)), memory_("memory", lock), smm_memory_("smm-memory", lock) {}
+PcMemory::PcMemory(const RamLayout& layout, std::recursive_mutex& lock)
+    : layout_(layout), memory_("memory", lock), smm_memory_("smm-memory", lock) {}
 
-Result<std::unique_ptr<PcMemory>> PcMemory::create(uint64_t ram_bytes, const std::vector<uint8_t>& bios,
+Result<std::unique_ptr<PcMemory>> PcMemory::create(const Options& options, const std::vector<uint8_t>& bios,
                                                    std::recursive_mutex& lock) {
+  const uint64_t ram_bytes = options.layout.low + options.layout.high;
   if (ram_bytes < kOneMiB) return fail(ErrorKind::Invalid, "the machine needs at least 1 MiB of memory");
-  std::unique_ptr<PcMemory> m(new PcMemory(ram_bytes, lock));
+  std::unique_ptr<PcMemory> m(new PcMemory(options.layout, lock));
   m->ram_ = TRY(memory::RamBlock::create("pc.ram", ram_bytes));
+  // Hints, which a host may be unable to follow.
+  ::madvise(m->ram_->host(), m->ram_->size(), options.mergeable ? MADV_MERGEABLE : MADV_UNMERGEABLE);
+  ::madvise(m->ram_->host(), m->ram_->size(), options.dumpable ? MADV_DODUMP : MADV_DONTDUMP);
   std::lock_guard guard(lock);
   for (memory::AddressSpace* view : m->views()) view->begin();
   TRY(m->map_ram());
-  TRY(m->map_bios(bios));
+  if (!bios.empty()) TRY(m->map_bios(bios));
   TRY(m->smm_memory_.map_io(Gpa{0}, kForwardSize, m->forward_, 0, kForwardPriority));
   for (memory::AddressSpace* view : m->views()) view->commit();
   return m;
@@ -67,17 +73,31 @@ Result<> PcMemory::map_bios(const std::vector<uint8_t>& bios) {
   bios_image_ = bios;
   bios_ = TRY(memory::RamBlock::create("pc.bios", bios.size()));
   restore_bios();
-  uint64_t low = std::min<uint64_t>(bios.size(), kIsaBiosMax);
   for (memory::AddressSpace* view : views()) {
     TRY(view->map_ram(Gpa{RamLayout::kFourGiB - bios.size()}, *bios_, 0, bios.size(),
                       memory::RamAccess::ReadOnly, kRomPriority));
-    TRY(view->map_ram(Gpa{kOneMiB - low}, *bios_, bios.size() - low, low, memory::RamAccess::ReadOnly,
-                      kRomPriority));
+  }
+  return map_firmware(*bios_, bios.size());
+}
+
+Result<> PcMemory::map_firmware(memory::RamBlock& image, uint64_t size) {
+  firmware_ = &image;
+  firmware_size_ = size;
+  uint64_t low = std::min<uint64_t>(size, kIsaBiosMax);
+  for (memory::AddressSpace* view : views()) {
+    TRY(view->map_ram(Gpa{kOneMiB - low}, image, size - low, low, memory::RamAccess::ReadOnly, kRomPriority));
   }
   return {};
 }
 
+void PcMemory::shadow_firmware() {
+  uint64_t low = std::min<uint64_t>(firmware_size_, kIsaBiosMax);
+  std::memcpy(ram_->host() + kOneMiB - low, firmware_->host() + firmware_size_ - low, low);
+  ram_->note_written(kOneMiB - low, low);
+}
+
 void PcMemory::restore_bios() {
+  if (!bios_) return;
   std::memcpy(bios_->host(), bios_image_.data(), bios_image_.size());
   bios_->note_written(0, bios_image_.size());
 }
@@ -117,10 +137,10 @@ void PcMemory::tseg_changed(uint64_t size) {
 
 uint64_t PcMemory::WriteOnlyRam::io_read(uint64_t offset, unsigned size) {
   uint64_t value = ~uint64_t{0};
-  uint64_t bios_size = owner_.bios_image_.size(), low = std::min<uint64_t>(bios_size, kIsaBiosMax);
+  uint64_t bios_size = owner_.firmware_size_, low = std::min<uint64_t>(bios_size, kIsaBiosMax);
   uint64_t address = start_ + offset;
   if (address >= kOneMiB - low && address + size <= kOneMiB) {
-    std::memcpy(&value, owner_.bios_->host() + bios_size - (kOneMiB - address), size);
+    std::memcpy(&value, owner_.firmware_->host() + bios_size - (kOneMiB - address), size);
   }
   return size == 8 ? value : value & ((uint64_t{1} << (8 * size)) - 1);
 }

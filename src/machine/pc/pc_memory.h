@@ -21,15 +21,24 @@ namespace rhea::machine {
 
 class PcMemory final : public devices::HostBridgeListener {
  public:
-  // Errors: NoSpace when the host cannot give so much memory.
-  static Result<std::unique_ptr<PcMemory>> create(uint64_t ram_bytes, const std::vector<uint8_t>& bios,
+  struct Options {
+    RamLayout layout;
+    bool mergeable = true;  // the host may share equal pages between machines
+    bool dumpable = true;   // guest memory is part of core dumps
+  };
+  // An empty bios: map_firmware() follows. Errors: NoSpace when the host cannot give so much memory.
+  static Result<std::unique_ptr<PcMemory>> create(const Options& options, const std::vector<uint8_t>& bios,
                                                   std::recursive_mutex& lock);
+  // The end of a firmware image that lies elsewhere, below 1 MiB. It outlives this.
+  Result<> map_firmware(memory::RamBlock& image, uint64_t size);
 
   memory::AddressSpace& memory() { return memory_; }
   memory::AddressSpace& smm_memory() { return smm_memory_; }
   memory::RamBlock& ram() { return *ram_; }
   const RamLayout& layout() const { return layout_; }
 
+  // Copies what is read-only below 1 MiB to the RAM under it.
+  void shadow_firmware();
   // The ROM as it was delivered, after a reset.
   void restore_bios();
 
@@ -82,7 +91,7 @@ class PcMemory final : public devices::HostBridgeListener {
     std::unique_ptr<WriteOnlyRam> handler;
   };
 
-  PcMemory(uint64_t ram_bytes, std::recursive_mutex& lock);
+  PcMemory(const RamLayout& layout, std::recursive_mutex& lock);
   Result<> map_ram();
   Result<> map_bios(const std::vector<uint8_t>& bios);
   Result<> map_pam_region(uint32_t start, uint32_t size);
@@ -94,6 +103,8 @@ class PcMemory final : public devices::HostBridgeListener {
   std::unique_ptr<memory::RamBlock> ram_;
   std::unique_ptr<memory::RamBlock> bios_;
   std::vector<uint8_t> bios_image_;
+  memory::RamBlock* firmware_ = nullptr;  // what is below 1 MiB: its last bytes
+  uint64_t firmware_size_ = 0;
   Forward forward_{memory_};
   std::vector<PamRegion> pam_;
   memory::MapId smram_open_{};  // in memory_

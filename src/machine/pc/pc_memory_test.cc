@@ -9,7 +9,7 @@ struct PcMemoryTest : testing::Test {
   void SetUp() override {
     bios.assign(256 << 10, 0);
     for (size_t i = 0; i < bios.size(); i++) bios[i] = static_cast<uint8_t>(i >> 12 | 0x80);
-    auto made = PcMemory::create(64 << 20, bios, lock);
+    auto made = PcMemory::create({.layout = RamLayout::of(64 << 20)}, bios, lock);
     ASSERT_TRUE(made) << made.error().message();
     m = std::move(*made);
   }
@@ -55,6 +55,20 @@ TEST(RamLayout, large_memory_is_split_at_3_gib) {
   EXPECT_EQ(RamLayout::of(0xdfffffff).high, 0u);
   EXPECT_EQ(RamLayout::of(uint64_t{4} << 30).low, 0xc0000000u);
   EXPECT_EQ(RamLayout::of(uint64_t{4} << 30).high, 0x40000000u);
+}
+
+TEST(RamLayout, q35_leaves_room_for_configuration_space) {
+  EXPECT_EQ(RamLayout::of(0xafffffff, Chipset::Q35).high, 0u);
+  EXPECT_EQ(RamLayout::of(uint64_t{3} << 30, Chipset::Q35).low, 0x80000000u);
+}
+
+TEST_F(PcMemoryTest, tseg_is_hidden_from_all_but_smm_code) {
+  m->memory().store(0x3f00000, 4, 0x12345678);
+  m->tseg_changed(1 << 20);
+  EXPECT_EQ(m->memory().load(0x3f00000, 4), 0xffffffffu);
+  EXPECT_EQ(m->smm_memory().load(0x3f00000, 4), 0x12345678u);
+  m->tseg_changed(0);
+  EXPECT_EQ(m->memory().load(0x3f00000, 4), 0x12345678u);
 }
 
 }  // namespace

@@ -26,6 +26,7 @@ std::span<const DeviceDriver> ahci_drivers();
 std::span<const DeviceDriver> display_drivers();
 std::span<const DeviceDriver> floppy_drivers();
 std::span<const DeviceDriver> misc_drivers();
+std::span<const DeviceDriver> bridge_drivers();
 std::span<const DeviceDriver> net_drivers();
 std::span<const DeviceDriver> storage_drivers();
 std::span<const DeviceDriver> sound_drivers();

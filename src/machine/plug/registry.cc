@@ -11,8 +11,9 @@ namespace {
 std::vector<const DeviceDriver*> all_drivers() {
   std::vector<const DeviceDriver*> all;
   for (std::span<const DeviceDriver> family :
-       {ahci_drivers(), display_drivers(), floppy_drivers(), misc_drivers(), sound_drivers(), net_drivers(),
-        parallel_drivers(), storage_drivers(), usb_drivers(), virtio_drivers()}) {
+       {ahci_drivers(), bridge_drivers(), display_drivers(), floppy_drivers(), misc_drivers(),
+        sound_drivers(), net_drivers(), parallel_drivers(), storage_drivers(), usb_drivers(),
+        virtio_drivers()}) {
     for (const DeviceDriver& driver : family) all.push_back(&driver);
   }
   std::ranges::sort(all, {}, [](const DeviceDriver* d) { return std::string_view(d->name); });

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 #include <string_view>
 
 #include "base/check.h"
@@ -14,9 +15,12 @@ namespace {
 constexpr uint64_t kMiB = uint64_t{1} << 20, kGiB = uint64_t{1} << 30, kDimmMax = 16 * kGiB, k4G = 4 * kGiB;
 
 enum Type : uint8_t {
+  kBios = 0,
   kSystem = 1,
+  kBoard = 2,
   kChassis = 3,
   kProcessor = 4,
+  kOemStrings = 11,
   kMemoryArray = 16,
   kMemoryDevice = 17,
   kArrayMapping = 19,
@@ -46,15 +50,23 @@ class Structure {
   void u16(uint64_t v) { le(v, 2); }
   void u32(uint64_t v) { le(v, 4); }
   void u64(uint64_t v) { le(v, 8); }
+  void text(const std::optional<std::string>& value, std::string_view otherwise) {
+    text(value ? std::string_view(*value) : otherwise);
+  }
   void text(std::string_view value) {
     if (value.empty()) {
       u8(0);
       return;
     }
+    add_string(value);
+    u8(count_);
+  }
+  void add_string(std::string_view value) {
     strings_.append(value);
     strings_.push_back('\0');
-    u8(++count_);
+    ++count_;
   }
+  void count(uint8_t strings) { u8(strings); }
 
  private:
   void le(uint64_t value, unsigned bytes) {
@@ -67,28 +79,62 @@ class Structure {
   uint8_t count_ = 0;
 };
 
+// 7.1
+void bios(std::vector<uint8_t>& out, const Overrides::Bios& o) {
+  Structure s(out, kBios, 0);
+  s.text(o.vendor, "Rhea");
+  s.text(o.version, "");
+  s.u16(0xe800);  // segment
+  s.text(o.date, "");
+  s.u8(0);                                                 // ROM size: 64 KiB
+  s.u64(8);                                                // characteristics: not supported
+  s.u8(0);                                                 // extension bytes: none of the first, …
+  s.u8(static_cast<uint8_t>(0x14 | (o.uefi ? 0x08 : 0)));  // … targeted content, virtual machine, UEFI
+  s.u8(o.release ? (*o.release)[0] : 0);
+  s.u8(o.release ? (*o.release)[1] : 0);
+  s.u8(0xff);  // no embedded controller
+  s.u8(0xff);
+}
+
 // 7.2. The first three fields of a UUID are little-endian (7.2.1).
 void system(std::vector<uint8_t>& out, const Config& config) {
+  const Overrides::System& o = config.overrides.system;
   Structure s(out, kSystem, 0x100);
-  s.text("Rhea");
-  s.text(config.product);
-  s.text(config.machine);
-  s.text("");
-  for (unsigned i : {3u, 2u, 1u, 0u, 5u, 4u, 7u, 6u, 8u, 9u, 10u, 11u, 12u, 13u, 14u, 15u})
-    s.u8(config.uuid[i]);
+  s.text(o.manufacturer, "Rhea");
+  s.text(o.product, config.product);
+  s.text(o.version, config.machine);
+  s.text(o.serial, "");
+  const std::array<uint8_t, 16>& uuid = o.uuid ? *o.uuid : config.uuid;
+  for (unsigned i : {3u, 2u, 1u, 0u, 5u, 4u, 7u, 6u, 8u, 9u, 10u, 11u, 12u, 13u, 14u, 15u}) s.u8(uuid[i]);
   s.u8(6);  // wake-up: power switch
-  s.text("");
-  s.text("");
+  s.text(o.sku, "");
+  s.text(o.family, "");
+}
+
+// 7.3
+void board(std::vector<uint8_t>& out, const Config& config, const Overrides::Board& o) {
+  Structure s(out, kBoard, 0x200);
+  s.text(o.manufacturer, "Rhea");
+  s.text(o.product, config.product);
+  s.text(o.version, config.machine);
+  s.text(o.serial, "");
+  s.text(o.asset, "");
+  s.u8(1);  // features: hosting board
+  s.text(o.location, "");
+  s.u16(0x300);  // in the chassis
+  s.u8(0x0a);    // motherboard
+  s.u8(0);
 }
 
 // 7.4
 void chassis(std::vector<uint8_t>& out, const Config& config) {
+  const Overrides::Chassis& o = config.overrides.chassis;
   Structure s(out, kChassis, 0x300);
-  s.text("Rhea");
+  s.text(o.manufacturer, "Rhea");
   s.u8(1);  // other
-  s.text(config.machine);
-  s.text("");
-  s.text("");
+  s.text(o.version, config.machine);
+  s.text(o.serial, "");
+  s.text(o.asset, "");
   for (int i = 0; i < 3; i++) s.u8(3);  // boot-up, power supply, thermal: safe
   s.u8(2);                              // security: unknown
   s.u32(0);
@@ -96,7 +142,14 @@ void chassis(std::vector<uint8_t>& out, const Config& config) {
   s.u8(0);
   s.u8(0);
   s.u8(0);
-  s.text("");
+  s.text(o.sku, "");
+}
+
+// 7.12: the strings are all there is.
+void oem_strings(std::vector<uint8_t>& out, const std::vector<std::string>& strings) {
+  Structure s(out, kOemStrings, 0xe00);
+  s.count(static_cast<uint8_t>(strings.size()));
+  for (const std::string& text : strings) s.add_string(text);
 }
 
 // 7.5
@@ -211,35 +264,87 @@ std::vector<uint8_t> anchor(const std::vector<uint8_t>& tables, unsigned count, 
 
 }  // namespace
 
+Result<> check_structure(const std::vector<uint8_t>& table) {
+  if (table.size() < 6) return fail(ErrorKind::Invalid, "shorter than the smallest structure");
+  const size_t formatted = table[1];
+  if (formatted < 4 || formatted + 2 > table.size())
+    return fail(ErrorKind::Invalid, "its length byte is wrong");
+  if (table[table.size() - 1] != 0 || table[table.size() - 2] != 0)
+    return fail(ErrorKind::Invalid, "its strings do not end with two zero bytes");
+  for (size_t i = formatted; i + 2 < table.size(); i++) {
+    if (table[i] == 0 && table[i + 1] == 0)
+      return fail(ErrorKind::Invalid, "there is something behind its end");
+  }
+  return {};
+}
+
+namespace {
+
+class Tables {
+ public:
+  explicit Tables(const Config& config) : config_(config) {
+    for (const auto& table : config.overrides.tables) replaced_.insert(table[0]);
+  }
+
+  Blobs build() {
+    const Overrides& o = config_.overrides;
+    if (o.bios) add(kBios, [&] { bios(out_, *o.bios); });
+    add(kSystem, [&] { system(out_, config_); });
+    if (o.board) add(kBoard, [&] { board(out_, config_, *o.board); });
+    add(kChassis, [&] { chassis(out_, config_); });
+    for (unsigned i = 0; i < config_.sockets; i++) add(kProcessor, [&] { processor(out_, config_, i); });
+    if (!o.oem_strings.empty()) add(kOemStrings, [&] { oem_strings(out_, o.oem_strings); });
+    memory();
+    add(kBoot, [&] { boot(out_); });
+    for (const auto& table : o.tables) {
+      out_.insert(out_.end(), table.begin(), table.end());
+      added();
+    }
+    { Structure end(out_, kEnd, 0x7f00); }
+    added();
+    Blobs blobs;
+    blobs.anchor = anchor(out_, count_, largest_);
+    blobs.tables = std::move(out_);
+    return blobs;
+  }
+
+ private:
+  template <class Make>
+  void add(Type type, Make make) {
+    if (replaced_.contains(type)) return;
+    make();
+    added();
+  }
+  void added() {
+    count_++;
+    largest_ = std::max(largest_, static_cast<unsigned>(out_.size() - before_));
+    before_ = out_.size();
+  }
+
+  void memory() {
+    const uint64_t ram = config_.ram_bytes;
+    auto dimms = static_cast<unsigned>(std::clamp<uint64_t>((ram + kDimmMax - 1) / kDimmMax, 1, 255));
+    add(kMemoryArray, [&] { memory_array(out_, config_, dimms); });
+    for (unsigned i = 0; i < dimms; i++) {
+      const uint64_t left = ram - i * kDimmMax;
+      add(kMemoryDevice, [&] { memory_device(out_, i, i + 1 == dimms ? left : kDimmMax); });
+    }
+    add(kArrayMapping, [&] { array_mapping(out_, 0x1300, 0, config_.low_ram_end); });
+    if (ram > config_.low_ram_end)
+      add(kArrayMapping, [&] { array_mapping(out_, 0x1301, k4G, ram - config_.low_ram_end); });
+  }
+
+  const Config& config_;
+  std::set<uint8_t> replaced_;
+  std::vector<uint8_t> out_;
+  unsigned count_ = 0, largest_ = 0;
+  size_t before_ = 0;
+};
+
+}  // namespace
+
 Blobs build(const Config& config) {
-  Blobs blobs;
-  std::vector<uint8_t>& out = blobs.tables;
-  unsigned count = 0, largest = 0;
-  auto did = [&, before = size_t{0}]() mutable {
-    count++;
-    largest = std::max(largest, static_cast<unsigned>(out.size() - before));
-    before = out.size();
-  };
-  system(out, config), did();
-  chassis(out, config), did();
-  for (unsigned i = 0; i < config.sockets; i++) processor(out, config, i), did();
-  unsigned dimms = static_cast<unsigned>(std::max<uint64_t>(1, (config.ram_bytes + kDimmMax - 1) / kDimmMax));
-  dimms = std::min(dimms, 255u);
-  memory_array(out, config, dimms), did();
-  for (unsigned i = 0; i < dimms; i++) {
-    uint64_t left = config.ram_bytes - i * kDimmMax;
-    memory_device(out, i, i + 1 == dimms ? left : kDimmMax), did();
-  }
-  array_mapping(out, 0x1300, 0, config.low_ram_end), did();
-  if (config.ram_bytes > config.low_ram_end) {
-    array_mapping(out, 0x1301, k4G, config.ram_bytes - config.low_ram_end), did();
-  }
-  boot(out), did();
-  { Structure end(out, kEnd, 0x7f00); }
-  did();
-  CHECK(out.size() <= 0xffff);
-  blobs.anchor = anchor(out, count, largest);
-  return blobs;
+  return Tables(config).build();
 }
 
 }  // namespace rhea::machine::smbios

@@ -2,14 +2,17 @@
 // and whatever is in it with a value that cannot be honoured, is refused.
 #include "config/command_line.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 
 #include "base/failf.h"
 #include "base/log.h"
 #include "cpu/models/cpu_model.h"
 #include "machine/plug/registry.h"
+#include "tools/system/config_file.h"
+#include "tools/system/firmware_help.h"
 #include "tools/system/groups.h"
-#include "tools/system/machine_help.h"
 #include "tools/system/options.h"
 #include "tools/system/options/table.h"
 
@@ -17,14 +20,11 @@ namespace rhea::system {
 
 namespace {
 
-Result<> take_machine(SystemOptions& o, std::string_view text) {
-  TRY(machine_group().parse_into(text, o.machine));
-  if (o.machine.type == "help") print_and_exit(machine_help());
-  if (!is_machine_type(o.machine.type)) {
-    return failf(ErrorKind::Unsupported, "unsupported machine type '{}'; use -machine help for a list",
-                 o.machine.type);
-  }
-  return {};
+// Under QEMU's name also what tools look for in it.
+std::string version_text() {
+  if (program_name().starts_with("qemu-system-"))
+    return "QEMU emulator version 7.2.0 (Rhea " RHEA_VERSION ")\n";
+  return "Rhea emulator version " RHEA_VERSION "\n";
 }
 
 Result<> take_accel(SystemOptions& o, std::string_view text) {
@@ -69,6 +69,15 @@ Result<> take_device(SystemOptions& o, std::string_view text) {
 
 Result<> take_global(SystemOptions& o, std::string_view text) {
   auto dot = text.find('.'), equals = text.find('=');
+  if (text.starts_with("driver=")) {
+    config::KeyValues values = TRY(config::split_options(text, ""));
+    auto driver = config::take(values, "driver"), property = config::take(values, "property"),
+         value = config::take(values, "value");
+    if (!driver || !property || !value || !values.empty())
+      return fail(ErrorKind::Invalid, "expected driver=DRIVER,property=PROPERTY,value=VALUE");
+    o.globals.push_back({*driver, *property, *value});
+    return {};
+  }
   if (dot == std::string_view::npos || equals == std::string_view::npos || dot > equals) {
     return fail(ErrorKind::Invalid, "expected DRIVER.PROPERTY=VALUE");
   }
@@ -87,27 +96,8 @@ Result<> take_fw_cfg(SystemOptions& o, std::string_view text) {
   return {};
 }
 
-// Letters as in QEMU: a and b are floppies, c to f disks, n to p networks.
-Result<> take_boot(SystemOptions& o, std::string_view text) {
-  TRY(boot_group().parse_into(text, o.boot));
-  for (size_t i = 0; i < o.boot.order.size(); ++i) {
-    char letter = o.boot.order[i];
-    if (letter < 'a' || letter > 'p') return failf(ErrorKind::Invalid, "'{}' is not a boot device", letter);
-    if (o.boot.order.find(letter) != i) {
-      return failf(ErrorKind::Invalid, "boot device '{}' was given twice", letter);
-    }
-  }
-  return {};
-}
-
 void add_machine_options(Options& to, SystemOptions& o) {
-  auto machine = [&o](std::string_view text) {
-    if (text == "?") print_and_exit(machine_help());
-    return take_machine(o, text);
-  };
-  std::string machine_help_line = "selects the machine and its properties; -machine help lists them";
-  to.push_back({"machine", "[type=]NAME[,PROPERTY=VALUE…]", machine_help_line, machine});
-  to.push_back({"M", "[type=]NAME[,PROPERTY=VALUE…]", "as -machine", machine});
+  add_machine_type_options(to, o);
   to.push_back({"cpu", "MODEL[,+FEATURE|-FEATURE|FEATURE=on|off…]", "CPU model; -cpu help lists them",
                 [&o](std::string_view text) -> Result<> {
                   if (text == "help" || text == "?") print_and_exit(cpu::cpu_help());
@@ -127,7 +117,7 @@ void add_machine_options(Options& to, SystemOptions& o) {
                        [&o](std::string_view text) { return rtc_group().parse_into(text, o.rtc); }));
   to.push_back({"device", "DRIVER[,PROPERTY=VALUE…]", "adds a device; -device help lists them",
                 [&o](std::string_view text) { return take_device(o, text); }});
-  to.push_back({"global", "DRIVER.PROPERTY=VALUE", "default of a device's property (isa-debugcon.iobase)",
+  to.push_back({"global", "DRIVER.PROPERTY=VALUE", "default of a property of all devices of a kind",
                 [&o](std::string_view text) { return take_global(o, text); }});
   to.push_back(grouped("name", "[guest=]NAME[,process=NAME][,debug-threads=on|off]",
                        "the machine's name, and that of the process", name_group(),
@@ -136,8 +126,7 @@ void add_machine_options(Options& to, SystemOptions& o) {
 }
 
 void add_boot_options(Options& to, SystemOptions& o) {
-  to.push_back(grouped("boot", "[order=]DRIVES[,menu=on][,splash-time=MS][,reboot-timeout=MS]", "boot order",
-                       boot_group(), [&o](std::string_view text) { return take_boot(o, text); }));
+  add_boot_device_options(to, o);
   to.push_back(word("kernel", "FILE", "Linux, Multiboot or PVH kernel to start", o.kernel));
   to.push_back(word("initrd", "FILE", "initial RAM disk, or Multiboot modules", o.initrd));
   to.push_back({"append", "TEXT", "the kernel's command line", [&o](std::string_view text) -> Result<> {
@@ -153,6 +142,7 @@ void add_boot_options(Options& to, SystemOptions& o) {
                 }});
   to.push_back(grouped("fw_cfg", "[name=]NAME,file=FILE|string=TEXT", "an item for the firmware and guest",
                        fw_cfg_group(), [&o](std::string_view text) { return take_fw_cfg(o, text); }));
+  add_firmware_table_options(to, o);
 }
 
 void add_line_options(Options& to, SystemOptions& o) {
@@ -178,10 +168,12 @@ void add_run_options(Options& to, SystemOptions& o) {
                   return {};
                 }});
   to.push_back(word("D", "FILE", "where the log goes instead of standard error", o.log_file));
+  const auto expanded = [](std::string_view) -> Result<> { return {}; };  // by expand_arguments()
+  to.push_back({"readconfig", "FILE", "options from a configuration file", expanded});
+  to.push_back({"set", "GROUP.ID.KEY=VALUE", "changes the option of that group and id before it", expanded});
   to.push_back(flag("perfmap", "names translated code for perf in /tmp/perf-PID.map", o.perfmap));
-  to.push_back({"version", "", "prints the version", [](std::string_view) -> Result<> {
-                  print_and_exit("Rhea emulator version " RHEA_VERSION "\n");
-                }});
+  to.push_back({"version", "", "prints the version",
+                [](std::string_view) -> Result<> { print_and_exit(version_text()); }});
 }
 
 Result<> check_whole(SystemOptions& o) {
@@ -191,37 +183,52 @@ Result<> check_whole(SystemOptions& o) {
     return fail(ErrorKind::Invalid, "-append only allowed with -kernel option");
   if (o.kernel.empty() && !o.initrd.empty())
     return fail(ErrorKind::Invalid, "-initrd only allowed with -kernel option");
-  for (const GlobalOption& global : o.globals) {
-    if (global.driver != "isa-debugcon" || global.property != "iobase") {
-      return failf(ErrorKind::Unsupported, "-global {}.{}: only isa-debugcon.iobase is supported",
-                   global.driver, global.property);
-    }
-  }
   return {};
 }
+
+// The options, under the headings of -help.
+class Table {
+ public:
+  Table(SystemOptions& options, std::string& help) : options_(options) {
+    auto print_help = [&help](std::string_view) -> Result<> { print_and_exit(help); };
+    rows_.push_back({"help", "", "prints this help", print_help});
+    rows_.push_back({"h", "", "as -help", print_help});
+    add("Standard options", add_machine_options);
+    add("Firmware and direct boot", add_boot_options);
+    add("Block device options", add_storage_options);
+    add("USB options", add_usb_options);
+    add("Display options", add_display_options);
+    add("Audio options", [](Options& to, SystemOptions& o) { add_audio_options(to, o.audio); });
+    add("Network options", add_network_options);
+    add("Character device options", add_line_options);
+    add("Monitor options", add_monitor_options);
+    add("Debug/Expert options", add_run_options);
+  }
+  Options take() { return std::move(rows_); }
+
+ private:
+  void add(const char* section, void (*family)(Options&, SystemOptions&)) {
+    family(rows_, options_);
+    for (Option& row : rows_) {
+      if (row.section.empty()) row.section = section;
+    }
+  }
+
+  SystemOptions& options_;
+  Options rows_;
+};
 
 }  // namespace
 
 Result<SystemOptions> parse_command_line(std::span<const char* const> arguments) {
   SystemOptions options;
-  Options table;
   std::string help;
-  auto print_help = [&help](std::string_view) -> Result<> { print_and_exit(help); };
-  table.push_back({"help", "", "prints this help", print_help});
-  table.push_back({"h", "", "as -help", print_help});
-  add_machine_options(table, options);
-  add_boot_options(table, options);
-  add_storage_options(table, options);
-  add_display_options(table, options);
-  add_audio_options(table, options.audio);
-  add_network_options(table, options);
-  add_usb_options(table, options);
-  add_line_options(table, options);
-  add_monitor_options(table, options);
-  add_run_options(table, options);
-  config::CommandLine line(table);
-  help = "usage: rhea-system-x86_64 [option…]\n\n" + line.help();
-  TRY(line.parse(arguments));
+  config::CommandLine line(Table(options, help).take());
+  help = version_text() + fmt::format("usage: {} [options]\n\n", program_name()) + line.help();
+  const std::vector<std::string> words = TRY(expand_arguments(arguments));
+  std::vector<const char*> pointers;
+  for (const std::string& word : words) pointers.push_back(word.c_str());
+  TRY(line.parse(pointers));
   TRY(check_whole(options));
   return options;
 }

@@ -40,18 +40,6 @@ const Group<MemoryOptions>& memory_group() {
   return group;
 }
 
-const Group<MachineOptions>& machine_group() {
-  static const Group<MachineOptions> group{
-      "machine",
-      "type",
-      {
-          text("type", &MachineOptions::type, "machine type, see -machine help"),
-          text("accel", &MachineOptions::accel, "engines to try in order, as in kvm:tcg"),
-          boolean("hpet", &MachineOptions::hpet, "high precision event timer"),
-      }};
-  return group;
-}
-
 const Group<AccelOptions>& accel_group() {
   using A = AccelOptions;
   static const Group<A> group{
@@ -104,24 +92,10 @@ const Group<RtcOptions>& rtc_group() {
       "",
       {
           text("base", &RtcOptions::base, "utc, localtime or a date as 2024-02-29T12:00:00"),
-          choice("clock", &RtcOptions::clock, {{"host", RtcClock::Host}, {"vm", RtcClock::Vm}},
+          choice("clock", &RtcOptions::clock,
+                 {{"host", RtcClock::Host}, {"rt", RtcClock::Monotonic}, {"vm", RtcClock::Vm}},
                  "what the clock runs with"),
           choice("driftfix", &RtcOptions::driftfix_slew, {{"none", false}, {"slew", true}}, "lost ticks"),
-      }};
-  return group;
-}
-
-const Group<BootOptions>& boot_group() {
-  static const Group<BootOptions> group{
-      "boot",
-      "order",
-      {
-          text("order", &BootOptions::order, "a floppy, c disk, d CD-ROM, n network"),
-          boolean("menu", &BootOptions::menu, "firmware's boot menu"),
-          integer("splash-time", &BootOptions::splash_time, 0, 65535,
-                  "how long the menu's prompt stays, in ms"),
-          integer("reboot-timeout", &BootOptions::reboot_timeout, 0, 65535,
-                  "ms until another try when nothing boots"),
       }};
   return group;
 }

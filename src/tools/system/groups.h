@@ -8,10 +8,8 @@ namespace rhea::system {
 
 const config::Group<SmpOptions>& smp_group();
 const config::Group<MemoryOptions>& memory_group();
-const config::Group<MachineOptions>& machine_group();
 const config::Group<AccelOptions>& accel_group();
 const config::Group<RtcOptions>& rtc_group();
-const config::Group<BootOptions>& boot_group();
 const config::Group<FwCfgOptions>& fw_cfg_group();
 const config::Group<NameOptions>& name_group();
 

@@ -11,6 +11,7 @@
 #include "config/key_values.h"
 #include "tools/system/options/audio.h"
 #include "tools/system/options/display.h"
+#include "tools/system/options/machine.h"
 #include "tools/system/options/monitor.h"
 #include "tools/system/options/network.h"
 #include "tools/system/options/storage.h"
@@ -24,12 +25,6 @@ struct SmpOptions {
 
 struct MemoryOptions {
   uint64_t size = uint64_t{128} << 20;
-};
-
-struct MachineOptions {
-  std::string type = "pc";
-  std::string accel;  // "kvm:tcg"; empty: not said here
-  bool hpet = true;
 };
 
 enum class EngineKind : uint8_t { Dbt, Kvm };
@@ -51,19 +46,12 @@ struct AccelOptions {
   bool state_log_flags = true, state_log_detail = false;
 };
 
-enum class RtcClock : uint8_t { Host, Vm };
+enum class RtcClock : uint8_t { Host, Monotonic, Vm };
 
 struct RtcOptions {
   std::string base = "utc";
   RtcClock clock = RtcClock::Host;
   bool driftfix_slew = false;
-};
-
-struct BootOptions {
-  std::string order = "cad";
-  bool menu = false;
-  std::optional<uint16_t> splash_time;     // ms
-  std::optional<uint32_t> reboot_timeout;  // ms
 };
 
 struct FwCfgOptions {
@@ -98,6 +86,9 @@ struct SystemOptions {
   std::vector<AccelOptions> accelerators;  // tried in this order
   RtcOptions rtc;
   BootOptions boot;
+  machine::smbios::Overrides smbios;
+  std::vector<std::vector<uint8_t>> acpi_tables;
+  std::vector<OptionRomOptions> option_roms;
   std::optional<std::string> cpu;
   std::string kernel, initrd, append;
   bool append_given = false;

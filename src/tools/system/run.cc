@@ -21,8 +21,11 @@
 #include "tools/system/lines.h"
 #include "tools/system/process.h"
 #include "tools/system/rtc_base.h"
+#include "tools/system/setup/globals.h"
+#include "tools/system/setup/machine.h"
 #include "tools/system/setup/setup.h"
 #include "tools/system/topology.h"
+#include "tools/system/uuid.h"
 
 namespace rhea::system {
 
@@ -131,7 +134,7 @@ Result<std::unique_ptr<cpu::CpuModel>> choose_cpu(const SystemOptions& options, 
 }
 
 Result<> check_memory(const SystemOptions& options, const cpu::CpuModel& model) {
-  uint64_t end = machine::RamLayout::of(options.memory.size).end();
+  uint64_t end = machine::RamLayout::of(options.memory.size, options.machine.machine().chipset).end();
   if (end <= uint64_t{1} << model.phys_bits()) return {};
   return failf(ErrorKind::OutOfRange,
                "-m {}: guest memory ends at {:#x}, beyond the {} address bits of the CPU model",
@@ -171,26 +174,8 @@ Result<std::optional<machine::boot::Plan>> plan_kernel(const SystemOptions& opti
   request.kernel_file = TRY_IN(FileBytes::open(options.kernel), "-kernel");
   request.command_line = options.append;
   request.modules = TRY(load_modules(options.initrd));
-  request.low_ram_end = machine::RamLayout::of(options.memory.size).low;
+  request.low_ram_end = machine::RamLayout::of(options.memory.size, options.machine.machine().chipset).low;
   return TRY_IN(machine::boot::plan_kernel(std::move(request)), "-kernel " + options.kernel);
-}
-
-Result<std::array<uint8_t, 16>> parse_uuid(const std::string& text) {
-  std::array<uint8_t, 16> uuid{};
-  size_t digits = 0;
-  bool good = text.empty() || text.size() == 36;
-  for (size_t i = 0; good && i < text.size(); ++i) {
-    bool dash = i == 8 || i == 13 || i == 18 || i == 23;
-    if (dash || std::isxdigit(static_cast<unsigned char>(text[i])) == 0) {
-      good = dash && text[i] == '-';
-      continue;
-    }
-    auto value = static_cast<uint8_t>(std::stoi(text.substr(i, 1), nullptr, 16));
-    uuid[digits / 2] = static_cast<uint8_t>(uuid[digits / 2] << 4 | value);
-    ++digits;
-  }
-  if (!good) return failf(ErrorKind::Invalid, "-uuid {}: not a UUID", text);
-  return uuid;
 }
 
 Result<> add_firmware_items(const SystemOptions& options, machine::PcConfig& config) {
@@ -206,33 +191,15 @@ Result<> add_firmware_items(const SystemOptions& options, machine::PcConfig& con
   return {};
 }
 
-Result<uint16_t> debugcon_port(const SystemOptions& options) {
-  uint16_t port = 0xe9;
-  for (const GlobalOption& global : options.globals) {
-    port = static_cast<uint16_t>(
-        TRY_IN(config::parse_unsigned(global.value, 0, 0xffff), "-global isa-debugcon.iobase"));
-  }
-  return port;
-}
-
 Result<machine::PcConfig> configure(const SystemOptions& options, const SmpChoice& smp,
                                     const cpu::CpuModel& model, const engine::Accelerator& accelerator,
                                     Lines& lines) {
   machine::PcConfig config;
   config.ram_bytes = options.memory.size;
   config.topology = smp.topology;
-  std::vector<std::string> folders = machine::firmware_folders(options.folders);
-  std::string bios = options.bios.empty() ? "bios-256k.bin" : options.bios;
-  config.bios = TRY_IN(machine::load_bios(bios, folders), "-bios " + bios);
+  TRY(configure_machine(options, accelerator, config));
   config.kernel = TRY(plan_kernel(options));
-  config.uuid = TRY(parse_uuid(options.uuid));
-  config.graphics = !options.nographic;
-  config.boot_order = options.boot.order;
-  config.boot_menu = options.boot.menu;
-  config.boot_menu_ms = options.boot.splash_time;
-  config.boot_fail_wait_ms = options.boot.reboot_timeout;
-  config.hpet = options.machine.hpet;
-  config.smm = accelerator.has_smm();
+  config.uuid = TRY_IN(parse_uuid(options.uuid), "-uuid");
   config.rtc_runs_with_vm = options.rtc.clock == RtcClock::Vm;
   config.rtc_slew = options.rtc.driftfix_slew;
   config.rtc_base_seconds = TRY_IN(resolve_rtc_base(options.rtc.base, ::time(nullptr)), "-rtc");
@@ -243,7 +210,6 @@ Result<machine::PcConfig> configure(const SystemOptions& options, const SmpChoic
   config.cpuid_features = leaf1.edx;
   for (size_t i = 0; i < lines.serial().size(); ++i) config.serial[i] = lines.serial()[i];
   config.debugcon = lines.debugcon();
-  config.debugcon_port = TRY(debugcon_port(options));
   TRY(add_firmware_items(options, config));
   return config;
 }
@@ -268,6 +234,7 @@ class Setups {
     for (const DeviceOption& device : options.devices) {
       config.devices.push_back({device.driver, device.values, device.id});
     }
+    TRY(apply_globals(options.globals, config));
     return {};
   }
   Result<> board_made(machine::Vm& vm, machine::PcBoard& board) {
@@ -379,11 +346,15 @@ Result<int> run_machine(const SystemOptions& options) {
   TRY(setups.open(options, config, monitor, lines));
   if (choice.deterministic()) TRY(make_deterministic(options, config));
   TRY(set_tsc_rate(*model, choice, cores, config));
+  async::Clock& rtc_clock = options.rtc.clock == RtcClock::Monotonic
+                                ? static_cast<async::Clock&>(vm.loop().monotonic_clock())
+                                : vm.loop().host_clock();
   auto board = TRY(machine::PcBoard::create(std::move(config), {.host = vm,
                                                                 .lock = vm.lock(),
                                                                 .virtual_clock = vm.loop().virtual_clock(),
                                                                 .host_clock = vm.loop().host_clock(),
-                                                                .cores = cores}));
+                                                                .cores = cores,
+                                                                .rtc_clock = &rtc_clock}));
   accelerator->attach(board->memory());
   monitor.board = board.get();
   monitor.site = &board->site();
@@ -393,7 +364,10 @@ Result<int> run_machine(const SystemOptions& options) {
     debugger = TRY_IN(gdb::Server::create(vm, *accelerator, options.gdb), "-gdb " + options.gdb);
   }
   TRY(background.ready());
-  return vm.run();
+  const int status = vm.run();
+  constexpr int64_t kMoment = 100'000'000;
+  while (!board->firmware_saved()) vm.loop().run_once(kMoment);
+  return status;
 }
 
 }  // namespace rhea::system

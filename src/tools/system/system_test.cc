@@ -77,12 +77,43 @@ TEST(CommandLine, nothing_is_accepted_and_ignored) {
   EXPECT_THAT(error_of({"-object", "filter-mirror,id=f"}), HasSubstr("filter-mirror"));
   EXPECT_THAT(error_of({"-display", "gtk,gl=on"}), HasSubstr("not supported"));
   EXPECT_THAT(error_of({"-display", "x11"}), HasSubstr("no such display"));
-  EXPECT_THAT(error_of({"-machine", "q35"}), HasSubstr("q35"));
+  EXPECT_THAT(error_of({"-machine", "xenfv"}), HasSubstr("xenfv"));
   EXPECT_THAT(error_of({"-m", "1G,slots=2,maxmem=4G"}), HasSubstr("slots"));
   EXPECT_THAT(error_of({"-frobnicate"}), HasSubstr("-frobnicate"));
   EXPECT_THAT(error_of({"-append", "x"}), HasSubstr("-kernel"));
   EXPECT_THAT(error_of({"-accel", "xen"}), HasSubstr("xen"));
   EXPECT_THAT(error_of({"-accel", "kvm,tb-size=3"}), HasSubstr("tb-size"));
+}
+
+TEST(CommandLine, machines_have_versions) {
+  EXPECT_EQ(parse({"-M", "pc-q35-2.10"})->machine.machine().chipset, machine::Chipset::Q35);
+  EXPECT_EQ(parse({"-M", "isapc"})->machine.machine().chipset, machine::Chipset::None);
+  EXPECT_EQ(parse({})->machine.machine().name, "pc-i440fx-7.2");
+  EXPECT_THAT(error_of({"-M", "pc-q35-9.9"}), HasSubstr("pc-q35-9.9"));
+  auto o = parse({"-M", "q35,smm=off,vmport=off,hpet=off", "-machine", "usb=on"});
+  EXPECT_EQ(o->machine.smm, OnOffAuto::Off);
+  EXPECT_TRUE(o->machine.usb);
+  EXPECT_EQ(o->machine.machine().chipset, machine::Chipset::Q35);
+}
+
+TEST(CommandLine, firmware_tables_are_checked) {
+  auto o = parse({"-smbios", "type=1,serial=abc,uuid=12345678-1234-1234-1234-123456789abc", "-smbios",
+                  "type=11,value=a,value=b", "-smbios", "type=0,release=1.2"});
+  ASSERT_TRUE(o) << o.error().message();
+  EXPECT_EQ(o->smbios.system.serial, "abc");
+  EXPECT_EQ(o->smbios.oem_strings.size(), 2u);
+  EXPECT_EQ((*o->smbios.bios->release)[1], 2);
+  EXPECT_THAT(error_of({"-smbios", "type=99"}), HasSubstr("99"));
+  EXPECT_THAT(error_of({"-smbios", "type=1,colour=red"}), HasSubstr("colour"));
+  EXPECT_THAT(error_of({"-acpitable", "sig=ABCD"}), HasSubstr("one of 'data' or 'file'"));
+  auto table = make_acpi_table({.sig = "ABCD", .data = "/dev/null"});
+  ASSERT_TRUE(table) << table.error().message();
+  EXPECT_EQ(table->size(), 36u);
+}
+
+TEST(CommandLine, boot_order_letters_are_checked) {
+  EXPECT_EQ(parse({"-boot", "order=dc,once=n,strict=on,reboot-timeout=-1"})->boot.once, "n");
+  EXPECT_THAT(error_of({"-boot", "once=z"}), HasSubstr("'z'"));
 }
 
 }  // namespace

@@ -62,7 +62,8 @@ class DisplaySetup final : public Setup, private machine::RunListener {
     const std::optional<std::string>& vga = context.options.display.vga;
     const bool replaced = context.has_device({"VGA", "isa-vga", "bochs-display", "ramfb"});
     const bool wanted = vga ? *vga == "std" : !context.options.nodefaults && !replaced;
-    if (wanted) context.devices.push_back({"VGA", {}});
+    const bool pci = context.options.machine.machine().has_pci();
+    if (wanted) context.devices.push_back({pci ? "VGA" : "isa-vga", {}});
   }
 
   // Monitors first, as people look for them.

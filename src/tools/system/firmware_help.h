@@ -1,4 +1,4 @@
-// What -machine, -device and -L can name.
+// What -L help prints.
 #pragma once
 
 #include <string>
@@ -7,8 +7,6 @@
 
 namespace rhea::system {
 
-bool is_machine_type(std::string_view name);
-std::string machine_help();
 std::string firmware_folders_help(const std::vector<std::string>& from_user);
 
 }  // namespace rhea::system
