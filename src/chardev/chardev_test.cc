@@ -110,6 +110,31 @@ TEST_F(ChardevTest, peer_that_closes_ends_the_connection) {
   EXPECT_EQ(pair.write(bytes("lost")), 4u);
 }
 
+TEST_F(ChardevTest, last_words_are_heard) {
+  Pair pair(loop);
+  pair.attach(&device);
+  device.room = 2;
+  ASSERT_EQ(::write(pair.fds[1], "hello", 5), 5);
+  ::close(std::exchange(pair.fds[1], -1));
+  turn();
+  EXPECT_TRUE(pair.is_open());
+  device.room = 100;
+  pair.resume_input();
+  EXPECT_EQ(device.got, "hello");
+  EXPECT_FALSE(pair.is_open());
+  EXPECT_EQ(device.events, "+-");
+}
+
+TEST_F(ChardevTest, nobody_waits_long_for_a_device_that_takes_nothing) {
+  Pair pair(loop);
+  pair.attach(&device);
+  device.room = 0;
+  ASSERT_EQ(::write(pair.fds[1], "hello", 5), 5);
+  ::close(std::exchange(pair.fds[1], -1));
+  for (int i = 0; i < 300 && pair.is_open(); ++i) loop.run_once(10'000'000);
+  EXPECT_FALSE(pair.is_open());
+}
+
 TEST_F(ChardevTest, file_gets_the_output) {
   for (const char* text : {"abc", "de"}) {
     Chardevs all(loop);
@@ -229,7 +254,7 @@ TEST_F(ChardevTest, mux_switches_between_its_devices) {
     EXPECT_EQ(monitor.events, "f+");
     ASSERT_EQ(::write(pair.fds[1], "a\001cb\001c\001\001\001b\001x", 12), 12);
     turn();
-    EXPECT_EQ(device.got, "a<break>\001");
+    EXPECT_EQ(device.got, "a\001<break>");
     EXPECT_EQ(monitor.got, "b");
     EXPECT_EQ(quits, 1);
     // A device that takes nothing does not hold up the prefix.

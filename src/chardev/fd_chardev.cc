@@ -15,6 +15,8 @@ constexpr size_t kInputLimit = 4096;
 constexpr size_t kOutputLimit = 64 * 1024;
 // At most this much at once after poll() said ready: a terminal or pipe takes it without blocking.
 constexpr size_t kChunk = 512;
+// How long a peer that has left is still listened to.
+constexpr int64_t kLastWordsNs = 1'000'000'000;
 
 bool ready_for(int fd, short events, int milliseconds) {
   pollfd entry{fd, events, 0};
@@ -69,6 +71,25 @@ void FdChardev::close() {
   output_watch_.reset();
   input_fd_ = output_fd_ = -1;
   to_host_.clear();
+  if (ended_) from_host_.clear();
+  ended_ = false;
+  if (end_timer_) end_timer_->cancel();
+}
+
+bool FdChardev::unfinished() const {
+  return !from_host_.empty() || !to_host_.empty() || (frontend_ != nullptr && frontend_->can_receive() == 0);
+}
+
+// One that writes, says no more and waits for the answer, or does not even wait, is served nevertheless.
+void FdChardev::end_input() {
+  if (input_fd_ != output_fd_ || !unfinished()) return left(Side::Input);
+  ended_ = true;
+  if (!end_timer_) end_timer_ = loop_.monotonic_clock().make_timer([this] { left(Side::Input); });
+  end_timer_->arm(loop_.monotonic_clock().now_ns() + kLastWordsNs);
+}
+
+void FdChardev::end_if_finished() {
+  if (ended_ && !unfinished()) left(Side::Input);
 }
 
 void FdChardev::close_input() {
@@ -131,6 +152,7 @@ bool FdChardev::flush() {
 void FdChardev::resume_input() {
   deliver();
   update_watches();
+  end_if_finished();
 }
 
 void FdChardev::queue_input(std::span<const uint8_t> bytes) {
@@ -155,12 +177,19 @@ void FdChardev::read_some() {
   if (n > 0) {
     input({bytes, static_cast<size_t>(n)});
     deliver();
-  } else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
+  } else if (n == 0) {
+    end_input();
+  } else if (errno != EAGAIN && errno != EINTR) {
     left(Side::Input);
   }
 }
 
 void FdChardev::input_ready(uint32_t events) {
+  if (ended_) {
+    // Reported again and again otherwise.
+    if ((events & (EPOLLHUP | EPOLLERR)) != 0) input_watch_.reset();
+    return;
+  }
   if (input_fd_ >= 0 && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) read_some();
   update_watches();
 }
@@ -173,10 +202,11 @@ void FdChardev::output_ready(uint32_t events) {
     if (frontend_ != nullptr) frontend_->output_ready();
   }
   update_watches();
+  end_if_finished();
 }
 
 void FdChardev::update_watches() {
-  uint32_t in = from_host_.size() < kInputLimit ? uint32_t{EPOLLIN} : 0;
+  uint32_t in = !ended_ && from_host_.size() < kInputLimit ? uint32_t{EPOLLIN} : 0;
   uint32_t out = to_host_.empty() ? 0 : uint32_t{EPOLLOUT};
   if (output_fd_ == input_fd_) {
     if (input_watch_) input_watch_->set_events(in | out);

@@ -46,6 +46,9 @@ class FdChardev : public Chardev {
  private:
   Result<> watch_both();
   void left(Side side);
+  bool unfinished() const;
+  void end_input();
+  void end_if_finished();
   void input_ready(uint32_t events);
   void output_ready(uint32_t events);
   void read_some();
@@ -60,6 +63,9 @@ class FdChardev : public Chardev {
   std::vector<uint8_t> from_host_;
   std::vector<uint8_t> to_host_;
   bool device_waits_ = false;  // write() refused something
+  // The peer has said its last word; what it said before is still being handled, for a while at most.
+  bool ended_ = false;
+  std::unique_ptr<async::Timer> end_timer_;
 };
 
 }  // namespace rhea::chardev

@@ -249,7 +249,7 @@ def media_change_as_qemus_do():
         pair = [talk.Hmp(one.connect("hmp")) for one in (ours, theirs)]
         differences = []
         for line in ["eject d0", "eject ide1-cd0", f"change ide1-cd0 {other} raw", "change ide1-cd0 /nonexistent",
-                     f"change ide1-cd0 {other} nonesuch", f"change d0 {other}", "commit d0", "commit nonesuch",
+                     f"change ide1-cd0 {other} nonesuch", f"change d0 {other}", "commit nonesuch",
                      "eject ide1-cd0", "eject -f ide1-cd0"]:
             mine, other_one = (client.ask(line) for client in pair)
             if mine != other_one:
@@ -306,6 +306,23 @@ def clients_come_and_go():
     client.close()
     expect(talk.Qmp(one.connect("qmp")).ask("query-status")["return"]["status"] == "prelaunch", "still answers")
     one.end()
+
+
+@test
+def last_words_are_carried_out():
+    one = machine()
+    one.connect("qmp").close()
+    client = one.connect("hmp")
+    client.sendall(b"cont\ninfo status\n")
+    client.shutdown(socket.SHUT_WR)
+    got = b""
+    while more := client.recv(1000):
+        got += more
+    expect(b"VM status: running" in got, f"{got}")
+    client = one.connect("hmp")
+    client.sendall(b"stop\ncont\nquit\n")
+    client.close()
+    expect(one.process.wait(10) == 0, "quits")
 
 
 @test
