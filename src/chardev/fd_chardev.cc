@@ -69,10 +69,11 @@ Result<> FdChardev::watch_both() {
 void FdChardev::close() {
   input_watch_.reset();
   output_watch_.reset();
+  // Not for the ears of the next peer.
+  if (input_fd_ == output_fd_) from_host_.clear();
   input_fd_ = output_fd_ = -1;
   to_host_.clear();
-  if (ended_) from_host_.clear();
-  ended_ = false;
+  ended_ = output_lost_ = false;
   if (end_timer_) end_timer_->cancel();
 }
 
@@ -113,7 +114,7 @@ void FdChardev::attach(Frontend* frontend) {
 }
 
 size_t FdChardev::write(std::span<const uint8_t> bytes) {
-  if (output_fd_ < 0) return bytes.size();
+  if (output_fd_ < 0 || output_lost_) return bytes.size();
   size_t room = kOutputLimit - std::min(kOutputLimit, to_host_.size());
   size_t taken = std::min(room, bytes.size());
   to_host_.insert(to_host_.end(), bytes.begin(), bytes.begin() + static_cast<ptrdiff_t>(taken));
@@ -145,8 +146,15 @@ bool FdChardev::flush() {
     }
   }
   to_host_.erase(to_host_.begin(), to_host_.begin() + static_cast<ptrdiff_t>(done));
-  if (!alive) left(Side::Output);
-  return alive;
+  if (alive) return true;
+  if (input_fd_ != output_fd_) {
+    left(Side::Output);
+    return false;
+  }
+  // The reading side finds out that the peer is gone, behind what it said last.
+  output_lost_ = true;
+  to_host_.clear();
+  return true;
 }
 
 void FdChardev::resume_input() {
@@ -177,7 +185,7 @@ void FdChardev::read_some() {
   if (n > 0) {
     input({bytes, static_cast<size_t>(n)});
     deliver();
-  } else if (n == 0) {
+  } else if (n == 0 || errno == ECONNRESET) {
     end_input();
   } else if (errno != EAGAIN && errno != EINTR) {
     left(Side::Input);

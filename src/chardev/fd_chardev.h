@@ -65,6 +65,7 @@ class FdChardev : public Chardev {
   bool device_waits_ = false;  // write() refused something
   // The peer has said its last word; what it said before is still being handled, for a while at most.
   bool ended_ = false;
+  bool output_lost_ = false;  // writing has failed; what is written now is dropped
   std::unique_ptr<async::Timer> end_timer_;
 };
 

@@ -281,7 +281,7 @@ def stop_reset_and_quit_are_announced():
     reset, end = qmp.events[2]["data"], qmp.events[5]["data"]
     expect(reset == {"guest": False, "reason": "host-qmp-system-reset"}, f"{reset}")
     expect(end == {"guest": False, "reason": "host-qmp-quit"}, f"{end}")
-    expect(one.process.wait(10) == 0, "status")
+    expect(one.process.wait(60) == 0, "status")
     one.end()
 
 
@@ -322,7 +322,7 @@ def last_words_are_carried_out():
     client = one.connect("hmp")
     client.sendall(b"stop\ncont\nquit\n")
     client.close()
-    expect(one.process.wait(10) == 0, "quits")
+    expect(one.process.wait(60) == 0, "quits")
 
 
 @test
@@ -359,7 +359,7 @@ def garbage_and_floods_stall_nothing():
             pass
         begin = time.monotonic()
         expect(other.ask("info status") == "VM status: running\n", "answers")
-        expect(time.monotonic() - begin < 5, "is held up")
+        expect(time.monotonic() - begin < 20, "is held up")
         client.close()
     expect(one.process.poll() is None, "lives")
     one.end()
@@ -423,15 +423,18 @@ def memory_is_saved():
 def nographic_shares_the_terminal():
     process = subprocess.Popen([PROGRAM, "-nographic", "-m", "16", "-S"], stdin=subprocess.PIPE,
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    process.stdin.write(b"\x01c")
-    process.stdin.flush()
-    time.sleep(0.5)
-    process.stdin.write(b"info status\n\x01h")
-    process.stdin.flush()
-    time.sleep(0.5)
+    out = b""
+    for keys, part in ((b"\x01c", b"(qemu) "), (b"info status\n", b"(prelaunch)\r\n(qemu) "), (b"\x01h", b"sends C-a")):
+        process.stdin.write(keys)
+        process.stdin.flush()
+        while part not in out:
+            more = os.read(process.stdout.fileno(), 4096)
+            expect(more, f"ends: {out}")
+            out += more
     process.stdin.write(b"\x01x")
     process.stdin.flush()
-    out, err = process.communicate(timeout=20)
+    rest, err = process.communicate(timeout=60)
+    out += rest
     expect(process.returncode == 0, f"status {process.returncode} {err}")
     for part in (b"monitor - type 'help'", b"VM status: paused (prelaunch)", b"C-a c    switch between", b"Terminated"):
         expect(part in out, f"{part}: {out}")
