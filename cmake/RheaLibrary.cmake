@@ -22,6 +22,8 @@ function(rhea_library name)
   if(tests)
     add_executable(${name}_test ${tests})
     target_link_libraries(${name}_test PRIVATE rhea_${name} GTest::gtest_main GTest::gmock)
+    # Compiled once and run for milliseconds: without optimisation (which _FORTIFY_SOURCE warns of) half the wait.
+    target_compile_options(${name}_test PRIVATE -O0 -g1 -Wno-cpp)
     gtest_discover_tests(${name}_test TEST_PREFIX ${name}/ DISCOVERY_MODE PRE_TEST PROPERTIES LABELS unit)
     add_dependencies(unit_tests ${name}_test)
   endif()

@@ -24,7 +24,8 @@ else()
   target_compile_options(rhea_options INTERFACE -Werror)
 endif()
 if(RHEA_SANITIZE)
-  target_compile_options(rhea_options INTERFACE -fsanitize=${RHEA_SANITIZE} -fno-omit-frame-pointer)
+  # -g1: reports need lines, not variables.
+  target_compile_options(rhea_options INTERFACE -fsanitize=${RHEA_SANITIZE} -fno-omit-frame-pointer -g1)
   target_link_options(rhea_options INTERFACE -fsanitize=${RHEA_SANITIZE})
   if(RHEA_SANITIZE STREQUAL "thread")
     target_compile_options(rhea_options INTERFACE -Wno-tsan -Wno-return-type)  # it sees no fences, and hides dead ends

@@ -9,7 +9,7 @@ set -euo pipefail
 
 packages=(cmake ninja-build g++ ccache pkg-config git
           libfmt-dev libzydis-dev libxbyak-dev liburing-dev nlohmann-json3-dev zlib1g-dev libzstd-dev libisal-dev libdeflate-dev libslirp-dev libgtest-dev libgmock-dev
-          libssl3 libcurl4 seabios busybox-static cpio zstd xz-utils)
+          libssl3 libcurl4 seabios ovmf ipxe-qemu busybox-static cpio zstd xz-utils)
 case ${1:-run} in
   run) ;;
   test) packages+=(qemu-utils python3 clang-format binutils gdb lz4 clang-19 libclang-rt-19-dev
