@@ -54,7 +54,7 @@ class ServerTest : public testing::Test {
   // Lets the server work until the peer has `count` bytes, or has been hung up on.
   Bytes hear(Peer& peer, size_t count) {
     Bytes got;
-    for (int turn = 0; turn < 2000 && got.size() < count; ++turn) {
+    for (int turn = 0; turn < 30000 && got.size() < count; ++turn) {
       loop.run_once(1'000'000);
       uint8_t buffer[65536];
       const ssize_t n = ::recv(peer.fd, buffer, std::min(sizeof buffer, count - got.size()), 0);
@@ -68,7 +68,7 @@ class ServerTest : public testing::Test {
   }
   bool hung_up(Peer& peer) {
     uint8_t buffer[4096];
-    for (int turn = 0; turn < 200; ++turn) {
+    for (int turn = 0; turn < 20000; ++turn) {
       loop.run_once(1'000'000);
       const ssize_t n = ::recv(peer.fd, buffer, sizeof buffer, 0);
       if (n == 0 || (n < 0 && errno != EAGAIN)) return true;
