@@ -171,6 +171,53 @@ if wanted quick linux-686-pae; then
   fi
 fi
 
+# ---- USB: what a Debian kernel finds behind each kind of controller; disks keep what was written ----
+if wanted quick usb; then
+  modules=$("$guest/fetch-kernel.sh" --modules amd64 2>/dev/null | tail -n 1)
+  if stock=$(kernel amd64) && [[ -d $modules ]]; then
+    cat >"$out/usb-commands.sh" <<'COMMANDS'
+i=0; while [ $i -lt 150 ] && [ "$(ls -d /sys/block/sd? 2>/dev/null | wc -l)" -lt 4 ]; do sleep 0.2; i=$((i + 1)); done
+sleep 1
+for d in /sys/bus/usb/devices/*-*; do
+  [ -e $d/idVendor ] && echo "usb $(cat $d/speed) $(cat $d/product) $(cat $d/serial)"
+done
+for b in /sys/block/sd?; do
+  disk=/dev/${b##*/}
+  p=$(readlink -f $b/device); while [ -n "$p" ] && [ ! -e $p/serial ]; do p=${p%/*}; done
+  serial=$(cat $p/serial)
+  echo "before $serial $(sha256sum <$disk | cut -c1-64)"
+  dd if=/dev/zero bs=64k count=9 2>/dev/null | tr '\0' $serial | dd of=$disk bs=64k seek=3 conv=fsync 2>/dev/null
+  echo 3 >/proc/sys/vm/drop_caches
+  echo "after $serial $(sha256sum <$disk | cut -c1-64)"
+done
+for n in /sys/class/input/input*/name; do echo "input $(cat $n)"; done
+COMMANDS
+    "$guest/make-initramfs.sh" --mode commands --commands "$out/usb-commands.sh" \
+      --modules "$modules" xhci-pci,ehci-pci,uhci-hcd,usb-storage,sd_mod,usbhid,hid-generic,evdev "$out/usb.gz"
+    drives=() want=()
+    for serial in u e x y; do
+      head -c 1500160 /dev/urandom >"$out/usb-$serial.img"
+      want+=("before $serial $(sha256sum <"$out/usb-$serial.img" | cut -c1-64)")
+      drives+=(-drive "if=none,id=$serial,file=$out/usb-$serial.img,format=raw")
+    done
+    run usb 120 'RHEA-GUEST-DONE 0' -cpu max -m 256 -serial stdio -kernel "$stock" -initrd "$out/usb.gz" \
+      -append "console=ttyS0 quiet panic=-1" "${drives[@]}" \
+      -usb -device usb-hub,port=1 -device usb-kbd,port=1.3 -device usb-storage,drive=u,serial=u,port=2 \
+      -device usb-ehci,id=e -device usb-tablet,bus=e.0 -device usb-storage,bus=e.0,drive=e,serial=e \
+      -device qemu-xhci,id=x -device usb-storage,bus=x.0,drive=x,serial=x,port=5 -device usb-storage,bus=x.0,drive=y,serial=y \
+      -device usb-mouse,bus=x.0
+    for serial in u e x y; do want+=("after $serial $(sha256sum <"$out/usb-$serial.img" | cut -c1-64)"); done
+    want+=('usb 480 QEMU USB Tablet 1' 'usb 12 QEMU USB Keyboard 1' 'usb 12 QEMU USB Hub 314159' 'usb 12 QEMU USB HARDDRIVE u'
+           'usb 480 QEMU USB HARDDRIVE e' 'usb 5000 QEMU USB HARDDRIVE' 'input QEMU QEMU USB Mouse')
+    bad=''
+    for line in "${want[@]}"; do grep -aqF "$line" "$out/usb.log" || bad="no '$line'"; done
+    [[ -z $bad ]] || not_ok usb-content "$bad"
+    rm -f "$out"/usb-?.img
+  else
+    skip usb "needs Debian's kernel and its modules"
+  fi
+fi
+
 # ---- gdb on a running kernel: breakpoint, step, watchpoint, threads ----
 if wanted quick linux-gdb; then
   if command -v gdb >/dev/null && cloud=$(kernel cloud-amd64); then
