@@ -204,7 +204,7 @@ COMMANDS
       -append "console=ttyS0 quiet panic=-1" "${drives[@]}" \
       -usb -device usb-hub,port=1 -device usb-kbd,port=1.3 -device usb-storage,drive=u,serial=u,port=2 \
       -device usb-ehci,id=e -device usb-tablet,bus=e.0 -device usb-storage,bus=e.0,drive=e,serial=e \
-      -device qemu-xhci,id=x -device usb-storage,bus=x.0,drive=x,serial=x,port=5 -device usb-storage,bus=x.0,drive=y,serial=y \
+      -device qemu-xhci,id=x -device usb-storage,bus=x.0,drive=x,serial=x -device usb-storage,bus=x.0,drive=y,serial=y \
       -device usb-mouse,bus=x.0
     for serial in u e x y; do want+=("after $serial $(sha256sum <"$out/usb-$serial.img" | cut -c1-64)"); done
     want+=('usb 480 QEMU USB Tablet 1' 'usb 12 QEMU USB Keyboard 1' 'usb 12 QEMU USB Hub 314159' 'usb 12 QEMU USB HARDDRIVE u'
