@@ -1,7 +1,6 @@
 #include "bus/usb/usb_port.h"
 
 #include <algorithm>
-#include <bit>
 
 #include "base/check.h"
 #include "base/failf.h"
@@ -17,7 +16,7 @@ UsbPort::~UsbPort() {
 void UsbPort::attach(UsbDevice& device) {
   CHECK(device_ == nullptr && takes(device.speeds()));
   device_ = &device;
-  device.plugged(*this, static_cast<Speed>(std::bit_width(speeds_ & device.speeds()) - 1));
+  device.plugged(*this, fastest(device.speeds()));
   owner_.attached(*this);
 }
 
@@ -51,13 +50,25 @@ void UsbBus::remove(UsbPort& port) {
 }
 
 Result<UsbPort*> UsbBus::choose(unsigned speeds, const std::string& path) const {
+  // Two ports of one path are the two halves of a USB 3 connector, which takes one device.
+  const auto is_taken = [this](const UsbPort& port) {
+    return std::ranges::any_of(
+        ports_, [&](const UsbPort* other) { return other->path() == port.path() && !other->free(); });
+  };
   bool wrong_speed = false;
+  UsbPort* found = nullptr;
   for (UsbPort* port : ports_) {
     if (!path.empty() && port->path() != path) continue;
-    if (!path.empty() && !port->free()) return failf(ErrorKind::Busy, "usb port {} is taken", path);
+    if (found != nullptr && port->path() != found->path()) continue;
+    if (is_taken(*port)) {
+      if (path.empty()) continue;
+      return failf(ErrorKind::Busy, "usb port {} is taken", path);
+    }
     wrong_speed |= !port->takes(speeds);
-    if (port->takes(speeds) && port->free()) return port;
+    if (!port->takes(speeds)) continue;
+    if (found == nullptr || port->fastest(speeds) > found->fastest(speeds)) found = port;
   }
+  if (found != nullptr) return found;
   if (!path.empty() && !wrong_speed) return failf(ErrorKind::NotFound, "usb port {} not found", path);
   if (wrong_speed)
     return fail(ErrorKind::Unsupported, "no free usb port of this bus takes the device's speed");

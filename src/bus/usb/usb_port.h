@@ -5,6 +5,7 @@
 // holds the machine lock.
 #pragma once
 
+#include <bit>
 #include <memory>
 #include <string>
 #include <vector>
@@ -39,6 +40,8 @@ class UsbPort {
   UsbDevice* device() const { return device_; }
   bool free() const { return device_ == nullptr && borrower_ == nullptr; }
   bool takes(unsigned speeds) const { return (speeds_ & speeds) != 0; }
+  // The fastest of the speeds that it takes; there is one.
+  Speed fastest(unsigned speeds) const { return static_cast<Speed>(std::bit_width(speeds_ & speeds) - 1); }
 
   // The port is free and takes one of the device's speeds; the fastest is chosen.
   void attach(UsbDevice& device);
