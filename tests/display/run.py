@@ -3,6 +3,7 @@
 import os
 import pathlib
 import shutil
+import socket
 import struct
 import subprocess
 import sys
@@ -92,7 +93,7 @@ def machine(*words, **more):
 
 @test
 def seabios_writes_on_the_text_screen():
-    vm = machine()
+    vm = machine("-nic", "none")
     try:
         hmp = talk.Hmp(vm.connect("hmp"))
         width, height, pixels = wait_for_picture(hmp, lambda w, h, p: (w, h) == (720, 400) and lit(p) > 5000)
@@ -104,25 +105,54 @@ def seabios_writes_on_the_text_screen():
         vm.end()
 
 
+def look(path):
+    """A VNC viewer that has seen everything and waits for more."""
+    client = socket.socket(socket.AF_UNIX)
+    client.connect(str(path))
+    client.settimeout(20)
+    stream = client.makefile("rwb")
+
+    def say(data):
+        stream.write(data)
+        stream.flush()
+
+    expect(stream.read(12).startswith(b"RFB 003."), "no VNC server")
+    say(b"RFB 003.008\n")
+    stream.read(stream.read(1)[0])
+    say(b"\x01")  # no authentication
+    expect(stream.read(4) == bytes(4), "refused")
+    say(b"\x01")
+    width, height = struct.unpack(">HH", stream.read(4))
+    stream.read(16)
+    stream.read(struct.unpack(">I", stream.read(4))[0])
+    say(struct.pack(">BBHHHH", 3, 0, 0, 0, width, height))
+    expect(stream.read(1) == b"\0", "no update")
+    return client
+
+
 @test
 def an_idle_screen_costs_no_time():
-    vm = machine("-vnc", f"unix:{FOLDER}/vnc")
+    vm = machine("-nic", "none", "-vnc", f"unix:{FOLDER}/vnc")
     try:
         hmp = talk.Hmp(vm.connect("hmp"))
         wait_for_picture(hmp, lambda w, h, p: lit(p) > 5000)
+        viewer = look(FOLDER / "vnc")
         time.sleep(3)
-        def ticks():
-            return sum(map(int, pathlib.Path(f"/proc/{vm.process.pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13]))
+        # The main thread, which does all that screens need; vCPUs are the guest's affair.
+        stat = pathlib.Path(f"/proc/{vm.process.pid}/task/{vm.process.pid}/stat")
+        ticks = lambda: sum(map(int, stat.read_text().rsplit(")", 1)[1].split()[11:13]))
         before = ticks()
         time.sleep(3)
-        expect(ticks() - before < 60, f"{ticks() - before} ticks in 3 s")
+        used = ticks() - before
+        viewer.close()
+        expect(used < 20, f"{used} ticks in 3 s")
     finally:
         vm.end()
 
 
 @test
 def no_graphics_card_is_a_black_screen():
-    vm = machine("-vga", "none")
+    vm = machine("-nic", "none", "-vga", "none")
     try:
         hmp = talk.Hmp(vm.connect("hmp"))
         answer = hmp.ask(f"screendump {FOLDER}/none.ppm")
@@ -138,7 +168,7 @@ def on_xvfb(toolkit):
     server = subprocess.Popen(["Xvfb", "-displayfd", "1", "-screen", "0", "1400x1000x24"], stdout=subprocess.PIPE,
                               stderr=subprocess.DEVNULL)
     environment = dict(os.environ, DISPLAY=":" + server.stdout.readline().decode().strip())
-    vm = subprocess.Popen([PROGRAM, "-display", toolkit, "-m", "64", "-name", "shown", "-serial", "null", "-monitor", "none"],
+    vm = subprocess.Popen([PROGRAM, "-display", toolkit, "-m", "64", "-nic", "none", "-name", "shown", "-serial", "null", "-monitor", "none"],
                           env=environment, stderr=subprocess.PIPE)
 
     def ask(*words):
