@@ -116,13 +116,14 @@ network_pair() {
 ip link set eth0 up
 if grep -q listener /proc/cmdline; then
   ip addr add 10.9.0.1/24 dev eth0
-  seq 1 200000 | nc -l -p 5000
-  sleep 3
+  seq 1 200000 >/tmp/numbers
+  httpd -p 5000 -h /tmp
+  sleep 100
 else
   ip addr add 10.9.0.2/24 dev eth0
   for i in $(seq 60); do ping -c 1 -w 1 10.9.0.1 >/dev/null && break; done
-  sleep 2
-  nc 10.9.0.1 5000 </dev/null >/tmp/got; seq 1 200000 | cmp - /tmp/got && mark "all came"
+  for i in $(seq 20); do wget -q -O /tmp/got http://10.9.0.1:5000/numbers && break; sleep 1; done
+  seq 1 200000 | cmp - /tmp/got && mark "all came"
 fi
 COMMANDS
   network_initramfs "$name" || return
