@@ -101,7 +101,6 @@ void I82078::soft_reset() {
   }
   perpendicular_ = static_cast<uint8_t>(perpendicular_ & ~3u);
   reset_senses_ = 4;
-  set_irq(true);
 }
 
 void I82078::state(bus::StateVisitor& v) {
@@ -193,7 +192,10 @@ void I82078::io_write(uint64_t offset, unsigned, uint64_t value) {
     case kTape: tape_ = byte & 3; break;
     case kRateSelect:
       rate_ = byte & kRateMask;
-      if ((byte & kRateReset) != 0 && (output_ & kOutputRun) != 0) soft_reset();
+      if ((byte & kRateReset) != 0 && (output_ & kOutputRun) != 0) {
+        soft_reset();
+        set_irq(true);
+      }
       break;
     case kFifo: write_fifo(byte); break;
     case kInput: rate_ = static_cast<uint8_t>((rate_ & ~3u) | (byte & 3u)); break;
@@ -222,6 +224,7 @@ void I82078::write_output(uint8_t value) {
     set_irq(false);
   } else if (!ran && runs) {
     soft_reset();
+    set_irq(true);  // the reset is over
   } else {
     set_irq(interrupt_pending_);
   }

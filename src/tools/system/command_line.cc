@@ -223,7 +223,13 @@ class Table {
 Result<SystemOptions> parse_command_line(std::span<const char* const> arguments) {
   SystemOptions options;
   std::string help;
-  config::CommandLine line(Table(options, help).take());
+  // A word that is no option is the first hard disk.
+  const auto first_disk = [&options](std::string_view file) -> Result<> {
+    config::KeyValues values = {{"index", "0"}, {"media", "disk"}, {"file", std::string(file)}};
+    options.storage.drives.push_back({std::string(file), std::move(values)});
+    return {};
+  };
+  config::CommandLine line(Table(options, help).take(), first_disk);
   help = version_text() + fmt::format("usage: {} [options]\n\n", program_name()) + line.help();
   const std::vector<std::string> words = TRY(expand_arguments(arguments));
   std::vector<const char*> pointers;
