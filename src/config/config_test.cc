@@ -174,7 +174,7 @@ TEST_F(Command, errors_name_the_option) {
 }
 
 TEST_F(Command, help_has_a_line_for_each_option) {
-  EXPECT_THAT(line_.help(), HasSubstr("-S                        stopped\n"));
+  EXPECT_THAT(line_.help(), HasSubstr("-S              stopped\n"));
 }
 
 }  // namespace
