@@ -1,7 +1,8 @@
+#include "devices/floppy/i82078.h"
+
 #include <gtest/gtest.h>
 
 #include "async/fake_clock.h"
-#include "devices/floppy/i82078.h"
 #include "devices/testing_drives.h"
 
 namespace rhea::devices {
