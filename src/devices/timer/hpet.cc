@@ -27,6 +27,9 @@ constexpr int64_t kTickNs = static_cast<int64_t>(Hpet::kPeriodFs / 1'000'000);
 // A host thread cannot be woken more often than this for one timer.
 constexpr int64_t kMinIntervalNs = 20'000;
 constexpr uint64_t kMaxBehind = 20'000'000;  // ticks: 200 ms
+// While a periodic timer catches up with a host that was late, the guest has this long to take each
+// interrupt: edges that find the one before still pending are lost.
+constexpr uint64_t kCatchUp = 20'000;  // ticks: 200 us
 // Further away than this the virtual clock ends first.
 constexpr uint64_t kNever = uint64_t{1} << 58;
 
@@ -131,7 +134,7 @@ void Hpet::set_timer(unsigned n) {
   t.timer->cancel();
   if (!t.armed || (config_ & kEnable) == 0 || (t.config & (kPeriodic | kInterrupt)) == kPeriodic) return;
   const uint64_t now = counter();
-  const uint64_t left = t.due > now ? t.due - now : 0;
+  const uint64_t left = t.due > now ? t.due - now : t.period != 0 ? kCatchUp : 0;
   if (left > kNever) return;
   const int64_t now_ns = wiring_.clock.now_ns();
   const int64_t since_tick = (now_ns - started_ns_) % kTickNs;
