@@ -8,6 +8,13 @@ namespace {
 
 constexpr unsigned kExtendedTseg = 0x50, kPciexbar = 0x60, kPam0 = 0x90, kSmram = 0x9d, kEsmramc = 0x9e;
 
+// What firmware writes for itself and for the system to read, without effect here: EPBAR and MCHBAR, GGC and
+// DEVEN, DMIBAR, and the sizes of memory from TOM to TOLUD with the place of TSEG (5.1.9, 5.1.23 and on).
+struct Kept {
+  unsigned first, end;
+};
+constexpr Kept kKept[] = {{0x40, 0x50}, {0x52, 0x58}, {0x68, 0x70}, {0xa0, 0xb4}};
+
 // 5.1.11.
 constexpr uint32_t kDefaultBase = 0xb0000000, kPciexbarWritable = 0xfc000007, kPciexbarUpper = 0xf;
 constexpr uint32_t kPciexbarEnable = 1;
@@ -26,6 +33,9 @@ Q35Mch::Q35Mch(const Wiring& wiring)
   using namespace bus::pci;
   define16(kCommand, kCommandMemory | kCommandMaster, kCommandSerr | kCommandParity);
   define16(kStatus, kStatusFastBackToBack);
+  for (const auto& [first, end] : kKept) {
+    for (unsigned offset = first; offset < end; ++offset) define8(offset, 0, 0xff);
+  }
   define32(kPciexbar, kDefaultBase, kPciexbarWritable);
   define32(kPciexbar + 4, 0, kPciexbarUpper);
   define_lockable();

@@ -98,6 +98,13 @@ TEST_F(Q35Test, tseg_is_sized_hidden_and_locked) {
   EXPECT_TRUE(board.smram_open);
 }
 
+TEST_F(Q35Test, firmware_keeps_the_layout_of_memory_in_registers) {
+  mch.config_write(0xac, 4, 0x1f000000);  // TSEGMB
+  mch.config_write(0xb0, 2, 0x2000);      // TOLUD
+  EXPECT_EQ(mch.config_read(0xac, 4), 0x1f000000u);
+  EXPECT_EQ(mch.config_read(0xb0, 2), 0x2000u);
+}
+
 TEST_F(Q35Test, pins_reach_both_controllers) {
   Edu edu{{.clock = clock}};
   bus.attach(edu, devfn_of(2, 0));  // slot 2, INTA: PIRQG
