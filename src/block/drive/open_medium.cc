@@ -82,6 +82,7 @@ Result<Medium> open_medium(const MediumRequest& request) {
   OpenFlags flags;
   flags.writable = !request.read_only && !request.snapshot;
   flags.cache = cache_of(request);
+  flags.engine = request.engine;
   auto opened = open_image(request.name, flags);
   if (!opened && flags.writable && request.auto_read_only && opened.error().kind() == ErrorKind::Permission) {
     flags.writable = false;

@@ -11,10 +11,11 @@ namespace rhea::block {
 struct MediumRequest {
   ImageName name;
   bool read_only = false;
-  bool auto_read_only = false;  // read-only if the host does not let us write
-  bool direct = false;          // cache.direct: past the host's page cache
-  bool no_flush = false;        // cache.no-flush: the host's disk may lag behind
-  bool snapshot = false;        // writes go to a temporary overlay
+  bool auto_read_only = false;              // read-only if the host does not let us write
+  bool direct = false;                      // cache.direct: past the host's page cache
+  FileEngine engine = FileEngine::Threads;  // aio
+  bool no_flush = false;                    // cache.no-flush: the host's disk may lag behind
+  bool snapshot = false;                    // writes go to a temporary overlay
 };
 
 // May block. Errors as open_image(); the caller adds what was being opened.

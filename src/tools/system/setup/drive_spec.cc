@@ -64,6 +64,8 @@ Result<> set_cache(const DriveFields& fields, DriveSpec& spec) {
   }
   spec.config.write_cache = writeback;
   spec.medium.direct = direct;
+  spec.medium.engine =
+      block::parse_file_engine(fields.aio.value_or("threads")).value_or(block::FileEngine::Threads);
   spec.medium.no_flush = no_flush;
   return {};
 }
