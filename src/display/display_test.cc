@@ -34,8 +34,8 @@ constexpr int64_t kSecond = 1'000'000'000;
 
 TEST(Screen, refreshes_at_30_hz_only_while_somebody_looks) {
   async::FakeClock clock;
+  Source source;  // outlives the screen
   Screen screen(clock, "x");
-  Source source;
   screen.set_source(&source);
   clock.advance(kSecond);
   EXPECT_EQ(source.count, 0);
@@ -52,8 +52,8 @@ TEST(Screen, refreshes_at_30_hz_only_while_somebody_looks) {
 
 TEST(Screen, an_idle_source_is_asked_again_after_wake) {
   async::FakeClock clock;
+  Source source;  // outlives the screen
   Screen screen(clock, "x");
-  Source source;
   source.wait = std::nullopt;
   screen.set_source(&source);
   Watcher watcher;

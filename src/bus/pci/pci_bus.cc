@@ -11,6 +11,12 @@ PciBus::PciBus(const Wiring& wiring) : wiring_(wiring) {}
 
 PciBus::PciBus(PciBridge& bridge, const Wiring& wiring) : wiring_(wiring), bridge_(&bridge) {}
 
+PciBus::~PciBus() {
+  for (PciFunction* function : functions_) {
+    if (function != nullptr) function->bus_gone();
+  }
+}
+
 void PciBus::attach(PciFunction& function, unsigned devfn) {
   CHECK(devfn < functions_.size() && functions_[devfn] == nullptr);
   functions_[devfn] = &function;

@@ -42,6 +42,7 @@ class PciBus final : public Bus {
   explicit PciBus(const Wiring& wiring);
   // The secondary bus of a bridge that sits on another bus.
   PciBus(PciBridge& bridge, const Wiring& wiring);
+  ~PciBus() override;
   PciBus(const PciBus&) = delete;
   PciBus& operator=(const PciBus&) = delete;
   std::string_view type() const override { return is_express() ? "PCIE" : "PCI"; }

@@ -40,8 +40,14 @@ PciFunction::PciFunction(const Identity& identity) {
 }
 
 PciFunction::~PciFunction() {
+  PciBus* bus = bus_;
+  bus_gone();
+  if (bus != nullptr) bus->detach(*this);
+}
+
+void PciFunction::bus_gone() {
   for (Bar& bar : bars_) place(bar, std::nullopt);
-  if (bus_ != nullptr) bus_->detach(*this);
+  bus_ = nullptr;
 }
 
 void PciFunction::attached(PciBus& bus, unsigned devfn) {

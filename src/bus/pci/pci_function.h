@@ -50,6 +50,8 @@ class PciFunction : public Device {
 
   // Set by PciBus::attach.
   void attached(PciBus& bus, unsigned devfn);
+  // The bus is destroyed before the function: nothing is mapped any more.
+  void bus_gone();
   PciBus* bus() const { return bus_; }
   unsigned devfn() const { return devfn_; }
 
