@@ -74,10 +74,6 @@ Ich9Lpc::Ich9Lpc(Wiring wiring)
   define32(kRcba, 0, 0xffffc001);
 }
 
-Ich9Lpc::~Ich9Lpc() {
-  if (rcrb_map_) bus()->memory().unmap(*rcrb_map_);
-}
-
 void Ich9Lpc::reset(bus::ResetKind kind) {
   define16(kPmConfig1, 0, 0x06d7);
   reset_control_ = apm_control_ = apm_status_ = 0;
@@ -119,22 +115,12 @@ unsigned Ich9Lpc::sci_gsi() const {
   return kChoices[config8(kAcpiControl) & 7];
 }
 
-void Ich9Lpc::place_rcrb() {
-  const uint32_t rcba = config32(kRcba);
-  const uint32_t at = (rcba & 1) != 0 ? rcba & 0xffffc000 : 0;
-  if (at == rcrb_at_) return;
-  if (rcrb_map_) bus()->memory().unmap(*rcrb_map_);
-  rcrb_map_.reset();
-  rcrb_at_ = at;
-  if (at == 0) return;
-  if (auto mapped = bus()->memory().map_io(Gpa{at}, kRcrbSize, rcrb_, 0, -1)) rcrb_map_ = *mapped;
-}
-
 void Ich9Lpc::update_mappings() {
   PciFunction::update_mappings();
   if (bus() == nullptr) return;
-  pm_window_.place(bus()->ports(), base());
-  place_rcrb();
+  pm_window_.place(bus()->ports(), base(), kPmSize);
+  const uint32_t rcba = config32(kRcba);
+  rcrb_window_.place(bus()->memory(), (rcba & 1) != 0 ? rcba & 0xffffc000 : 0, kRcrbSize);
 }
 
 void Ich9Lpc::config_written(unsigned offset, unsigned size) {

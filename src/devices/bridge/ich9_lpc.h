@@ -10,14 +10,13 @@
 #include <array>
 #include <cstdint>
 #include <functional>
-#include <optional>
 
 #include "async/clock.h"
 #include "bus/irq.h"
 #include "bus/pci/pci_function.h"
 #include "devices/bridge/acpi_pm.h"
 #include "devices/bridge/ich9_tco.h"
-#include "devices/bridge/port_window.h"
+#include "devices/bridge/io_window.h"
 #include "memory/io_handler.h"
 
 namespace rhea::devices {
@@ -33,7 +32,6 @@ class Ich9Lpc final : public bus::pci::PciFunction, public bus::IrqSink {
     bool tco_reboots = false;  // the watchdog may reset the machine
   };
   explicit Ich9Lpc(Wiring wiring);
-  ~Ich9Lpc() override;
 
   std::string_view name() const override { return "ICH9-LPC"; }
   void reset(bus::ResetKind kind) override;
@@ -93,7 +91,6 @@ class Ich9Lpc final : public bus::pci::PciFunction, public bus::IrqSink {
   uint8_t read_pm(unsigned offset) const;
   void write_pm(unsigned offset, uint8_t value);
   void apm_written(uint8_t command);
-  void place_rcrb();
   void drive();
 
   Wiring wiring_;
@@ -103,9 +100,8 @@ class Ich9Lpc final : public bus::pci::PciFunction, public bus::IrqSink {
   Apm apm_{*this};
   ResetPort reset_port_{*this};
   Rcrb rcrb_{*this};
-  PortWindow pm_window_{registers_, kPmSize};
-  std::optional<memory::MapId> rcrb_map_;
-  uint32_t rcrb_at_ = 0;
+  IoWindow pm_window_{registers_};
+  IoWindow rcrb_window_{rcrb_, -1};
   std::array<uint8_t, kPmSize> pm_{};         // those that are neither ACPI's nor TCO's
   std::array<uint8_t, 0x500> chip_config_{};  // of the root complex block, from 0x3000
   std::array<bool, 8> pirq_{};

@@ -9,6 +9,7 @@ namespace {
 // Configuration space, 7.1.
 constexpr unsigned kPmBase = 0x40, kDeviceActivityB = 0x58, kPmMisc = 0x80, kSmbusBase = 0x90,
                    kSmbusConfig = 0xd2;
+constexpr uint64_t kWindowSize = 64;       // of the power management and of the SMBus ports
 constexpr uint32_t kApmEnable = 1u << 25;  // in DEVACTB: a write to port 0xB2 raises an SMI
 
 // What the FADT gives as ACPI_ENABLE and ACPI_DISABLE.
@@ -52,9 +53,9 @@ void Piix4Pm::state(bus::StateVisitor& v) {
 void Piix4Pm::update_mappings() {
   PciFunction::update_mappings();
   if (bus() == nullptr) return;
-  pm_window_.place(bus()->ports(), base());
+  pm_window_.place(bus()->ports(), base(), kWindowSize);
   const bool smbus_on = (config8(kSmbusConfig) & 1) != 0;
-  smbus_window_.place(bus()->ports(), smbus_on ? config16(kSmbusBase) & 0xffc0 : 0);
+  smbus_window_.place(bus()->ports(), smbus_on ? config16(kSmbusBase) & 0xffc0 : 0, kWindowSize);
 }
 
 uint16_t Piix4Pm::base() const {

@@ -13,7 +13,7 @@
 #include "bus/irq.h"
 #include "bus/pci/pci_function.h"
 #include "devices/bridge/acpi_pm.h"
-#include "devices/bridge/port_window.h"
+#include "devices/bridge/io_window.h"
 #include "devices/bridge/smbus_host.h"
 
 namespace rhea::devices {
@@ -75,8 +75,8 @@ class Piix4Pm final : public bus::pci::PciFunction {
   Apm apm_{*this};
   Gpe gpe_{*this};
   SmbusHost smbus_;
-  PortWindow pm_window_{registers_, 64};
-  PortWindow smbus_window_{smbus_, 64};
+  IoWindow pm_window_{registers_};
+  IoWindow smbus_window_{smbus_};
   uint8_t apm_control_ = 0, apm_status_ = 0;
 };
 

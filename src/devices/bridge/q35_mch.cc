@@ -42,10 +42,6 @@ Q35Mch::Q35Mch(const Wiring& wiring)
   if (!wiring_.smm) define8(kSmram, 0x02);
 }
 
-Q35Mch::~Q35Mch() {
-  if (mapped_) bus()->memory().unmap(*mapped_);
-}
-
 void Q35Mch::define_lockable() {
   define8(kEsmramc, kEsmramcFixed, wiring_.smm ? kEsmramcWritable : 0);
   define16(kExtendedTseg, 0, wiring_.extended_tseg_mib != 0 ? 0xffff : 0);
@@ -90,16 +86,7 @@ void Q35Mch::update_mappings() {
   PciFunction::update_mappings();
   if (bus() == nullptr) return;
   const std::optional<Window> wanted = mmconfig();
-  const bool same = wanted.has_value() == mapped_.has_value() &&
-                    (!wanted || (wanted->base == mapped_at_.base && wanted->size == mapped_at_.size));
-  if (same) return;
-  if (mapped_) bus()->memory().unmap(*mapped_);
-  mapped_.reset();
-  if (!wanted) return;
-  auto mapped = bus()->memory().map_io(Gpa{wanted->base}, wanted->size, ecam_);
-  if (!mapped) return;
-  mapped_ = *mapped;
-  mapped_at_ = *wanted;
+  window_.place(bus()->memory(), wanted ? wanted->base : 0, wanted ? wanted->size : 0);
 }
 
 void Q35Mch::config_written(unsigned offset, unsigned size) {

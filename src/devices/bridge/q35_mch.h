@@ -11,6 +11,7 @@
 
 #include "bus/pci/ecam.h"
 #include "bus/pci/pci_function.h"
+#include "devices/bridge/io_window.h"
 #include "devices/bridge/pam_smram.h"
 
 namespace rhea::devices {
@@ -24,7 +25,6 @@ class Q35Mch final : public bus::pci::PciFunction {
     bool smm = true;                  // false: there is no SMRAM
   };
   explicit Q35Mch(const Wiring& wiring);
-  ~Q35Mch() override;
 
   std::string_view name() const override { return "q35-mch"; }
   void reset(bus::ResetKind kind) override;
@@ -49,8 +49,7 @@ class Q35Mch final : public bus::pci::PciFunction {
   Wiring wiring_;
   PamSmram map_;
   bus::pci::Ecam ecam_;
-  std::optional<memory::MapId> mapped_;
-  Window mapped_at_{};
+  IoWindow window_{ecam_};
   bool locked_ = false;
 };
 
