@@ -16,9 +16,9 @@ for mode in "${modes[@]}"; do
   for ((done = 0; done < cases; done += 1000000)); do
     insns=$((done / 1000000 % 2 ? 8 : 4))
     nice -n 19 "$build/tests/differential/differential" --mode "$mode" --count 1000000 --insns $insns \
-      --seed $((seed + done)) --at-least 100 >build/differential.log 2>&1 && continue
+      --seed $((seed + done)) --at-least 100 >"build/differential-$mode.log" 2>&1 && continue
     failed=$((failed + 1)) status=1
-    grep -v '^  #' build/differential.log
+    grep -v '^  #' "build/differential-$mode.log"
   done
   echo "mode $mode: $done cases, $failed runs of $((done / 1000000)) failed"
 done
