@@ -14,6 +14,7 @@
 #include "tools/system/options/machine.h"
 #include "tools/system/options/monitor.h"
 #include "tools/system/options/network.h"
+#include "tools/system/options/objects.h"
 #include "tools/system/options/storage.h"
 #include "tools/system/options/usb.h"
 
@@ -80,6 +81,7 @@ struct SystemOptions {
   NetworkOptions network;
   MonitorOptions monitor;
   UsbOptions usb;
+  ObjectOptions objects;
   SmpOptions smp;
   MemoryOptions memory;
   MachineOptions machine;

@@ -244,8 +244,9 @@ class Setups {
   }
 
  private:
-  std::array<std::unique_ptr<Setup>, 6> all_{make_display_setup(), make_audio_setup(), make_network_setup(),
-                                             make_storage_setup(), make_usb_setup(),   make_monitor_setup()};
+  std::array<std::unique_ptr<Setup>, 7> all_{make_object_setup(),  make_display_setup(), make_audio_setup(),
+                                             make_network_setup(), make_storage_setup(), make_usb_setup(),
+                                             make_monitor_setup()};
 };
 
 // Time comes from the vCPUs, and the date from the command line alone.

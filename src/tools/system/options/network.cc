@@ -1,7 +1,6 @@
 #include "tools/system/options/network.h"
 
 #include "base/failf.h"
-#include "block/secrets.h"
 #include "tools/system/options.h"
 
 namespace rhea::system {
@@ -77,19 +76,6 @@ Result<> take_nic(NetworkOptions& to, std::string_view text) {
   return {};
 }
 
-Result<> take_object(NetworkOptions& to, std::string_view text) {
-  config::KeyValues values = TRY(config::split_options(text, "qom-type"));
-  const auto kind = config::take(values, "qom-type");
-  if (kind == "secret") {
-    const auto id = config::take(values, "id");
-    if (!id) return fail(ErrorKind::Invalid, "Parameter 'id' is missing");
-    return block::add_secret(*id, std::move(values));
-  }
-  if (kind != "filter-dump")
-    return failf(ErrorKind::Unsupported, "objects of type '{}' are not supported", kind.value_or(""));
-  return take_network_object(to, values);
-}
-
 }  // namespace
 
 Result<> take_network_object(NetworkOptions& to, const config::KeyValues& values) {
@@ -112,11 +98,6 @@ void add_network_options(Options& to, SystemOptions& options) {
       take_nic);
   row("net", "none|nic|user|tap|socket[,…]", "a network card, or a back end, on a hub for all of these",
       take_net);
-  to.push_back(
-      {"object",
-       "secret,id=ID,data=TEXT|file=FILE[,format=raw|base64] or filter-dump,id=ID,netdev=ID,file=FILE[,…]",
-       "a password for encrypted images, http and VNC; a capture of a back end's frames",
-       [&network](std::string_view text) { return take_object(network, text); }});
 }
 
 }  // namespace rhea::system

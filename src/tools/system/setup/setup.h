@@ -43,6 +43,7 @@ std::unique_ptr<Setup> make_display_setup();
 std::unique_ptr<Setup> make_audio_setup();
 std::unique_ptr<Setup> make_network_setup();
 std::unique_ptr<Setup> make_monitor_setup();
+std::unique_ptr<Setup> make_object_setup();
 std::unique_ptr<Setup> make_usb_setup();
 
 }  // namespace rhea::system
