@@ -202,8 +202,8 @@ class Table {
     add("Network options", add_network_options);
     add("Character device options", add_line_options);
     add("Monitor options", add_monitor_options);
-    add("Generic object creation", add_object_options);
     add("Debug/Expert options", add_run_options);
+    add("Generic object creation", add_object_options);
   }
   Options take() { return std::move(rows_); }
 
