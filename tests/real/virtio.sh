@@ -61,9 +61,9 @@ COMMANDS
 
 ports=(-device virtio-serial-pci -device virtserialport,chardev=port,name=org.rhea.test)
 virtio_guest linux-virtio 4 "vda sda" -device virtio-blk-pci,drive=a -device ahci,id=sata -device ide-hd,bus=sata.0,drive=b \
-  -device virtio-rng-pci "${ports[@]}"
+  -object rng-random,id=entropy,filename=/dev/urandom -device virtio-rng-pci,rng=entropy "${ports[@]}"
 virtio_guest linux-virtio-rings 1 "vda vdb" -device virtio-blk-pci,drive=a,disable-modern=on \
-  -device virtio-blk-pci-non-transitional,drive=b,packed=on -device virtio-rng-pci,packed=on
+  -device virtio-blk-pci-non-transitional,drive=b,packed=on -object rng-builtin,id=entropy -device virtio-rng-pci,packed=on,rng=entropy
 
 # A boot sector that reads eight sectors by INT 13h and prints them.
 virtio_boot() {
