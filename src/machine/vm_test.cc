@@ -3,48 +3,10 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include "cpu/paging.h"
+#include "machine/script_engine.h"
 
 namespace rhea::machine {
 namespace {
-
-// Runs a script instead of code: what run() does is decided by the test.
-class ScriptEngine final : public cpu::Engine {
- public:
-  using Script = std::function<cpu::Exit(cpu::Core&)>;
-  ScriptEngine(unsigned index, Script script) : script_(std::move(script)) { core_.index = index; }
-  ~ScriptEngine() override { cpu::paging_destroy(core_); }
-  cpu::Exit run() override {
-    if ((core_.pending.load() & cpu::pending::kExit) != 0) return cpu::Exit::Kicked;
-    return script_(core_);
-  }
-  void kick() override {}
-  cpu::Core& core() override { return core_; }
-  void pull() override {}
-  void push() override {}
-  void set_debug(const cpu::DebugRequest*) override {}
-  cpu::DebugHit debug_hit() const override { return {}; }
-
- private:
-  cpu::Core core_;
-  Script script_;
-};
-
-class ScriptAccelerator final : public engine::Accelerator {
- public:
-  explicit ScriptAccelerator(ScriptEngine::Script script) : script_(std::move(script)) {}
-  std::string_view name() const override { return "script"; }
-  bool is_translator() const override { return false; }
-  bool has_smm() const override { return false; }
-  cpu::FeatureSet features() const override { return {}; }
-  void attach(memory::AddressSpace&) override {}
-  Result<std::unique_ptr<cpu::Engine>> create_engine(unsigned index) override {
-    return std::make_unique<ScriptEngine>(index, script_);
-  }
-
- private:
-  ScriptEngine::Script script_;
-};
 
 class CountingBoard final : public Board {
  public:

@@ -1,39 +1,10 @@
 #include <gtest/gtest.h>
 
-#include "cpu/paging.h"
+#include "machine/script_engine.h"
 #include "monitor/monitor.h"
 
 namespace rhea::monitor {
 namespace {
-
-// Runs nothing.
-class IdleEngine final : public cpu::Engine {
- public:
-  explicit IdleEngine(unsigned index) { core_.index = index; }
-  ~IdleEngine() override { cpu::paging_destroy(core_); }
-  cpu::Exit run() override { return cpu::Exit::Halted; }
-  void kick() override {}
-  cpu::Core& core() override { return core_; }
-  void pull() override {}
-  void push() override {}
-  void set_debug(const cpu::DebugRequest*) override {}
-  cpu::DebugHit debug_hit() const override { return {}; }
-
- private:
-  cpu::Core core_;
-};
-
-class IdleAccelerator final : public engine::Accelerator {
- public:
-  std::string_view name() const override { return "idle"; }
-  bool is_translator() const override { return true; }
-  bool has_smm() const override { return false; }
-  cpu::FeatureSet features() const override { return {}; }
-  void attach(memory::AddressSpace&) override {}
-  Result<std::unique_ptr<cpu::Engine>> create_engine(unsigned index) override {
-    return std::make_unique<IdleEngine>(index);
-  }
-};
 
 class BareBoard final : public machine::Board {
  public:
@@ -99,7 +70,7 @@ struct MonitorSessionTest : testing::Test {
   }
   machine::Vm vm{{.name_threads = false}};
   BareBoard board;
-  IdleAccelerator accelerator;
+  machine::ScriptAccelerator accelerator{[](cpu::Core&) { return cpu::Exit::Halted; }, true};
   chardev::Chardevs chardevs{vm.loop()};
   Context context{.vm = vm, .chardevs = chardevs};
   Client client, other;

@@ -1,10 +1,8 @@
 #include <gtest/gtest.h>
 
-#include <map>
-
-#include "async/fake_clock.h"
 #include "bus/pci/config_mechanism1.h"
 #include "devices/bridge/acpi_timer.h"
+#include "devices/bridge/chipset_fixture.h"
 #include "devices/bridge/i440fx.h"
 #include "devices/bridge/piix3.h"
 #include "devices/bridge/piix4_pm.h"
@@ -15,26 +13,7 @@ namespace {
 using bus::ResetKind;
 using bus::pci::devfn_of;
 
-struct Lines : bus::IrqSink {
-  std::map<unsigned, bool> level;
-  void set_irq(unsigned pin, bool on) override { level[pin] = on; }
-};
-
-struct Board : HostBridgeListener, PowerListener {
-  std::map<uint32_t, unsigned> pam;
-  bool smram_open = false;
-  int offs = 0, suspends = 0, smis = 0;
-  void pam_changed(uint32_t start, uint32_t, bool read_ram, bool write_ram) override {
-    pam[start] = (read_ram ? 1u : 0u) | (write_ram ? 2u : 0u);
-  }
-  void smram_changed(bool, bool open, bool) override { smram_open = open; }
-  void tseg_changed(uint64_t) override {}
-  void power_off() override { ++offs; }
-  void suspend_to_ram() override { ++suspends; }
-  void raise_smi() override { ++smis; }
-};
-
-class BridgeTest : public testing::Test {
+class BridgeTest : public ChipsetTest {
  protected:
   BridgeTest() {
     bus.attach(host, devfn_of(0, 0));
@@ -48,13 +27,7 @@ class BridgeTest : public testing::Test {
     bus.config_write(0, devfn, reg, size, value);
   }
 
-  std::recursive_mutex lock;
-  memory::AddressSpace memory{"memory", lock};
-  memory::AddressSpace ports{"ports", lock};
-  async::FakeClock clock;
-  Board board;
   Lines irqs, sci;
-  int resets = 0;
   Piix3 isa{{.isa = &irqs, .reset = [this](bool) { ++resets; }}};
   bus::pci::PciBus bus{{.memory = memory, .ports = ports, .intx = &isa}};
   I440fx host{{.board = &board}};

@@ -2,10 +2,8 @@
 // management, the watchdog, root ports.
 #include <gtest/gtest.h>
 
-#include <map>
-
-#include "async/fake_clock.h"
 #include "bus/pci/firmware_path.h"
+#include "devices/bridge/chipset_fixture.h"
 #include "devices/bridge/ich9_lpc.h"
 #include "devices/bridge/ich9_smbus.h"
 #include "devices/bridge/pcie_ports.h"
@@ -18,24 +16,7 @@ namespace {
 using bus::ResetKind;
 using bus::pci::devfn_of;
 
-struct Lines : bus::IrqSink {
-  std::map<unsigned, bool> level;
-  void set_irq(unsigned pin, bool on) override { level[pin] = on; }
-};
-
-struct Board : HostBridgeListener, PowerListener {
-  uint64_t tseg = 0;
-  bool smram_open = false;
-  int offs = 0, smis = 0;
-  void pam_changed(uint32_t, uint32_t, bool, bool) override {}
-  void smram_changed(bool, bool open, bool) override { smram_open = open; }
-  void tseg_changed(uint64_t size) override { tseg = size; }
-  void power_off() override { ++offs; }
-  void suspend_to_ram() override {}
-  void raise_smi() override { ++smis; }
-};
-
-class Q35Test : public testing::Test {
+class Q35Test : public ChipsetTest {
  protected:
   Q35Test() {
     bus.attach(mch, devfn_of(0, 0));
@@ -48,13 +29,7 @@ class Q35Test : public testing::Test {
     lpc.config_write(0x44, 1, 0x80);
   }
 
-  std::recursive_mutex lock;
-  memory::AddressSpace memory{"memory", lock};
-  memory::AddressSpace ports{"ports", lock};
-  async::FakeClock clock;
-  Board board;
   Lines gsi;
-  int resets = 0;
   Ich9Lpc lpc{{.clock = clock,
                .gsi = &gsi,
                .reset = [this](bool) { ++resets; },

@@ -1,10 +1,10 @@
 // The schedules: chapter 4.
 #include <algorithm>
 
-#include "base/endian.h"
 #include "base/log.h"
 #include "devices/usb/ehci.h"
 #include "devices/usb/ehci_regs.h"
+#include "devices/usb/guest_words.h"
 
 namespace rhea::devices {
 
@@ -248,32 +248,21 @@ bool Ehci::move(const Queue& queue, std::span<uint8_t> data, bool to_memory) {
 }
 
 bus::usb::UsbDevice* Ehci::find_device(uint8_t address) {
-  for (unsigned i = 0; i < kPorts; ++i) {
-    if ((port_[i] & (kEnabled | kSuspend)) != kEnabled) continue;
-    bus::usb::UsbDevice* device = ports_[i]->device();
-    if (device == nullptr) continue;
-    if (bus::usb::UsbDevice* found = device->find(address)) return found;
-  }
-  return nullptr;
+  return find_below(ports_, address,
+                    [this](size_t i) { return (port_[i] & (kEnabled | kSuspend)) == kEnabled; });
 }
 
 // 4.15.2.4: memory that is not there stops the controller.
 bool Ehci::read_words(uint32_t at, std::span<uint32_t> to) {
-  std::array<uint8_t, 48> raw{};
-  if (!dma_read(at, std::span(raw).first(to.size() * 4))) {
-    status_ = (status_ & ~(kPeriodicRuns | kAsyncRuns)) | kHalted | kSystemError;
-    command_ &= ~kRun;
-    update_interrupt();
-    return false;
-  }
-  for (size_t i = 0; i < to.size(); ++i) to[i] = load_le<uint32_t>(&raw[i * 4]);
-  return true;
+  if (read_guest_words(to, [&](std::span<uint8_t> raw) { return dma_read(at, raw); })) return true;
+  status_ = (status_ & ~(kPeriodicRuns | kAsyncRuns)) | kHalted | kSystemError;
+  command_ &= ~kRun;
+  update_interrupt();
+  return false;
 }
 
 bool Ehci::write_words(uint32_t at, std::span<const uint32_t> from) {
-  std::array<uint8_t, 48> raw{};
-  for (size_t i = 0; i < from.size(); ++i) store_le(&raw[i * 4], from[i]);
-  return dma_write(at, std::span<const uint8_t>(raw).first(from.size() * 4));
+  return write_guest_words(from, [&](std::span<const uint8_t> raw) { return dma_write(at, raw); });
 }
 
 }  // namespace rhea::devices

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <span>
 
-#include "base/endian.h"
 #include "base/log.h"
+#include "devices/usb/guest_words.h"
 
 namespace rhea::devices {
 
@@ -402,29 +402,19 @@ Reply Uhci::transact(const Td& td, std::vector<uint8_t>& data) {
 }
 
 bus::usb::UsbDevice* Uhci::find_device(uint8_t address) {
-  for (unsigned i = 0; i < kPorts; ++i) {
-    if ((port_[i] & (kEnabled | kSuspend)) != kEnabled) continue;
-    bus::usb::UsbDevice* device = ports_[i]->device();
-    if (device == nullptr) continue;
-    if (bus::usb::UsbDevice* found = device->find(address)) return found;
-  }
-  return nullptr;
+  return find_below(ports_, address,
+                    [this](size_t i) { return (port_[i] & (kEnabled | kSuspend)) == kEnabled; });
 }
 
 bool Uhci::read_words(uint32_t at, std::span<uint32_t> to) {
-  std::array<uint8_t, 16> raw{};
-  if (!dma_read(at, std::span(raw).first(to.size() * 4))) {
-    halt(kSystemError);
-    return false;
-  }
-  for (size_t i = 0; i < to.size(); ++i) to[i] = load_le<uint32_t>(raw.data() + i * 4);
-  return true;
+  if (read_guest_words(to, [&](std::span<uint8_t> raw) { return dma_read(at, raw); })) return true;
+  halt(kSystemError);
+  return false;
 }
 
 void Uhci::write_word(uint32_t at, uint32_t value) {
-  std::array<uint8_t, 4> raw{};
-  store_le<uint32_t>(raw.data(), value);
-  static_cast<void>(dma_write(at, raw));
+  static_cast<void>(
+      write_guest_words({&value, 1}, [&](std::span<const uint8_t> raw) { return dma_write(at, raw); }));
 }
 
 }  // namespace rhea::devices

@@ -1,6 +1,6 @@
 // Rings of the controller, and its events; see xhci.h. Section 4.9.
-#include "base/endian.h"
 #include "base/log.h"
+#include "devices/usb/guest_words.h"
 #include "devices/usb/xhci.h"
 
 namespace rhea::devices {
@@ -8,22 +8,16 @@ namespace rhea::devices {
 using namespace xhci;
 
 namespace {
-constexpr unsigned kMostLinks = 32, kMostWords = 8;
+constexpr unsigned kMostLinks = 32;
 constexpr uint32_t kSmallestSegment = 16, kLargestSegment = 4096;
 }  // namespace
 
 bool Xhci::read_words(uint64_t at, std::span<uint32_t> to) {
-  std::array<uint8_t, kMostWords * 4> raw{};
-  if (to.size() > kMostWords || !dma_read(at, std::span(raw).first(to.size() * 4))) return false;
-  for (size_t i = 0; i < to.size(); ++i) to[i] = load_le<uint32_t>(raw.data() + i * 4);
-  return true;
+  return read_guest_words(to, [&](std::span<uint8_t> raw) { return dma_read(at, raw); });
 }
 
 bool Xhci::write_words(uint64_t at, std::span<const uint32_t> from) {
-  std::array<uint8_t, kMostWords * 4> raw{};
-  if (from.size() > kMostWords) return false;
-  for (size_t i = 0; i < from.size(); ++i) store_le<uint32_t>(raw.data() + i * 4, from[i]);
-  return dma_write(at, std::span(raw).first(from.size() * 4));
+  return write_guest_words(from, [&](std::span<const uint8_t> raw) { return dma_write(at, raw); });
 }
 
 void Xhci::system_error() {

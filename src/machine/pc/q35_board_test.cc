@@ -1,48 +1,16 @@
 #include "machine/pc/q35_board.h"
 
-#include <gtest/gtest.h>
-
 #include <cstring>
 
-#include "async/fake_clock.h"
+#include "machine/pc/board_fixture.h"
 
 namespace rhea::machine {
 namespace {
 
-struct QuietHost final : MachineHost {
-  void request_reset() override { resets++; }
-  void request_power_off() override { power_offs++; }
-  void request_suspend() override {}
-  void request_exit(int) override {}
-  void kick(unsigned) override {}
-  int resets = 0, power_offs = 0;
-};
-
-struct Q35BoardTest : testing::Test {
+struct Q35BoardTest : BoardTest {
   void build(const char* machine = "q35") {
     config.machine = find_machine_type(machine);
-    config.bios.assign(256 << 10, 0xf4);
-    config.ram_bytes = 32 << 20;
-    config.topology.sockets = 2;
-    std::vector<cpu::Core*> pointers;
-    for (auto& core : cores) {
-      core.s.apic_base = 0xfee00900;
-      pointers.push_back(&core);
-    }
-    auto made = PcBoard::create(config, {host, lock, clock, clock, pointers});
-    ASSERT_TRUE(made) << made.error().message();
-    board = std::move(*made);
-    board->reset();
-  }
-  uint64_t in(uint16_t port, unsigned size = 1) { return board->ports().load(port, size); }
-  void out(uint16_t port, uint64_t value, unsigned size = 1) { board->ports().store(port, size, value); }
-  uint64_t pci_in(unsigned devfn, unsigned reg, unsigned size) {
-    out(0xcf8, 0x80000000 | devfn << 8 | (reg & 0xfc), 4);
-    return in(static_cast<uint16_t>(0xcfc + (reg & 3)), size);
-  }
-  void pci_out(unsigned devfn, unsigned reg, uint64_t value, unsigned size) {
-    out(0xcf8, 0x80000000 | devfn << 8 | (reg & 0xfc), 4);
-    out(static_cast<uint16_t>(0xcfc + (reg & 3)), value, size);
+    BoardTest::build();
   }
   // The guest reads every file: what is built anew then, is.
   void read_files() {
@@ -55,13 +23,6 @@ struct Q35BoardTest : testing::Test {
     }
     return nullptr;
   }
-
-  std::recursive_mutex lock;
-  async::FakeClock clock;
-  QuietHost host;
-  PcConfig config;
-  cpu::Core cores[2];
-  std::unique_ptr<PcBoard> board;
 };
 
 TEST_F(Q35BoardTest, chipset_is_where_firmware_looks) {
@@ -108,13 +69,13 @@ TEST_F(Q35BoardTest, smis_go_to_all_when_the_firmware_has_asked) {
   pci_out(0xf8, 0x44, 0x80, 1);
   out(0x630, 0x21, 4);
   out(0xb2, 0x55);
-  EXPECT_NE(cores[0].pending & cpu::pending::kSmi, 0u);
-  EXPECT_EQ(cores[1].pending & cpu::pending::kSmi, 0u);
+  EXPECT_NE(cores[0]->pending & cpu::pending::kSmi, 0u);
+  EXPECT_EQ(cores[1]->pending & cpu::pending::kSmi, 0u);
   board->fw_cfg().change_file("etc/smi/requested-features", {1});
   read_files();
   EXPECT_EQ(*board->fw_cfg().file("etc/smi/features-ok"), std::vector<uint8_t>{1});
   out(0xb2, 0x55);
-  EXPECT_NE(cores[1].pending & cpu::pending::kSmi, 0u);
+  EXPECT_NE(cores[1]->pending & cpu::pending::kSmi, 0u);
 }
 
 TEST_F(Q35BoardTest, root_ports_and_bridges_have_buses) {
@@ -148,7 +109,7 @@ TEST_F(Q35BoardTest, isapc_has_neither_pci_nor_acpi) {
   board->memory().store(0xf0000, 1, 0x12);
   EXPECT_EQ(board->memory().load(0xf0000, 1), 0x12u);
   config.devices = {{"edu", {}}};
-  EXPECT_FALSE(PcBoard::create(config, {host, lock, clock, clock, {&cores[0]}}));
+  EXPECT_FALSE(PcBoard::create(config, {host, lock, clock, clock, {cores[0].get()}}));
 }
 
 }  // namespace
