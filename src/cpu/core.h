@@ -94,6 +94,7 @@ struct Core {
   memory::AddressSpace* memory = nullptr;  // as this vCPU sees it (SMM: switched by the engine)
   memory::AddressSpace* smm_memory = nullptr;
   memory::AddressSpace* ports = nullptr;
+  uint16_t register_port = 0;  // what is behind this port talks through the general registers; 0: none does
   InterruptController* apic = nullptr;
   const EngineHooks* hooks = nullptr;
   PagingTlb* tlb = nullptr;  // tagged TLB and memory-view cache behind paging.h; paging_create()

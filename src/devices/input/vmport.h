@@ -3,8 +3,7 @@
 //
 // As used by Linux's and VMware's published drivers (vmmouse, open-vm-tools): an IN of 32 bits from port
 // 0x5658 with EAX = "VMXh" and a command in CX; answers in the general registers. Only the commands named
-// below. The vCPU's registers are reached through the wiring, which a board can offer where the engine keeps
-// them at hand during port I/O. Caller holds the machine lock.
+// below. Caller holds the machine lock.
 #pragma once
 
 #include <array>

@@ -360,6 +360,8 @@ void KvmEngine::handle_io() {
   unsigned size = run_->io.size;
   bool in = run_->io.direction == KVM_EXIT_IO_IN;
   uint16_t port = run_->io.port;
+  const bool registers = core_.register_port != 0 && port == core_.register_port;
+  if (registers) sync_.pull_general(core_.s);
   for (uint32_t i = 0; i < run_->io.count; ++i, data += size) {
     uint64_t value = 0;
     if (in) {
@@ -370,6 +372,7 @@ void KvmEngine::handle_io() {
       core_.ports->store(port, size, value);
     }
   }
+  if (registers) sync_.push_general(core_.s);
   access_open_ = true;
 }
 

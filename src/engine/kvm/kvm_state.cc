@@ -135,6 +135,21 @@ void StateSync::push(CpuState& s) {
   push_registers(s);
 }
 
+void StateSync::pull_general(CpuState& s) {
+  kvm_regs regs{};
+  if (::ioctl(fd_, KVM_GET_REGS, &regs) < 0) warn_once(kRegs, "KVM_GET_REGS");
+  auto gprs = gpr_fields(regs);
+  for (unsigned i = 0; i < 16; ++i) s.gpr[i] = *gprs[i];
+}
+
+void StateSync::push_general(const CpuState& s) {
+  kvm_regs regs{};
+  if (::ioctl(fd_, KVM_GET_REGS, &regs) < 0) return warn_once(kRegs, "KVM_GET_REGS");
+  auto gprs = gpr_fields(regs);
+  for (unsigned i = 0; i < 16; ++i) *gprs[i] = s.gpr[i];
+  if (::ioctl(fd_, KVM_SET_REGS, &regs) < 0) warn_once(kRegs, "KVM_SET_REGS");
+}
+
 void StateSync::pull_registers(CpuState& s) {
   kvm_regs regs{};
   if (::ioctl(fd_, KVM_GET_REGS, &regs) < 0) warn_once(kRegs, "KVM_GET_REGS");

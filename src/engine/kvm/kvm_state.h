@@ -17,6 +17,9 @@ class StateSync {
   explicit StateSync(int vcpu_fd) : fd_(vcpu_fd) {}
   void pull(cpu::CpuState& s);
   void push(cpu::CpuState& s);
+  // Only the general registers.
+  void pull_general(cpu::CpuState& s);
+  void push_general(const cpu::CpuState& s);
 
  private:
   void pull_registers(cpu::CpuState& s);

@@ -1,11 +1,13 @@
 // See pc_board.h.
 #include "machine/pc/pc_board.h"
 
+#include "devices/input/vmport.h"
 #include "machine/pc/i440fx_board.h"
 #include "machine/pc/isapc_board.h"
 #include "machine/pc/q35_board.h"
 #include "machine/pc/tsc_frequency.h"
 #include "machine/plug/registry.h"
+#include "machine/vcpu.h"
 
 namespace rhea::machine {
 namespace {
@@ -100,6 +102,7 @@ Result<std::unique_ptr<PcBoard>> PcBoard::create(PcConfig config, const Wiring& 
 Result<> PcBoard::assemble(PcConfig& config) {
   TRY(add_chipset());
   TRY(add_common_devices());
+  if (config.vmport) TRY(add_vmport(config));
   TRY(add_firmware(config));
   for (auto& [index, path] : config.boot_paths) TRY(site_.add_boot_path(index, path));
   TRY(add_serial_ports(config));
@@ -143,6 +146,22 @@ Result<> PcBoard::add_common_devices() {
   if (type_->has_pci()) TRY(memory_->memory().map_io(Gpa{kIoApicBase}, devices::IoApic::kIoSize, ioapic_));
   if (hpet_) TRY(memory_->memory().map_io(Gpa{kHpetBase}, devices::Hpet::kIoSize, *hpet_));
   return {};
+}
+
+// The registers of the vCPU whose thread is at the port.
+Result<> PcBoard::add_vmport(const PcConfig& config) {
+  auto& port = own(std::make_unique<devices::VmPort>(
+      devices::VmPort::Wiring{.registers =
+                                  [] {
+                                    cpu::Core* core = current_core();
+                                    return core != nullptr ? core->s.gpr : nullptr;
+                                  },
+                              .signal = [this] { i8042_.mouse().signal(); },
+                              .input = config.backends.input,
+                              .ram_bytes = config.ram_bytes}));
+  for (cpu::Core* core : wiring_.cores) core->register_port = devices::VmPort::kPort;
+  return map_ports(
+      std::initializer_list<PortRange>{{devices::VmPort::kPort, devices::VmPort::kIoSize, port}});
 }
 
 Result<> PcBoard::add_firmware(const PcConfig& config) {

@@ -138,6 +138,7 @@ class PcBoard : public Board, protected devices::PowerListener {
 
   Result<> assemble(PcConfig& config);
   Result<> add_common_devices();
+  Result<> add_vmport(const PcConfig& config);
   Result<> add_firmware(const PcConfig& config);
   Result<> add_serial_ports(const PcConfig& config);
   void fill_firmware_config(PcConfig& config);

@@ -43,7 +43,7 @@ const config::Group<MachineOptions>& machine_group() {
           boolean("acpi", &M::acpi, "ACPI tables"),
           boolean("usb", &M::usb, "a USB controller, as -usb"),
           on_off_auto("smm", &M::smm, "system-management mode (auto: if the engine has it)"),
-          on_off_auto("vmport", &M::vmport, "the port of VMware's interface, and its mouse"),
+          on_off_auto("vmport", &M::vmport, "the port of VMware's interface, and its mouse (auto: on)"),
           boolean("mem-merge", &M::mem_merge, "the host may share equal pages between machines"),
           boolean("dump-guest-core", &M::dump_guest_core,
                   "guest memory is part of the emulator's core dumps"),

@@ -79,8 +79,7 @@ Result<> configure_machine(const SystemOptions& options, const engine::Accelerat
   config.acpi = wish.acpi;
   config.smm = TRY(choose_smm(wish.smm, accelerator));
   TRY(check_irqchip(options, accelerator));
-  if (wish.vmport == OnOffAuto::On)
-    return fail(ErrorKind::Unsupported, "-machine vmport=on: VMware's port is not supported");
+  config.vmport = wish.vmport != OnOffAuto::Off;
   config.ram_mergeable = wish.mem_merge;
   config.ram_dumpable = wish.dump_guest_core;
   if (!wish.pflash0.empty()) config.flash.drives[0] = wish.pflash0;
