@@ -47,6 +47,16 @@ void store(void* arg) {
   a->space->store(a->address, a->size, a->value);
 }
 
+void load_run(void* arg) {
+  auto* a = static_cast<RunArg*>(arg);
+  a->space->load_run(a->address, a->size, {a->data, a->bytes});
+}
+
+void store_run(void* arg) {
+  auto* a = static_cast<RunArg*>(arg);
+  a->space->store_run(a->address, a->size, {a->data, a->bytes});
+}
+
 void note_written(void* arg) {
   auto* a = static_cast<NoteArg*>(arg);
   a->ram->note_written(a->offset, a->length);

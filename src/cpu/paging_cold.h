@@ -21,6 +21,13 @@ struct IoArg {
   uint64_t value;
   unsigned size;
 };
+struct RunArg {
+  memory::AddressSpace* space;
+  uint64_t address;
+  uint8_t* data;
+  uint64_t bytes;
+  unsigned size;  // of an access
+};
 struct NoteArg {
   memory::RamBlock* ram;
   uint64_t offset, length;
@@ -30,6 +37,8 @@ void create(void* core);
 void refresh_view(void* refresh_arg);
 void load(void* io_arg);
 void store(void* io_arg);
+void load_run(void* run_arg);
+void store_run(void* run_arg);
 void note_written(void* note_arg);
 
 }  // namespace rhea::cpu::paging_cold

@@ -271,6 +271,45 @@ uint64_t AddressSpace::load(uint64_t address, unsigned size) {
   return HandlerAccess(*range->io, impl_->lock).read(offset, size);
 }
 
+// The handler that takes an access of this size as it is, or null.
+static IoHandler* whole_handler(const FlatView& view, uint64_t address, unsigned size, uint64_t& offset) {
+  const FlatRange* range = view.find(address);
+  if (range == nullptr || range->ram != nullptr || range->size - (address - range->start) < size)
+    return nullptr;
+  offset = range->offset + (address - range->start);
+  const IoTraits traits = range->io->io_traits();
+  return size >= traits.min && size <= traits.max ? range->io : nullptr;
+}
+
+void AddressSpace::load_run(uint64_t address, unsigned size, std::span<uint8_t> data) {
+  uint64_t offset = 0;
+  if (IoHandler* handler = whole_handler(*impl_->current(), address, size, offset)) {
+    std::unique_lock hold(impl_->lock, std::defer_lock);
+    if (handler->io_traits().locking == Locking::Machine) hold.lock();
+    handler->io_read_run(offset, size, data);
+    return;
+  }
+  for (; data.size() >= size; data = data.subspan(size)) {
+    const uint64_t value = load(address, size);
+    std::memcpy(data.data(), &value, size);
+  }
+}
+
+void AddressSpace::store_run(uint64_t address, unsigned size, std::span<const uint8_t> data) {
+  uint64_t offset = 0;
+  if (IoHandler* handler = whole_handler(*impl_->current(), address, size, offset)) {
+    std::unique_lock hold(impl_->lock, std::defer_lock);
+    if (handler->io_traits().locking == Locking::Machine) hold.lock();
+    handler->io_write_run(offset, size, data);
+    return;
+  }
+  for (; data.size() >= size; data = data.subspan(size)) {
+    uint64_t value = 0;
+    std::memcpy(&value, data.data(), size);
+    store(address, size, value);
+  }
+}
+
 // Byte by byte, where something may begin or end.
 uint64_t AddressSpace::load_pieces(uint64_t address, unsigned size) {
   uint64_t value = 0;

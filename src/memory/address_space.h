@@ -90,6 +90,9 @@ class AddressSpace {
   // store to RAM calls RamBlock::note_written. `-d guest_errors` shows what meets nothing or ROM.
   uint64_t load(uint64_t address, unsigned size);
   void store(uint64_t address, unsigned size, uint64_t value);
+  // Loads or stores of `size` bytes (1, 2 or 4) at the same address, as many as `data` holds.
+  void load_run(uint64_t address, unsigned size, std::span<uint8_t> data);
+  void store_run(uint64_t address, unsigned size, std::span<const uint8_t> data);
   // DMA and loaders: RAM is copied, handlers are called in their widest accesses. False: part was unassigned.
   bool read(uint64_t address, std::span<uint8_t> to);
   bool write(uint64_t address, std::span<const uint8_t> from);

@@ -100,6 +100,21 @@ TEST_F(AddressSpaceTest, wide_accesses_are_split_and_narrow_ones_widened) {
   EXPECT_EQ(words.log, "w0.4=33619968 w8.4=1 w12.4=2 ");
 }
 
+TEST_F(AddressSpaceTest, runs_are_accesses_one_after_the_other) {
+  Probe probe;
+  ASSERT_TRUE(space.map_ram(Gpa{0x1000}, *ram, 0, 0x1000));
+  ASSERT_TRUE(space.map_io(Gpa{0x100}, 8, probe));
+  std::array<uint8_t, 6> bytes{};
+  space.load_run(0x102, 2, bytes);
+  EXPECT_EQ(bytes, (std::array<uint8_t, 6>{2, 3, 2, 3, 2, 3}));
+  space.store_run(0x104, 2, std::array<uint8_t, 4>{1, 0, 2, 0});
+  EXPECT_EQ(probe.log, "r2.2 r2.2 r2.2 w4.2=1 w4.2=2 ");
+  space.load_run(0x200, 2, bytes);  // nothing is there
+  EXPECT_EQ(bytes[5], 0xff);
+  space.store_run(0x1000, 2, std::array<uint8_t, 4>{1, 2, 3, 4});
+  EXPECT_EQ(space.load(0x1000, 2), 0x0403u);
+}
+
 TEST_F(AddressSpaceTest, access_across_a_boundary_reaches_both_sides) {
   Probe probe({.min = 1, .max = 8});
   ASSERT_TRUE(space.map_ram(Gpa{0}, *ram, 0, 0x1000));

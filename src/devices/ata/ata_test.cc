@@ -170,6 +170,23 @@ TEST_F(AtaTest, sectors_are_read_by_pio_one_interrupt_each) {
   EXPECT_EQ(irq14.rises, 3u);
 }
 
+TEST_F(AtaTest, runs_of_words_are_words_one_by_one) {
+  auto& ports = ide.channel(0).command_block();
+  command(ata::kReadSectors, 70, 1);
+  std::vector<uint8_t> data(516, 0xee);  // two words more than there are
+  ports.io_read_run(0, 2, data);
+  const auto sector = expected(70, 1);
+  EXPECT_TRUE(std::equal(sector.begin(), sector.end(), data.begin()));
+  EXPECT_EQ(data[512] | data[513] | data[514] | data[515], 0);
+  EXPECT_EQ(status(), 0x50);
+  command(ata::kWriteSectors, 71, 1);
+  ports.io_write_run(0, 2, sector);
+  drives.settle();
+  EXPECT_EQ(status(), 0x50);
+  command(ata::kReadSectors, 71, 1);
+  EXPECT_EQ(read_data(512), sector);
+}
+
 TEST_F(AtaTest, long_reads_go_past_the_buffer) {
   clear_high_order();
   command(ata::kReadSectorsExt, 5, 200);

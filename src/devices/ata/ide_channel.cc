@@ -87,8 +87,11 @@ void IdeChannel::dma_started() {
 }
 
 uint64_t IdeChannel::CommandPorts::io_read(uint64_t offset, unsigned size) {
-  if (offset == kData) return channel.read_data(size);
   uint64_t value = 0;
+  if (offset == kData) {
+    channel.read_data({reinterpret_cast<uint8_t*>(&value), size});
+    return value;
+  }
   for (unsigned i = 0; i < size; ++i) {
     const uint64_t at = offset + i;
     const uint8_t byte = at < kCommandBytes ? channel.read(static_cast<unsigned>(at)) : 0xff;
@@ -98,30 +101,53 @@ uint64_t IdeChannel::CommandPorts::io_read(uint64_t offset, unsigned size) {
 }
 
 void IdeChannel::CommandPorts::io_write(uint64_t offset, unsigned size, uint64_t value) {
-  if (offset == kData) return channel.write_data(size, value);
+  if (offset == kData) {
+    channel.write_data({reinterpret_cast<const uint8_t*>(&value), size});
+    return;
+  }
   for (unsigned i = 0; i < size && offset + i < kCommandBytes; ++i)
     channel.write(static_cast<unsigned>(offset + i), static_cast<uint8_t>(value >> (8 * i)));
 }
 
-uint64_t IdeChannel::read_data(unsigned size) {
+// A block that ends within an access ends that access, too: the rest of it reads as 0.
+void IdeChannel::CommandPorts::io_read_run(uint64_t offset, unsigned size, std::span<uint8_t> data) {
+  if (offset != kData) return IoHandler::io_read_run(offset, size, data);
+  while (!data.empty()) {
+    const size_t moved = channel.read_data(data);
+    const size_t whole = moved == 0 ? data.size() : (moved + size - 1) / size * size;
+    std::memset(data.data() + moved, 0, whole - moved);
+    data = data.subspan(whole);
+  }
+}
+
+void IdeChannel::CommandPorts::io_write_run(uint64_t offset, unsigned size, std::span<const uint8_t> data) {
+  if (offset != kData) return IoHandler::io_write_run(offset, size, data);
+  while (!data.empty()) {
+    const size_t moved = channel.write_data(data);
+    data = data.subspan(moved == 0 ? data.size() : (moved + size - 1) / size * size);
+  }
+}
+
+// Up to the end of the block that is being moved; bytes moved, 0: none is.
+size_t IdeChannel::read_data(std::span<uint8_t> into) {
   AtaUnit* unit = selected();
   if (unit == nullptr || !unit->pio_to_guest()) return 0;
   const std::span<uint8_t> window = unit->pio_window();
-  const size_t bytes = std::min<size_t>(size, window.size());
-  uint64_t value = 0;
-  std::memcpy(&value, window.data(), bytes);
+  const size_t bytes = std::min(into.size(), window.size());
+  std::memcpy(into.data(), window.data(), bytes);
   unit->pio_moved(bytes);
-  return value;
+  return bytes;
 }
 
-void IdeChannel::write_data(unsigned size, uint64_t value) {
+size_t IdeChannel::write_data(std::span<const uint8_t> from) {
   AtaUnit* unit = selected();
-  if (unit == nullptr || unit->pio_to_guest()) return;
+  if (unit == nullptr || unit->pio_to_guest()) return 0;
   const std::span<uint8_t> window = unit->pio_window();
-  if (window.empty()) return;
-  const size_t bytes = std::min<size_t>(size, window.size());
-  std::memcpy(window.data(), &value, bytes);
+  if (window.empty()) return 0;
+  const size_t bytes = std::min(from.size(), window.size());
+  std::memcpy(window.data(), from.data(), bytes);
   unit->pio_moved(bytes);
+  return bytes;
 }
 
 uint8_t IdeChannel::status() const {

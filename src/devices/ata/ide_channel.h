@@ -58,6 +58,8 @@ class IdeChannel final : public AtaBus, public AtaHost {
     explicit CommandPorts(IdeChannel& c) : channel(c) {}
     uint64_t io_read(uint64_t offset, unsigned size) override;
     void io_write(uint64_t offset, unsigned size, uint64_t value) override;
+    void io_read_run(uint64_t offset, unsigned size, std::span<uint8_t> data) override;
+    void io_write_run(uint64_t offset, unsigned size, std::span<const uint8_t> data) override;
     IdeChannel& channel;
   };
   struct ControlPorts final : memory::IoHandler {
@@ -71,8 +73,8 @@ class IdeChannel final : public AtaBus, public AtaHost {
   };
 
   AtaUnit* selected() const { return units_[selected_]; }
-  uint64_t read_data(unsigned size);
-  void write_data(unsigned size, uint64_t value);
+  size_t read_data(std::span<uint8_t> into);
+  size_t write_data(std::span<const uint8_t> from);
   uint8_t read(unsigned reg);
   void write(unsigned reg, uint8_t value);
   uint8_t status() const;

@@ -55,6 +55,11 @@ struct FaultPoint {
   bool rsi_in_t2 = false;
 };
 
+// Bytes of the block's page, `end` not included.
+struct ByteRange {
+  uint16_t begin, end;
+};
+
 // There are as many as a tenth of the guest's instructions: small.
 struct alignas(32) Block {
   // What finding it reads comes first, in one line of the host's cache.
@@ -73,7 +78,9 @@ struct alignas(32) Block {
   uint16_t guest_bytes = 0, insns = 0, flags_live_in = 0, fault_count = 0;
   uint8_t slotted_at = 0;  // from `start`: entry with rip_page set and flags in their slot
   uint8_t gate_at = 0;     // from `start`: all entries pass here
+  uint8_t looked_count = 0;
   Near<const FaultPoint> fault_points;
+  Near<const ByteRange> looked_at;  // instructions of the page outside the block that its code depends on
   Near<Block> page_next;
   Near<LinkSite> incoming;
   Near<LinkSite> links;  // first by next_outgoing
@@ -90,6 +97,8 @@ struct alignas(32) Block {
   uint8_t* cold_end() const { return cold_start() + cold_bytes; }
   size_t host_bytes() const { return size_t{hot_bytes} + cold_bytes; }
   std::span<const FaultPoint> faults() const { return {fault_points.get(), fault_count}; }
+  // Whether it was made from one of the bytes from `first` to `last` of its page.
+  bool made_from(uint64_t first, uint64_t last) const;
   bool goes_on_at(const memory::RamBlock* second_ram, uint64_t second_offset) const;
 };
 
@@ -104,11 +113,22 @@ inline bool Block::goes_on_at(const memory::RamBlock* second_ram, uint64_t secon
   return crossing && c->second_ram == second_ram && c->second_offset == second_offset;
 }
 
+inline bool Block::made_from(uint64_t first, uint64_t last) const {
+  const uint64_t begin = offset % 4096;
+  if (first < begin + guest_bytes && last >= begin) return true;
+  for (const ByteRange& r : std::span(looked_at.get(), looked_count)) {
+    if (first < r.end && last >= r.begin) return true;
+  }
+  return false;
+}
+
 // One page of RAM that code has been made from.
 struct CodePage {
   std::atomic<uint64_t> lines{0};
   Near<Block> blocks;  // first by page_next
   uint32_t drops = 0;
+  // Stores beside the code since the page last lost it all for their sake, and how many the next time takes.
+  std::atomic<uint32_t> near_stores{0}, near_limit{4096};
 };
 
 }  // namespace rhea::dbt

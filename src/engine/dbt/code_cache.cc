@@ -78,6 +78,10 @@ std::span<const FaultPoint> CodeCache::keep(CacheLock&, std::span<const FaultPoi
   return arena_.copy(points);
 }
 
+std::span<const ByteRange> CodeCache::keep(CacheLock&, std::span<const ByteRange> ranges) {
+  return arena_.copy(ranges);
+}
+
 CodePage& CodeCache::page_for(memory::RamBlock& ram, uint64_t page) {
   CHECK(ram.id() < kMaxRams);
   PageTable& t = tables_[ram.id()];
@@ -174,7 +178,10 @@ unsigned CodeCache::drop_range(CacheLock& lock, memory::RamBlock& ram, uint64_t 
     uint64_t last = std::min(offset + length, (page + 1) * kPageSize) - 1 - page * kPageSize;
     uint64_t mask = (~uint64_t{0} << (first / 64)) & (~uint64_t{0} >> (63 - last / 64));
     if ((p->lines.load() & mask) == 0) continue;
-    ++p->drops;
+    // Data next to code costs a look at each store as long as the code is there: the code goes, and comes
+    // back if it is needed. Where it keeps coming back only what has changed goes, most of the time.
+    constexpr uint32_t kPatience = 8, kExactRuns = 64;
+    const bool exact = ++p->drops > kPatience && p->drops % kExactRuns != 0;
     if ((mask & 1) != 0) {  // blocks that start on another page and end here are not in this page's list
       std::erase_if(crossing_, [](const CrossingBlock* b) { return b->dropped.load(); });
       for (CrossingBlock* b : crossing_) {
@@ -185,7 +192,8 @@ unsigned CodeCache::drop_range(CacheLock& lock, memory::RamBlock& ram, uint64_t 
     Near<Block>* at = &p->blocks;
     while (at->get() != nullptr) {
       Block& b = *at->get();
-      if (!b.dropped && (b.lines & mask) != 0) drop(lock, b), ++dropped;
+      if (!b.dropped && (b.lines & mask) != 0 && (!exact || b.made_from(first, last)))
+        drop(lock, b), ++dropped;
       if (b.dropped) {
         *at = b.page_next;
       } else {

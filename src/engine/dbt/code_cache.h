@@ -37,6 +37,10 @@ class CodeCache {
   uint64_t resets() const { return resets_.load(std::memory_order_relaxed); }
   // Lines of the page that hold code (0: none).
   uint64_t code_lines(const memory::RamBlock& ram, uint64_t page) const;
+  // Counts a store to a page with code that meets none. True: there have been so many that its code had
+  // better go, so that stores are fast again: often it ran once (a stack in what was start-up code). Each
+  // time it takes twice as many.
+  bool near_store(const memory::RamBlock& ram, uint64_t page) const;
 
   // Room for one more block of the largest size; false: reset() is due.
   bool has_room() const;
@@ -53,9 +57,10 @@ class CodeCache {
   unsigned far_chunks() const { return far_chunks_; }
   const Insn* keep(CacheLock&, const Insn& insn);
   std::span<const FaultPoint> keep(CacheLock&, std::span<const FaultPoint> points);
+  std::span<const ByteRange> keep(CacheLock&, std::span<const ByteRange> ranges);
   // The block's code is in place, its `end` and `cold_end` set; from now on it is found.
   void publish(CacheLock&, Block& block);
-  // Drops blocks of the lines in the range; returns how many.
+  // Drops blocks that were made from the range, at times from anything in its lines; returns how many.
   unsigned drop_range(CacheLock&, memory::RamBlock& ram, uint64_t offset, uint64_t length);
   void drop(CacheLock&, Block& block);
   void link(CacheLock&, LinkSite& site, Block& to);
@@ -113,6 +118,7 @@ class CodeCache {
                  0x9e3779b97f4a7c15u;
     return static_cast<unsigned>(h >> (64 - kHashBits));
   }
+  CodePage* page_at(const memory::RamBlock& ram, uint64_t page) const;
   CodePage& page_for(memory::RamBlock& ram, uint64_t page);
   void attach(Block& block, memory::RamBlock& ram, uint64_t page, uint64_t lines);
 

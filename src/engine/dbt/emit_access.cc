@@ -257,7 +257,7 @@ void Emitter::hint(const Insn& i, uint16_t live_after) {
 
 void Emitter::store_sized(const HostMem& mem, uint8_t reg, unsigned bytes) {
   if (bytes == 2) a_.u8(0x66);
-  a_.op_rm(0x89, reg, mem, bytes == 8);
+  a_.op_rm(bytes == 1 ? 0x88 : 0x89, reg, mem, bytes == 8);
 }
 
 void Emitter::apply(const MemOp& op, const HostMem& mem) {
@@ -278,8 +278,8 @@ void Emitter::apply(const MemOp& op, const HostMem& mem) {
       break;
     }
     case MemOp::Kind::LoadReg:
-      if (op.bytes == 2)
-        a_.op_rm(0x0fb7, op.reg, mem, false);
+      if (op.bytes <= 2)
+        a_.op_rm(op.bytes == 1 ? 0x0fb6 : 0x0fb7, op.reg, mem, false);
       else
         a_.op_rm(0x8b, op.reg, mem, op.bytes == 8);
       break;

@@ -1,6 +1,7 @@
 // PUSH, POP, LEAVE and LEA, and the small pieces that other lowerings share.
 #include <Zydis/Zydis.h>
 
+#include "base/check.h"
 #include "engine/dbt/emitter.h"
 #include "engine/dbt/options.h"
 
@@ -37,7 +38,10 @@ void Emitter::flags_to_host() {
 
 void Emitter::write_gpr(int guest, Host value, unsigned bytes) {
   uint8_t h = host_of(guest);
-  if (bytes == 2) {
+  if (bytes == 1) {
+    CHECK(h < 4 && value >= 8);  // AL to BL out of an extended register
+    a_.op_rr(0x88, value, h, false);
+  } else if (bytes == 2) {
     if (h == kNone) {
       a_.store16(gpr_slot(guest), value);
     } else {

@@ -142,19 +142,6 @@ void Emitter::emit_helper_stub(const Stub& s) {
   a_.jmp(s.resume);
 }
 
-// Goes to the helper when ECX, loaded by `load`, is not 0; touches no flags.
-template <class Load>
-Emitter::Stub& Emitter::helper_unless_zero(const Insn& i, bool ends, bool live, Load load) {
-  a_.mov(kT1, hRCX);
-  load();
-  a_.u8(0x67), a_.u8(0xe3);  // jecxz over: mov rcx, T1; jmp
-  a_.u8(8);
-  a_.mov(hRCX, kT1);
-  uint8_t* to_helper = a_.jmp_later();
-  a_.mov(hRCX, kT1);
-  return helper_stub(i, to_helper, ends, live);
-}
-
 // EFLAGS are about to be lost. After: where flags that live are then.
 void Emitter::spill_flags(bool live) {
   if (live) flags_to_slot();

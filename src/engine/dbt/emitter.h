@@ -87,6 +87,8 @@ class Emitter {
   bool rewrite(const Insn& i, uint16_t live_after);
   // By a form of system_form(). last: nothing follows in the block.
   void system(const Insn& i, uint16_t live_after, bool last);
+  // By a form of string_form().
+  void string(const Insn& i, uint16_t live_after);
   void jump_to(unsigned page_offset, bool backward, uint16_t live);  // in this page
   void exit_to_rip_offset(int64_t offset_from_page);                 // anywhere, through the lookup
   bool ended() const { return ended_; }
@@ -157,6 +159,9 @@ class Emitter {
   void switch_ac(const Insn& i, uint16_t keep);
   void exchange_gs();
   void read_control_register(const Insn& i);
+
+  // string.cc
+  void move_pointer(int reg, unsigned addr_bytes, unsigned by);
 
   // copy.cc
   void operation(const Insn& i, const HostMem* mem);
@@ -243,5 +248,18 @@ struct Emitter::Buffers {
   std::vector<FaultPoint> faults;
   std::vector<unsigned> group_slots;
 };
+
+// Goes to the helper when ECX, loaded by `load`, is not 0; touches no flags.
+template <class Load>
+Emitter::Stub& Emitter::helper_unless_zero(const Insn& i, bool ends, bool live, Load load) {
+  a_.mov(kT1, hRCX);
+  load();
+  a_.u8(0x67), a_.u8(0xe3);  // jecxz over: mov rcx, T1; jmp
+  a_.u8(8);
+  a_.mov(hRCX, kT1);
+  uint8_t* to_helper = a_.jmp_later();
+  a_.mov(hRCX, kT1);
+  return helper_stub(i, to_helper, ends, live);
+}
 
 }  // namespace rhea::dbt

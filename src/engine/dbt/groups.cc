@@ -6,6 +6,7 @@
 #include <bit>
 
 #include "engine/dbt/context.h"
+#include "engine/dbt/emit_string.h"
 #include "engine/dbt/forms.h"
 #include "engine/dbt/mode.h"
 
@@ -97,7 +98,7 @@ void AccessPlanner::forget(unsigned regs) {
 
 void AccessPlanner::follow(const Insn& i) {
   if (i.form->action == Action::Help || i.form->action == Action::HelpFull ||
-      i.form->action == Action::HelpEnd) {
+      i.form->action == Action::HelpEnd || is_string_form(*i.form)) {
     ++epoch_;
     forget(0xffff);
     return;

@@ -205,7 +205,13 @@ extern "C" Answer runtime_access(Context* context, uint64_t linear, const Access
       uint64_t lines = c.cache->code_lines(*range->ram, offset / kPageSize);
       uint64_t touched =
           (~uint64_t{0} << (in_page / 64)) & (~uint64_t{0} >> (63 - (in_page + site.size() - 1) / 64));
-      if ((lines & touched) == 0) return {delta, 0};
+      if ((lines & touched) == 0) {
+        if (c.cache->near_store(*range->ram, offset / kPageSize)) {
+          DropRequest request{&c, range->ram, offset & ~kPageMask, kPageSize};
+          run_cold(core, cold_drop, &request);
+        }
+        return {delta, 0};
+      }
       if (site.alt == 0) return ungroup(c, site_pointer);
       // PUSH and CALL go on behind their store, so they cannot leave a block that they overwrite: alone in
       // theirs they can.

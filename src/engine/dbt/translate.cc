@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "engine/dbt/decode_cache.h"
 #include "engine/dbt/diagnose.h"
+#include "engine/dbt/emit_string.h"
 #include "engine/dbt/emit_system.h"
 #include "engine/dbt/emitter.h"
 #include "engine/dbt/forms.h"
@@ -49,7 +50,9 @@ const Form kWholeExtent = whole_extent_form();
 // careful variant, entered where that is not so, leaves it to the helper.
 bool run_whole(const Insn& i, uint32_t m, const DbtOptions& options) {
   constexpr uint32_t kCareful = mode::kUngrouped | mode::kSingle | mode::kWatch | mode::kAlignCheck;
-  bool masked = i.form->helper == &helpers::masked_memory || i.form->helper == &helpers::vmaskmov;
+  bool vex = i.form->helper == &helpers::vmaskmov;
+  if (vex && i.mem.write && i.addr_bytes != 8) return false;  // the offset of each element wraps
+  bool masked = vex || i.form->helper == &helpers::masked_memory;
   return masked && options.slots && options.groups && is64(m) && (m & kCareful) == 0 && i.has_mem &&
          !i.mem.vsib && i.mem.bytes >= 1 && i.mem.bytes <= 64;
 }
@@ -104,6 +107,10 @@ class Translator::Work final : Emitter::TargetFlags {
     cpuid_ = &cpuid;
     insns_.clear();
     lines_ = 0;
+    looked_.clear();
+    const uint8_t concessions = cache_.concessions(in_.ram, in_.offset);
+    // Where groups fail, so does what inline strings read.
+    strings_inline_ = (concessions & CodeCache::kNoGroups) == 0 && !in_.crossing;
     if (!collect()) return nullptr;
     cache_.prepare(lock);
     Block& block = make_block(lock);
@@ -116,7 +123,6 @@ class Translator::Work final : Emitter::TargetFlags {
     Emitter e(cache_, lock, thunks_, options_, buffers_, block);
     e.set_target_flags(this);
     unsigned groups = 0;
-    uint8_t concessions = cache_.concessions(in_.ram, in_.offset);
     bool grouped = options_.groups && options_.slots && (concessions & CodeCache::kNoGroups) == 0;
     bool narrow = (concessions & CodeCache::kNarrowGroups) != 0;
     int64_t span = !grouped ? 0 : narrow ? AccessPlanner::kNarrow : AccessPlanner::kWide;
@@ -131,6 +137,9 @@ class Translator::Work final : Emitter::TargetFlags {
     e.finish();
     block.guest_bytes = static_cast<uint16_t>(next_ - in_.page_offset);
     block.lines = lines_;
+    const std::span<const ByteRange> looked = cache_.keep(lock, std::span<const ByteRange>(looked_));
+    block.looked_at = looked.data();
+    block.looked_count = static_cast<uint8_t>(looked.size());
     cache_.publish(lock, block);
     log_guest_code(block, insns_);
     log_host_code(cache_, block);
@@ -154,6 +163,20 @@ class Translator::Work final : Emitter::TargetFlags {
   void touch(unsigned first, unsigned length) {
     unsigned last = std::min(first + length - 1, 4095u);
     for (unsigned line = first / 64; line <= last / 64; ++line) lines_ |= uint64_t{1} << line;
+  }
+
+  // Looked at beyond the block. When there are too many places, they are one.
+  void look(unsigned first, unsigned length) {
+    constexpr size_t kMost = 32;
+    touch(first, length);
+    const auto begin = static_cast<uint16_t>(first), end = static_cast<uint16_t>(first + length);
+    if (!looked_.empty() && looked_.back().end == begin) {
+      looked_.back().end = end;
+    } else if (looked_.size() < kMost) {
+      looked_.push_back({begin, end});
+    } else {
+      looked_.back() = {std::min(looked_.back().begin, begin), std::max(looked_.back().end, end)};
+    }
   }
 
   // Decodes up to the block's end. False: not even the first instruction is whole.
@@ -189,6 +212,8 @@ class Translator::Work final : Emitter::TargetFlags {
         i.form = &kWholeExtent;
       } else if (const Form* inlined = system_form(i, in_.mode, options_)) {
         i.form = inlined;
+      } else if (const Form* whole = strings_inline_ ? string_form(i, in_.mode, options_) : nullptr) {
+        i.form = whole;
       }
       touch(offset, i.length);
       offset += i.length;
@@ -274,7 +299,7 @@ class Translator::Work final : Emitter::TargetFlags {
       if (decoder_.decode(page + page_offset, 4096 - page_offset, code_bits_of(in_.mode), page_offset, i) !=
           DecodeStatus::Ok)
         break;
-      touch(page_offset, i.length);
+      look(page_offset, i.length);
       live = static_cast<uint16_t>(live | (i.flags_read & unknown));
       bool plain = i.form->action == Action::Copy || i.form->action == Action::Nop ||
                    (i.form->action == Action::Rewrite && !is_branch(i));
@@ -294,7 +319,9 @@ class Translator::Work final : Emitter::TargetFlags {
         case Action::Nop: e.hint(i, live_[n]); break;
         case Action::Copy: e.copy(i, live_[n]); break;
         case Action::Rewrite:
-          if (i.form->helper != nullptr)
+          if (is_string_form(*i.form))
+            e.string(i, live_[n]);
+          else if (i.form->helper != nullptr)
             e.system(i, live_[n], n + 1 == insns_.size());
           else
             CHECK(e.rewrite(i, live_[n]));
@@ -324,11 +351,13 @@ class Translator::Work final : Emitter::TargetFlags {
   Emitter::Buffers buffers_;
   std::vector<Insn> insns_;
   std::vector<uint16_t> live_;
+  std::vector<ByteRange> looked_;
   std::span<const AccessPlan> plan_;
   uint16_t live_in_ = 0;
   uint64_t lines_ = 0;
   unsigned next_ = 0;
   bool next_crosses_ = false;
+  bool strings_inline_ = false;
 };
 
 Translator::Translator(CodeCache& cache, const Thunks& thunks, const DbtOptions& options)

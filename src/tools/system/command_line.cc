@@ -34,7 +34,8 @@ Result<> take_accel(SystemOptions& o, std::string_view text) {
                       accel.jump_cache || accel.probe || accel.hot || accel.slots || accel.flag_liveness ||
                       accel.groups || accel.superblocks || accel.lazy_flags || accel.far_links ||
                       accel.returns || accel.huge_code || accel.quick_dispatch || accel.inline_system ||
-                      accel.prefetch || accel.predict || accel.large_pages || accel.single || accel.max_insns;
+                      accel.inline_strings || accel.prefetch || accel.predict || accel.large_pages ||
+                      accel.single || accel.max_insns;
     if (translator)
       return fail(ErrorKind::Invalid, "thread, tb-size and the switches are the translator's, not kvm's");
   }

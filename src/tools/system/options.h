@@ -39,7 +39,7 @@ struct AccelOptions {
   std::optional<bool> link, jump_cache, probe, hot, slots, flag_liveness, groups, superblocks, single,
       huge_code;
   std::optional<bool> far_links, returns, lazy_flags;
-  std::optional<bool> quick_dispatch, inline_system, prefetch, predict, large_pages;
+  std::optional<bool> quick_dispatch, inline_system, inline_strings, prefetch, predict, large_pages;
   std::optional<uint64_t> max_insns;
   // Deterministic runs only.
   std::string state_log;  // empty: none

@@ -53,6 +53,7 @@ dbt::DbtOptions translator_options(const AccelOptions& a, const SystemOptions& o
   o.huge_code = a.huge_code.value_or(o.huge_code);
   o.quick_dispatch = a.quick_dispatch.value_or(o.quick_dispatch);
   o.inline_system = a.inline_system.value_or(o.inline_system);
+  o.inline_strings = a.inline_strings.value_or(o.inline_strings);
   o.prefetch = a.prefetch.value_or(o.prefetch);
   o.predict = a.predict.value_or(o.predict);
   o.large_pages = a.large_pages.value_or(o.large_pages);

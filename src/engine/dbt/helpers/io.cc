@@ -1,8 +1,8 @@
 // IN, OUT, INS, OUTS. SDM vol. 1 chapter 19, vol. 2. The ports are ordinary C++, reached through
-// Core::cold().
+// Core::cold(). Repeated ones go page by page where the page is plain RAM.
 #include "cpu/control_transfer.h"
 #include "cpu/paging_cold.h"
-#include "engine/dbt/helpers/operands.h"
+#include "engine/dbt/helpers/string_run.h"
 #include "engine/dbt/runtime_debug.h"
 
 namespace rhea::dbt::helpers {
@@ -42,22 +42,38 @@ unsigned port_size(const Insn& insn) {
   return (insn.opcode & 1) == 0 ? 1 : insn.op_bytes == 2 ? 2 : 4;
 }
 
-// The repetition that INS and OUTS share: `one` moves an element. Interrupts are looked at between elements.
-template <class One>
-Outcome repeat(Core& c, const Insn& insn, int pointer, unsigned size, One one) {
-  uint64_t mask = size_mask(insn.addr_bytes);
-  bool rep = repeat_prefix(insn) != 0;
-  uint64_t count = rep ? c.s.gpr[cpu::RCX] & mask : 1;
-  uint64_t step = c.s.direction_flag != 0 ? uint64_t{0} - size : size;
-  while (count != 0) {
-    if (!one()) return Outcome::Fault;
-    write_gpr(c, pointer, insn.addr_bytes, c.s.gpr[pointer] + step);
-    --count;
-    if (rep) write_gpr(c, cpu::RCX, insn.addr_bytes, count);
-    if (count != 0 && (c.pending.load(std::memory_order_relaxed) != 0 || data_watched(c) || port_watched(c)))
-      return Outcome::Jump;
+void move_run(Core& c, uint16_t port, unsigned size, const Run& run, void (*move)(void*)) {
+  cold::RunArg arg{c.ports, port, run.host, run.elements * size, size};
+  c.cold(move, &arg);
+}
+
+// The repetition that INS and OUTS share: `one` moves an element, `many` a run in memory. Interrupts are
+// looked at in between.
+template <class One, class Many>
+Outcome repeat(Core& c, const StringOp& op, int pointer, One one, Many many) {
+  bool in = pointer == cpu::RDI;
+  for (uint64_t left = counter(c, op), n; left != 0; left -= n) {
+    Run run;
+    n = 1;
+    if (!find_run(c, op, in ? cpu::ES : op.source, pointer, in, left, run)) return Outcome::Fault;
+    if (run.elements != 0) {
+      n = run.elements;
+      many(run);
+    } else if (!one()) {
+      return Outcome::Fault;
+    }
+    advance(c, op, pointer, n);
+    count_down(c, op, n);
+    if (left != n && (op.step || c.pending.load(std::memory_order_relaxed) != 0)) return Outcome::Jump;
   }
   return Outcome::Continue;
+}
+
+StringOp port_string(const Core& c, const Insn& insn) {
+  StringOp op = string_op(c, insn);
+  op.size = port_size(insn);
+  op.step = op.step || port_watched(c);
+  return op;
 }
 
 }  // namespace
@@ -80,29 +96,35 @@ Outcome port_out(Core& c, const Insn& insn) {
 
 Outcome ins(Core& c, const Insn& insn) {
   auto port = static_cast<uint16_t>(c.s.gpr[cpu::RDX]);
-  unsigned size = port_size(insn);
+  const StringOp op = port_string(c, insn);
+  const unsigned size = op.size;
   if (!cpu::check_io_permission(c, port, size)) return Outcome::Fault;
-  return repeat(c, insn, cpu::RDI, size, [&] {
-    uint64_t offset = c.s.gpr[cpu::RDI] & size_mask(insn.addr_bytes), linear;
+  auto one = [&] {
+    uint64_t offset = c.s.gpr[cpu::RDI] & op.mask, linear;
     if (!cpu::to_linear(c, cpu::ES, offset, size, true, linear)) return false;
     // A port read cannot be undone: the destination must be known good first.
     if (!cpu::probe_write(c, linear, size, cpu::current_privilege(c))) return false;
     uint64_t value = load_port(c, port, size);
     return write_at(c, cpu::ES, offset, &value, size);
+  };
+  return repeat(c, op, cpu::RDI, one, [&](const Run& run) {
+    move_run(c, port, size, run, cold::load_run);
+    note_written(c, op, run, run.elements);
   });
 }
 
 Outcome outs(Core& c, const Insn& insn) {
   auto port = static_cast<uint16_t>(c.s.gpr[cpu::RDX]);
-  unsigned size = port_size(insn);
+  const StringOp op = port_string(c, insn);
+  const unsigned size = op.size;
   if (!cpu::check_io_permission(c, port, size)) return Outcome::Fault;
-  cpu::SegIndex segment = prefixed_segment(insn);
-  return repeat(c, insn, cpu::RSI, size, [&] {
+  auto one = [&] {
     uint64_t value = 0;
-    if (!read_at(c, segment, c.s.gpr[cpu::RSI] & size_mask(insn.addr_bytes), &value, size)) return false;
+    if (!read_at(c, op.source, c.s.gpr[cpu::RSI] & op.mask, &value, size)) return false;
     store_port(c, port, size, value);
     return true;
-  });
+  };
+  return repeat(c, op, cpu::RSI, one, [&](const Run& run) { move_run(c, port, size, run, cold::store_run); });
 }
 
 }  // namespace rhea::dbt::helpers

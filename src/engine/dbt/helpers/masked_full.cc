@@ -13,6 +13,8 @@ struct Place {
   cpu::SegIndex segment;
   uint64_t offset;
   uint64_t mask;
+  uint64_t wrap = ~uint64_t{0};  // of each element's offset
+  uint64_t at(uint64_t distance) const { return (offset + distance) & wrap; }
 };
 
 Place place_of(const Core& c, const Insn& insn) {
@@ -24,7 +26,7 @@ bool load_elements(Core& c, const Place& p, uint64_t active, unsigned elements, 
   for (unsigned i = 0; i < elements; ++i) {
     if ((active >> i & 1) == 0) continue;
     uint64_t linear;
-    if (!cpu::to_linear(c, p.segment, p.offset + uint64_t{i} * size, size, false, linear)) return false;
+    if (!cpu::to_linear(c, p.segment, p.at(uint64_t{i} * size), size, false, linear)) return false;
     if (!cpu::read_linear(c, linear, to + i * size, size, cpu::current_privilege(c), p.segment == cpu::SS))
       return false;
   }
@@ -41,7 +43,7 @@ bool probe_elements(Core& c, const Place& p, uint64_t active, unsigned elements,
   for (unsigned i = 0; i < elements; ++i) {
     if ((active >> i & 1) == 0) continue;
     uint64_t linear;
-    if (!cpu::to_linear(c, p.segment, p.offset + uint64_t{i} * size, size, true, linear)) return false;
+    if (!cpu::to_linear(c, p.segment, p.at(uint64_t{i} * size), size, true, linear)) return false;
     if (!cpu::probe_write(c, linear, size, cpu::current_privilege(c), p.segment == cpu::SS)) return false;
   }
   return true;
@@ -54,7 +56,7 @@ bool store_elements(Core& c, const Place& p, uint64_t active, unsigned elements,
   for (unsigned i = 0; i < elements; ++i) {
     if ((active >> i & 1) == 0) continue;
     uint64_t linear;
-    if (!cpu::to_linear(c, p.segment, p.offset + uint64_t{i} * size, size, true, linear)) return false;
+    if (!cpu::to_linear(c, p.segment, p.at(uint64_t{i} * size), size, true, linear)) return false;
     if (!cpu::write_linear(c, linear, from + i * size, size, cpu::current_privilege(c), stack)) return false;
   }
   return true;
@@ -136,11 +138,15 @@ Outcome vmaskmov(Core& c, const Insn& insn) {
   unsigned data_register = v.store ? v.second_register : v.data_register;
   uint64_t active = sign_mask(image, mask_register, elements, size);
   uint8_t data[64] = {};
+  Place p = place_of(c, insn);
+  // Each element's offset wraps by itself where the instruction goes by element (measured; EVEX forms do
+  // not).
+  if (insn.code_bits == 64) p.wrap = p.mask;
   if (v.store) {
     read_vector(image, data_register, data, v.vector_bytes);
-    return done(store_elements(c, place_of(c, insn), active, elements, size, data));
+    return done(store_elements(c, p, active, elements, size, data));
   }
-  if (!load_elements(c, place_of(c, insn), active, elements, size, data)) return Outcome::Fault;
+  if (!load_elements(c, p, active, elements, size, data)) return Outcome::Fault;
   write_vector(image, data_register, data, v.vector_bytes);
   return Outcome::Continue;
 }
