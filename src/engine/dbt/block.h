@@ -79,9 +79,11 @@ struct alignas(32) Block {
   uint8_t slotted_at = 0;  // from `start`: entry with rip_page set and flags in their slot
   uint8_t gate_at = 0;     // from `start`: all entries pass here
   uint8_t looked_count = 0;
+  uint8_t conceded = 0;  // CodeCache::Concession
   Near<const FaultPoint> fault_points;
   Near<const ByteRange> looked_at;  // instructions of the page outside the block that its code depends on
-  Near<Block> page_next;
+  Near<const uint8_t> source;       // the bytes it was made from, then those looked at; null: not kept
+  Near<Block> page_next;            // of those that live, or of those that may be used again
   Near<LinkSite> incoming;
   Near<LinkSite> links;  // first by next_outgoing
 
@@ -125,8 +127,9 @@ inline bool Block::made_from(uint64_t first, uint64_t last) const {
 // One page of RAM that code has been made from.
 struct CodePage {
   std::atomic<uint64_t> lines{0};
-  Near<Block> blocks;  // first by page_next
-  uint32_t drops = 0;
+  Near<Block> blocks;   // first by page_next
+  Near<Block> retired;  // dropped, to be used again when their bytes are back
+  uint32_t drops = 0, retired_count = 0;
   // Stores beside the code since the page last lost it all for their sake, and how many the next time takes.
   std::atomic<uint32_t> near_stores{0}, near_limit{4096};
 };

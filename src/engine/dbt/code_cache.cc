@@ -7,6 +7,7 @@
 #include <cstdlib>
 
 #include "base/check.h"
+#include "engine/dbt/patch.h"
 
 namespace rhea::dbt {
 
@@ -16,15 +17,6 @@ constexpr uint64_t kLargestIndex = uint64_t{1} << 30;
 constexpr uint64_t kIndexReserve = 128 * 1024;  // the same for what is known about it
 // Of the cache, in sixteenths: code that runs straight through. The rest is for stubs.
 constexpr uint64_t kHotShare = 10;
-
-// SAFETY: code that other vCPUs may be running: one write, inside eight aligned bytes, which the emitter saw
-// to. Not a std::atomic_ref, which asks for alignment to the size.
-void patch(uint8_t* at, uint16_t value) {
-  asm volatile("xchgw %0, %1" : "+r"(value), "+m"(*reinterpret_cast<uint8_t(*)[2]>(at)) : : "memory");
-}
-void patch(uint8_t* at, uint32_t value) {
-  asm volatile("xchgl %0, %1" : "+r"(value), "+m"(*reinterpret_cast<uint8_t(*)[4]>(at)) : : "memory");
-}
 }  // namespace
 
 Result<std::unique_ptr<CodeCache>> CodeCache::create(uint64_t bytes, bool huge_pages) {
@@ -118,6 +110,7 @@ void CodeCache::publish(CacheLock&, Block& block) {
   by_address_.push_back(&block);
   if (block.ram == nullptr) return;  // not from RAM: used once, never found
   attach(block, *block.ram, block.offset / kPageSize, block.lines);
+  if (!block.crossing) keep_source(block);
   if (block.crossing) {
     auto& two = static_cast<CrossingBlock&>(block);
     CodePage& second = page_for(*two.second_ram, two.second_offset / kPageSize);
@@ -125,6 +118,10 @@ void CodeCache::publish(CacheLock&, Block& block) {
     two.second_ram->set_page_has_code(two.second_offset / kPageSize, true);
     crossing_.push_back(&two);
   }
+  find_by_hash(block);
+}
+
+void CodeCache::find_by_hash(Block& block) {
   auto& head = heads_[hash(block.ram->id(), block.offset, block.mode)];
   block.hash_next.store(head.load(std::memory_order_relaxed), std::memory_order_relaxed);
   head.store(&block, std::memory_order_release);
@@ -138,12 +135,12 @@ void CodeCache::drop(CacheLock&, Block& block) {
   // write replaces, `jmp` back to the call that the block's code starts with.
   auto back = static_cast<uint8_t>(block.start - (block.gate() + 2));
   auto jump_back = static_cast<uint16_t>(0xeb | static_cast<unsigned>(back) << 8);
-  patch(block.gate(), jump_back);
+  patch_code(block.gate(), jump_back);
   for (LinkSite* l = block.incoming; l != nullptr; l = l->next_incoming) {
     if (l->to != &block) continue;
     l->to = nullptr;
     l->to_host = 0;
-    patch(at_place(l->rel32), l->unlinked - (l->rel32 + 4));
+    patch_code(at_place(l->rel32), l->unlinked - (l->rel32 + 4));
   }
   block.incoming = nullptr;
   for (LinkSite* l = block.links; l != nullptr; l = l->next_outgoing) {
@@ -180,7 +177,7 @@ unsigned CodeCache::drop_range(CacheLock& lock, memory::RamBlock& ram, uint64_t 
     if ((p->lines.load() & mask) == 0) continue;
     // Data next to code costs a look at each store as long as the code is there: the code goes, and comes
     // back if it is needed. Where it keeps coming back only what has changed goes, most of the time.
-    constexpr uint32_t kPatience = 8, kExactRuns = 64;
+    constexpr uint32_t kExactRuns = 64;
     const bool exact = ++p->drops > kPatience && p->drops % kExactRuns != 0;
     if ((mask & 1) != 0) {  // blocks that start on another page and end here are not in this page's list
       std::erase_if(crossing_, [](const CrossingBlock* b) { return b->dropped.load(); });
@@ -196,6 +193,7 @@ unsigned CodeCache::drop_range(CacheLock& lock, memory::RamBlock& ram, uint64_t 
         drop(lock, b), ++dropped;
       if (b.dropped) {
         *at = b.page_next;
+        retire(*p, b);
       } else {
         left |= b.lines;
         at = &b.page_next;
@@ -231,7 +229,7 @@ void CodeCache::link(CacheLock&, LinkSite& site, Block& to) {
                          : far          ? to.paged()
                          : site.slotted ? to.slotted()
                                         : to.direct();
-  patch(at_place(site.rel32), place_of(entry) - (site.rel32 + 4));
+  patch_code(at_place(site.rel32), place_of(entry) - (site.rel32 + 4));
   if (!far) return;
   site.place = &to;
   auto host = static_cast<uint32_t>(reinterpret_cast<uintptr_t>(executable(to.dispatched())));

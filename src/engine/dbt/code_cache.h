@@ -63,6 +63,8 @@ class CodeCache {
   // Drops blocks that were made from the range, at times from anything in its lines; returns how many.
   unsigned drop_range(CacheLock&, memory::RamBlock& ram, uint64_t offset, uint64_t length);
   void drop(CacheLock&, Block& block);
+  // A dropped block of this place that was made from the bytes that are there now, live again; or null.
+  Block* revive(CacheLock&, memory::RamBlock& ram, uint64_t offset, uint32_t mode);
   void link(CacheLock&, LinkSite& site, Block& to);
   // What was saved on does not work well for this block: it is dropped and its place translated differently
   // until the next reset.
@@ -106,6 +108,7 @@ class CodeCache {
 
  private:
   static constexpr unsigned kHashBits = 18;
+  static constexpr uint32_t kPatience = 8;  // drops in a page until more is done about them
   static constexpr unsigned kMaxRams = 256;
   struct PageTable {
     std::atomic<CodePage*>* pages = nullptr;
@@ -120,6 +123,9 @@ class CodeCache {
   }
   CodePage* page_at(const memory::RamBlock& ram, uint64_t page) const;
   CodePage& page_for(memory::RamBlock& ram, uint64_t page);
+  void find_by_hash(Block& block);
+  void keep_source(Block& block);
+  void retire(CodePage& page, Block& block);
   void attach(Block& block, memory::RamBlock& ram, uint64_t page, uint64_t lines);
 
   std::recursive_mutex mutex_;

@@ -210,7 +210,7 @@ struct PendingStore {
 };
 
 struct Counters {
-  uint64_t blocks, guest_insns, guest_bytes, host_bytes, dropped, slow_stores, flushes, cache_resets;
+  uint64_t blocks, guest_insns, guest_bytes, host_bytes, dropped, revived, slow_stores, flushes, cache_resets;
   uint64_t access_misses, lookups, helper_calls, interrupts, exceptions, page_code_stops;
 };
 

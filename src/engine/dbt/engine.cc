@@ -276,6 +276,7 @@ JitInfo jit_info(DbtShared& shared) {
     info.blocks += n.blocks, info.guest_insns += n.guest_insns, info.guest_bytes += n.guest_bytes;
     info.host_bytes += n.host_bytes, info.slow_stores += n.slow_stores, info.flushes += n.flushes;
     info.access_misses += n.access_misses, info.lookups += n.lookups, info.helper_calls += n.helper_calls;
+    info.revived += n.revived;
     info.interrupts += n.interrupts, info.exceptions += n.exceptions;
   }
   info.dropped = shared.dropped;

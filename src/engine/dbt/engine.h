@@ -23,8 +23,8 @@ Result<std::unique_ptr<cpu::Engine>> make_dbt_engine(std::shared_ptr<DbtShared> 
 // Summed over vCPUs, for `info jit`.
 struct JitInfo {
   uint64_t blocks, guest_insns, guest_bytes, host_bytes, cache_used, cache_size, index_bytes;
-  uint64_t dropped, slow_stores, flushes, cache_resets, access_misses, lookups, helper_calls, interrupts,
-      exceptions;
+  uint64_t dropped, revived, slow_stores, flushes, cache_resets, access_misses, lookups, helper_calls,
+      interrupts, exceptions;
   uint64_t translate_ns;
 };
 JitInfo jit_info(DbtShared& shared);

@@ -111,6 +111,43 @@ TEST_F(EngineTest, code_that_patches_the_next_instruction) {
   EXPECT_EQ(run().gpr[cpu::RAX] & 0xff, 0x42u);
 }
 
+// mov cx,200; xor bx,bx; l: mov ax,cx; and al,1; mov [7d01h],al; call 7d00h; add bx,dx; loop l; hlt
+// 7d00h: mov dl,0; mov dh,0; ret
+TEST_F(EngineTest, code_that_changes_back_is_used_again) {
+  program({0xb9, 0xc8, 0x00, 0x31, 0xdb, 0x89, 0xc8, 0x24, 0x01, 0xa2,
+           0x01, 0x7d, 0xe8, 0xf1, 0x00, 0x01, 0xd3, 0xe2, 0xf2, 0xf4});
+  program({0xb2, 0x00, 0xb6, 0x00, 0xc3}, 0x7d00);
+  EXPECT_EQ(run().gpr[cpu::RBX] & 0xffff, 100u);
+  const JitInfo info = jit_info(*shared_);
+  EXPECT_GT(info.revived, 150u);
+  EXPECT_LT(info.blocks, 80u);
+}
+
+// mov cx,20000; call 8000h; l: mov [8800h],cx; loop l; hlt
+// 8000h: ret
+TEST_F(EngineTest, stores_beside_code_that_ran_once_become_fast) {
+  program({0xb9, 0x20, 0x4e, 0xe8, 0xfa, 0x03, 0x89, 0x0e, 0x00, 0x88, 0xe2, 0xfa, 0xf4});
+  program({0xc3}, 0x8000);
+  run();
+  const JitInfo info = jit_info(*shared_);
+  EXPECT_GE(info.slow_stores, 4096u);
+  EXPECT_LT(info.slow_stores, 4200u);
+}
+
+// mov cx,300; mov si,7c00h; mov di,3000h; l: movsb; loop l; mov si,3000h; lodsw; stosb; stosw; std; lodsb;
+// hlt
+TEST_F(EngineTest, single_string_instructions_need_no_helper) {
+  program({0xb9, 0x2c, 0x01, 0xbe, 0x00, 0x7c, 0xbf, 0x00, 0x30, 0xa4, 0xe2,
+           0xfd, 0xbe, 0x00, 0x30, 0xad, 0xaa, 0xab, 0xfd, 0xac, 0xf4});
+  auto& s = run();
+  EXPECT_EQ(std::memcmp(ram_->host() + 0x3000, ram_->host() + 0x7c00, 300), 0);
+  EXPECT_EQ(s.gpr[cpu::RAX] & 0xffff, 0x2c01u);  // LODSB of the third byte, downwards; AH from LODSW
+  EXPECT_EQ(s.gpr[cpu::RSI] & 0xffff, 0x3001u);
+  EXPECT_EQ(s.gpr[cpu::RDI] & 0xffff, 0x3000u + 300 + 3);
+  EXPECT_EQ(ram_->host()[0x3000 + 300], 0xb9);
+  EXPECT_LT(jit_info(*shared_).helper_calls, 10u);
+}
+
 TEST_F(EngineTest, debuggers_breakpoint_stops_before_the_instruction_each_time) {
   program({0xb9, 0x03, 0x00, 0x41, 0x49, 0x49, 0x75, 0xfb,
            0xf4});  // mov cx,3; l: inc cx; dec cx; dec cx; jnz l; hlt

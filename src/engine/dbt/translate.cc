@@ -117,6 +117,7 @@ class Translator::Work final : Emitter::TargetFlags {
     block.ram = in_.ram;
     block.offset = in_.offset;
     block.mode = in_.mode;
+    block.conceded = concessions;
     analyse();
     block.flags_live_in = live_in_;
     block.insns = static_cast<uint16_t>(insns_.size());

@@ -101,6 +101,10 @@ Block* DbtShared::translate_from_ram(Context& c, memory::RamBlock& ram, uint64_t
     CacheLock lock = cache->lock();
     if (Block* b = cache->find(ram, offset, mode)) return b;  // another vCPU was faster
     if (!claim_page(c, ram, offset / kPageSize, stop)) continue;
+    if (Block* b = cache->revive(lock, ram, offset, mode)) {
+      ++c.counters.revived;
+      return b;
+    }
     TranslateInput in{};
     in.ram = &ram;
     in.offset = offset;

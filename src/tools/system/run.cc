@@ -36,9 +36,14 @@ constexpr const char* kCompatibleVersion = "7.2.0";  // whose command lines and 
 constexpr uint64_t kLargestKernel = uint64_t{2} << 30;
 constexpr uint64_t kLargestItem = uint64_t{16} << 20;
 
+// Small guests run little code; a desktop runs 20 million instructions' worth until it is at rest.
+uint64_t default_cache(uint64_t ram_bytes) {
+  return std::clamp<uint64_t>(ram_bytes / 4, 64 * kMiB, 512 * kMiB);
+}
+
 dbt::DbtOptions translator_options(const AccelOptions& a, const SystemOptions& options) {
   dbt::DbtOptions o;
-  if (a.tb_size) o.cache_bytes = *a.tb_size * kMiB;
+  o.cache_bytes = a.tb_size ? *a.tb_size * kMiB : default_cache(options.memory.size);
   o.link = a.link.value_or(o.link);
   o.jump_cache = a.jump_cache.value_or(o.jump_cache);
   o.probe = a.probe.value_or(o.probe);
