@@ -1,5 +1,5 @@
-// What the USB host controllers share: little-endian words of the guest's memory, and the device that answers to
-// an address below their own ports.
+// What the USB host controllers share: little-endian words of the guest's memory, and the device that answers
+// to an address below their own ports.
 #pragma once
 
 #include <array>

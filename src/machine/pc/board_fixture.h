@@ -1,5 +1,5 @@
-// What the tests of the PC boards stand on: a host that counts what it is asked, cores, ports and configuration
-// space as the guest reaches them.
+// What the tests of the PC boards stand on: a host that counts what it is asked, cores, ports and
+// configuration space as the guest reaches them.
 #pragma once
 
 #include <gtest/gtest.h>
