@@ -63,6 +63,8 @@ constexpr uint32_t kAmplifier = 1u << 31 | 3u << 16 | kSteps << 8 | kSteps;
 constexpr uint8_t kMute = 0x80;
 // Line out (green) and line in (blue), jacks at the rear, always plugged in.
 constexpr uint32_t kOutputConfig = 0x01014110, kInputConfig = 0x01813120;
+// A speaker and a microphone inside the case, fixed.
+constexpr uint32_t kSpeakerConfig = 0x90170110, kMicrophoneConfig = 0x90a70120;
 constexpr uint16_t kUsualFormat = 0x0011;  // 48 kHz, 16 bits, stereo
 
 unsigned volume_of(uint8_t gain) {
@@ -92,7 +94,7 @@ StereoHdaCodec::~StereoHdaCodec() {
 }
 
 std::string_view StereoHdaCodec::name() const {
-  return !wiring_.input ? "hda-output" : wiring_.output ? "hda-duplex" : "hda-micro";
+  return wiring_.micro ? "hda-micro" : wiring_.input ? "hda-duplex" : "hda-output";
 }
 
 void StereoHdaCodec::reset(bus::ResetKind) {
@@ -101,9 +103,9 @@ void StereoHdaCodec::reset(bus::ResetKind) {
     path.format.bits = kUsualFormat;
     path.gain[0] = path.gain[1] = kSteps;
   }
-  paths_[0].config = kOutputConfig;
+  paths_[0].config = wiring_.micro ? kSpeakerConfig : kOutputConfig;
   paths_[0].pin_control = 0x40;
-  paths_[1].config = kInputConfig;
+  paths_[1].config = wiring_.micro ? kMicrophoneConfig : kInputConfig;
   paths_[1].pin_control = 0x20;
   group_power_ = 0;
   subsystem_ = kVendorOfQemu << 16 | 0x10;
@@ -157,7 +159,8 @@ void StereoHdaCodec::apply(Side side) {
 uint32_t StereoHdaCodec::parameter(unsigned node, unsigned id) const {
   const bool converter = has_converter(node), pin = has_pin(node), input = node >= kInputConverter;
   switch (id) {
-    case kVendor: return node == kRoot ? kVendorOfQemu << 16 | (wiring_.input ? 0x21 : 0x11) : 0;
+    case kVendor:
+      return node == kRoot ? kVendorOfQemu << 16 | (wiring_.micro ? 0x31 : wiring_.input ? 0x21 : 0x11) : 0;
     case kRevision: return node == kRoot ? 0x00100101 : 0;
     case kNodes: {
       if (node == kRoot) return kGroup << 16 | 1;

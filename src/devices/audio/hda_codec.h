@@ -24,7 +24,8 @@ class StereoHdaCodec final : public bus::Device, public HdaCodec {
     unsigned address;
     audio::Backend* backend = nullptr;  // null: nobody listens
     bool output = true, input = false;
-    bool mixer = true;  // volume and mute
+    bool micro = false;  // a speaker and a microphone, built in, in place of jacks
+    bool mixer = true;   // volume and mute
   };
   explicit StereoHdaCodec(const Wiring& wiring);
   ~StereoHdaCodec() override;

@@ -48,7 +48,12 @@ PcBoard::PcBoard(const PcConfig& config, const Wiring& wiring, std::unique_ptr<P
               .input = config.backends.input}),
       port92_({.a20 = [this](bool open) { cpus_.set_a20(open); },
                .reset = [this] { wiring_.host.request_reset(); }}),
-      pit_({.clock = wiring.virtual_clock, .irq0 = timer_irq(devices::Hpet::kFromPit, kTimerIrq)}),
+      pit_({.clock = wiring.virtual_clock,
+            .irq0 = timer_irq(devices::Hpet::kFromPit, kTimerIrq),
+            .speaker =
+                [this](uint64_t period) {
+                  if (speaker_ != nullptr) speaker_->tone(period);
+                }}),
       rtc_({.clock = config.rtc_runs_with_vm       ? wiring.virtual_clock
                      : wiring.rtc_clock != nullptr ? *wiring.rtc_clock
                                                    : wiring.host_clock,
@@ -103,6 +108,7 @@ Result<> PcBoard::assemble(PcConfig& config) {
   TRY(add_chipset());
   TRY(add_common_devices());
   if (config.vmport) TRY(add_vmport(config));
+  if (!config.pcspk_audiodev.empty()) TRY(add_speaker(config.pcspk_audiodev));
   TRY(add_firmware(config));
   for (auto& [index, path] : config.boot_paths) TRY(site_.add_boot_path(index, path));
   TRY(add_serial_ports(config));
@@ -162,6 +168,15 @@ Result<> PcBoard::add_vmport(const PcConfig& config) {
   for (cpu::Core* core : wiring_.cores) core->register_port = devices::VmPort::kPort;
   return map_ports(
       std::initializer_list<PortRange>{{devices::VmPort::kPort, devices::VmPort::kIoSize, port}});
+}
+
+Result<> PcBoard::add_speaker(const std::string& audiodev) {
+  auto backend = find_backend(site_.backends().audiodev, "audiodev", audiodev);
+  if (!backend)
+    return failf(ErrorKind::NotFound, "Property 'isa-pcspk.audiodev' can't find value '{}'", audiodev);
+  speaker_ = &own(std::make_unique<devices::PcSpeaker>(
+      devices::PcSpeaker::Wiring{.clock = wiring_.virtual_clock, .backend = **backend}));
+  return {};
 }
 
 Result<> PcBoard::add_firmware(const PcConfig& config) {

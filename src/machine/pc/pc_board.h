@@ -14,6 +14,7 @@
 #include "async/clock.h"
 #include "bus/pci/pci_bus.h"
 #include "cpu/core.h"
+#include "devices/audio/pc_speaker.h"
 #include "devices/bridge/power_listener.h"
 #include "devices/dma/i8237.h"
 #include "devices/input/i8042.h"
@@ -139,6 +140,7 @@ class PcBoard : public Board, protected devices::PowerListener {
   Result<> assemble(PcConfig& config);
   Result<> add_common_devices();
   Result<> add_vmport(const PcConfig& config);
+  Result<> add_speaker(const std::string& audiodev);
   Result<> add_firmware(const PcConfig& config);
   Result<> add_serial_ports(const PcConfig& config);
   void fill_firmware_config(PcConfig& config);
@@ -164,6 +166,7 @@ class PcBoard : public Board, protected devices::PowerListener {
   std::unique_ptr<devices::Hpet> hpet_;
   devices::I8042 i8042_;
   devices::Port92 port92_;
+  devices::PcSpeaker* speaker_ = nullptr;  // one that is heard
   devices::I8254 pit_;
   devices::Mc146818 rtc_;
   devices::I8237Pair dma_;

@@ -43,6 +43,7 @@ struct PcConfig {
   bool floppy_check = true;                                  // a floppy's boot sector needs its signature
   bool hpet = true;
   bool acpi = true;
+  std::string pcspk_audiodev;                        // what the speaker sounds on; empty: nothing
   bool vmport = false;                               // VMware's port, and the mouse behind it
   bool smm = true;                                   // system-management mode
   uint64_t tsc_hz = 0;                               // of the guest; 0: the host's

@@ -74,7 +74,7 @@ Result<unsigned> choose_address(const HdaBus& bus, std::optional<unsigned> wante
   return fail(ErrorKind::NoSpace, "the HDA bus is full");
 }
 
-Result<> add_codec(DeviceSite& site, const DeviceRequest& request, bool output, bool input) {
+Result<> add_codec(DeviceSite& site, const DeviceRequest& request, bool input, bool micro) {
   CodecOptions options;
   TRY(codec_group().apply(request.values, options));
   HdaBus* bus = TRY(site.tree().find_bus<HdaBus>(options.bus));
@@ -90,8 +90,9 @@ Result<> add_codec(DeviceSite& site, const DeviceRequest& request, bool output, 
       std::make_unique<devices::StereoHdaCodec>(devices::StereoHdaCodec::Wiring{.bus = *bus,
                                                                                 .address = address,
                                                                                 .backend = backend,
-                                                                                .output = output,
+                                                                                .output = true,
                                                                                 .input = input,
+                                                                                .micro = micro,
                                                                                 .mixer = options.mixer}),
       site.tree().name_of(*bus));
   return {};
@@ -104,9 +105,12 @@ Result<> add_ich9(DeviceSite& site, const DeviceRequest& request) {
   return add_controller(site, request, IntelHda::Model::Ich9);
 }
 Result<> add_output(DeviceSite& site, const DeviceRequest& request) {
-  return add_codec(site, request, true, false);
+  return add_codec(site, request, false, false);
 }
 Result<> add_duplex(DeviceSite& site, const DeviceRequest& request) {
+  return add_codec(site, request, true, false);
+}
+Result<> add_micro(DeviceSite& site, const DeviceRequest& request) {
   return add_codec(site, request, true, true);
 }
 
@@ -122,6 +126,8 @@ std::span<const DeviceDriver> sound_drivers() {
        [] { return codec_group().help(); }, add_output},
       {"hda-duplex", "HDA", "Sound", "HDA Audio Codec, duplex (line-out, line-in)",
        [] { return codec_group().help(); }, add_duplex},
+      {"hda-micro", "HDA", "Sound", "HDA Audio Codec, duplex (speaker, microphone)",
+       [] { return codec_group().help(); }, add_micro},
   };
   return kDrivers;
 }

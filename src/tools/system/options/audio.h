@@ -1,4 +1,4 @@
-// -audiodev: where sound goes.
+// -audiodev: where sound goes; -audio: that and a sound card.
 #pragma once
 
 #include <optional>
@@ -14,6 +14,7 @@ enum class AudioDriver : uint8_t { None, Wav, Alsa, Pa, Sdl };
 struct AudiodevOption {
   AudioDriver driver = AudioDriver::None;
   std::string id;
+  std::string model;   // -audio only
   std::string path;    // wav
   std::string server;  // pa
   unsigned out_frequency = 44100, out_channels = 2, in_frequency = 44100, in_channels = 2;
@@ -25,6 +26,7 @@ struct AudiodevOption {
 
 struct AudioOptions {
   std::vector<AudiodevOption> backends;
+  std::vector<std::string> hda_cards;  // -audio …,model=hda: the ids of their back ends
 };
 
 void add_audio_options(Options& to, AudioOptions& options);

@@ -44,6 +44,7 @@ const config::Group<MachineOptions>& machine_group() {
           boolean("usb", &M::usb, "a USB controller, as -usb"),
           on_off_auto("smm", &M::smm, "system-management mode (auto: if the engine has it)"),
           on_off_auto("vmport", &M::vmport, "the port of VMware's interface, and its mouse (auto: on)"),
+          text("pcspk-audiodev", &M::pcspk_audiodev, "id of the audiodev on which the PC speaker is heard"),
           boolean("mem-merge", &M::mem_merge, "the host may share equal pages between machines"),
           boolean("dump-guest-core", &M::dump_guest_core,
                   "guest memory is part of the emulator's core dumps"),

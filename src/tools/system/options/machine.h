@@ -26,6 +26,7 @@ struct MachineOptions {
   bool usb = false;
   OnOffAuto smm = OnOffAuto::Auto;
   OnOffAuto vmport = OnOffAuto::Auto;
+  std::string pcspk_audiodev;
   bool mem_merge = true;
   bool dump_guest_core = true;
   bool graphics = true;

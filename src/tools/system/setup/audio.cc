@@ -1,4 +1,4 @@
-// Sound: the back ends of -audiodev.
+// Sound: the back ends of -audiodev and the cards of -audio.
 #include <map>
 #include <memory>
 
@@ -40,6 +40,10 @@ class AudioSetup final : public Setup {
       audio::HostSound sound = TRY_IN(open_sound(option), "-audiodev " + option.id);
       backends_[option.id] = std::make_unique<audio::Backend>(option.id, out_of(option).format(),
                                                               std::move(sound.sink), std::move(sound.source));
+    }
+    for (const std::string& id : context.options.audio.hda_cards) {
+      context.devices.push_back({"intel-hda", {}});
+      context.devices.push_back({"hda-duplex", {{"audiodev", id}}});
     }
     context.backends.audiodev = [this](const std::string& id) { return find(id); };
     return {};

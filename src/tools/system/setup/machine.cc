@@ -79,6 +79,7 @@ Result<> configure_machine(const SystemOptions& options, const engine::Accelerat
   config.acpi = wish.acpi;
   config.smm = TRY(choose_smm(wish.smm, accelerator));
   TRY(check_irqchip(options, accelerator));
+  config.pcspk_audiodev = wish.pcspk_audiodev;
   config.vmport = wish.vmport != OnOffAuto::Off;
   config.ram_mergeable = wish.mem_merge;
   config.ram_dumpable = wish.dump_guest_core;
