@@ -88,6 +88,7 @@ std::span<const Command> memory_commands();
 std::span<const Command> pci_commands();
 std::span<const Command> device_commands();
 std::span<const Command> input_commands();
+std::span<const Command> vnc_commands();
 std::span<const Command> block_commands();
 std::span<const Command> chardev_commands();
 std::span<const Command> network_commands();

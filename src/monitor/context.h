@@ -19,6 +19,9 @@ namespace rhea::display {
 class InputHub;
 class KeySender;
 class Screens;
+namespace vnc {
+class Servers;
+}
 }  // namespace rhea::display
 namespace rhea::net {
 class Network;
@@ -39,6 +42,7 @@ struct Context {
   display::InputHub* input = nullptr;
   display::KeySender* key_sender = nullptr;
   net::Network* network = nullptr;
+  display::vnc::Servers* vnc = nullptr;
 
   std::string name = {}, uuid = {}, version = {}, machine_type = {}, cpu_type = {};
   uint64_t ram_bytes = 0;
@@ -52,8 +56,6 @@ struct Context {
   // Errors are one line. Null: not supported here.
   std::function<Result<>(const std::string& words)> gdbserver = {};  // "none" ends it
   std::function<Result<>(const std::string& words)> boot_set = {};
-  std::function<std::string()> vnc_info = {};  // text of `info vnc`
-  std::function<Result<>(const std::string& password)> set_vnc_password = {};
 };
 
 }  // namespace rhea::monitor

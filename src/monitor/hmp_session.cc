@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <sstream>
+
 namespace rhea::monitor {
 
 HmpSession::HmpSession(Monitor& monitor, chardev::Chardev& line)
@@ -52,7 +54,23 @@ size_t HmpSession::handle(std::string_view input) {
   return used;
 }
 
+// A password is asked for rather than left on the screen.
+bool HmpSession::asks_for_password(std::string_view line) {
+  std::istringstream words{std::string(line)};
+  std::string command, what, target, more;
+  words >> command >> what >> target >> more;
+  if (command != "change" || what != "vnc" || (target != "password" && target != "passwd") || !more.empty())
+    return false;
+  readline_.ask_secret("Password: ", [this](std::string_view password) {
+    std::string quoted;
+    for (const char c : password) quoted += c == '"' || c == '\\' ? std::string{'\\', c} : std::string{c};
+    run("change vnc password \"" + quoted + '"');
+  });
+  return true;
+}
+
 void HmpSession::run(std::string line) {
+  if (asks_for_password(line)) return;
   begin_work([this, line = std::move(line)] {
     std::string text;
     if (line == "info history") {

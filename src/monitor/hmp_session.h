@@ -18,6 +18,7 @@ class HmpSession final : public Session {
   void print(std::string_view text);
   void greet();
   void run(std::string line);
+  bool asks_for_password(std::string_view line);
 
   Readline readline_;
   bool has_focus_ = true, has_peer_ = false, greeted_ = false;

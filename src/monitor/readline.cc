@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace rhea::monitor {
 
@@ -14,11 +15,19 @@ constexpr size_t kColumns = 80;
 }  // namespace
 
 void Readline::show() {
-  print(prompt_ + text_);
+  print((secret_ ? secret_prompt_ : prompt_) + shown(text_));
   if (cursor_ < text_.size()) print(fmt::format("\033[{}D", text_.size() - cursor_));
 }
 
+void Readline::ask_secret(std::string prompt, std::function<void(std::string)> then) {
+  restart();
+  secret_prompt_ = std::move(prompt);
+  secret_ = std::move(then);
+  show();
+}
+
 void Readline::restart() {
+  secret_ = nullptr;
   text_.clear();
   cursor_ = 0;
   state_ = State::Plain;
@@ -102,9 +111,9 @@ void Readline::insert(std::string_view text) {
   if (text_.size() + text.size() > kLongest) return;
   text_.insert(cursor_, text);
   cursor_ += text.size();
-  print(text);
+  print(shown(text));
   if (cursor_ == text_.size()) return;
-  print(text_.substr(cursor_) + fmt::format("\033[{}D", text_.size() - cursor_));
+  print(shown(text_.substr(cursor_)) + fmt::format("\033[{}D", text_.size() - cursor_));
 }
 
 void Readline::erase(size_t from, size_t to) {
@@ -112,7 +121,7 @@ void Readline::erase(size_t from, size_t to) {
   if (from >= to) return;
   move(from);
   text_.erase(from, to - from);
-  print(text_.substr(cursor_) + "\033[K");
+  print(shown(text_.substr(cursor_)) + "\033[K");
   if (cursor_ < text_.size()) print(fmt::format("\033[{}D", text_.size() - cursor_));
 }
 
@@ -131,13 +140,13 @@ void Readline::replace(std::string text) {
 }
 
 void Readline::older() {
-  if (at_history_ == 0) return;
+  if (at_history_ == 0 || secret_) return;
   if (at_history_ == history_.size()) unfinished_ = text_;
   replace(history_[--at_history_]);
 }
 
 void Readline::newer() {
-  if (at_history_ >= history_.size()) return;
+  if (at_history_ >= history_.size() || secret_) return;
   ++at_history_;
   replace(at_history_ == history_.size() ? unfinished_ : history_[at_history_]);
 }
@@ -152,6 +161,10 @@ size_t Readline::word_begin() const {
 void Readline::enter() {
   std::string line = text_;
   print("\n");
+  if (auto secret = std::exchange(secret_, nullptr)) {
+    restart();
+    return secret(std::move(line));
+  }
   // The same line again is not kept twice: it moves to the end.
   if (!line.empty()) {
     std::erase(history_, line);
@@ -163,7 +176,7 @@ void Readline::enter() {
 }
 
 void Readline::complete() {
-  if (!hooks_.complete) return;
+  if (!hooks_.complete || secret_) return;
   std::string_view before = std::string_view(text_).substr(0, cursor_);
   size_t begin = before.rfind(' ');
   begin = begin == before.npos ? 0 : begin + 1;

@@ -28,6 +28,8 @@ class Readline {
   void show();
   // Forgets what was typed, not the history.
   void restart();
+  // The next line is asked for with this prompt, shown as stars, kept nowhere and given to `then`.
+  void ask_secret(std::string prompt, std::function<void(std::string)> then);
   const std::vector<std::string>& history() const { return history_; }
 
  private:
@@ -47,6 +49,10 @@ class Readline {
   void list(const std::vector<std::string>& words);
   void print(std::string_view text) { hooks_.print(text); }
 
+  std::string shown(std::string_view text) const {
+    return secret_ ? std::string(text.size(), '*') : std::string(text);
+  }
+
   std::string prompt_;
   Hooks hooks_;
   std::string text_;
@@ -57,6 +63,8 @@ class Readline {
   size_t at_history_ = 0;
   std::string unfinished_;  // what was typed before going back in the history
   uint8_t last_ = 0;
+  std::string secret_prompt_;
+  std::function<void(std::string)> secret_;  // who has asked for one
 };
 
 }  // namespace rhea::monitor

@@ -41,6 +41,18 @@ TEST_F(ReadlineTest, history_goes_both_ways) {
   EXPECT_EQ(lines.back(), "unfinished");
 }
 
+TEST_F(ReadlineTest, a_secret_is_shown_as_stars_and_kept_nowhere) {
+  std::string secret;
+  line.ask_secret("Password: ", [&](std::string text) { secret = std::move(text); });
+  shown.clear();
+  type("ab\tx\033[D\x7fq\020\r");
+  EXPECT_EQ(secret, "aqx");
+  EXPECT_EQ(shown.find_first_of("abqx"), shown.npos);
+  EXPECT_TRUE(line.history().empty() && lines.empty());
+  type("quit\r");
+  EXPECT_EQ(lines.back(), "quit");
+}
+
 TEST_F(ReadlineTest, tab_completes) {
   type("q\t\r");
   EXPECT_EQ(lines.back(), "quit ");

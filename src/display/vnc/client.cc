@@ -24,7 +24,7 @@ Client::~Client() = default;
 
 Result<std::shared_ptr<Client>> Client::create(Server& server, int fd, Peer peer) {
   std::shared_ptr<Client> client(new Client(server, std::move(peer)));
-  const bool websocket = client->peer_.websocket;
+  const bool websocket = client->peer_.other.websocket;
   client->connection_ = TRY(Connection::create(server.loop(), fd, websocket, *client));
   async::Clock& clock = server.loop().monotonic_clock();
   client->timer_ = clock.make_timer([self = client.get()] { self->end(); });

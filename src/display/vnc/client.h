@@ -20,6 +20,7 @@
 #include "display/vnc/connection.h"
 #include "display/vnc/dirty_tiles.h"
 #include "display/vnc/encoder.h"
+#include "display/vnc/listener.h"
 #include "display/vnc/vnc_auth.h"
 
 namespace rhea::display::vnc {
@@ -29,8 +30,7 @@ class Server;
 class Client final : public std::enable_shared_from_this<Client>, private Connection::Listener {
  public:
   struct Peer {
-    std::string host, service, family;  // "ipv4", "ipv6", "unix"
-    bool websocket = false;
+    Endpoint other, local;
   };
 
   static Result<std::shared_ptr<Client>> create(Server& server, int fd, Peer peer);

@@ -6,9 +6,7 @@ namespace rhea::display::vnc {
 
 std::string info_text(std::string_view id, const Server& server) {
   const auto end_of_line = [](bool websocket) { return websocket ? " (Websocket))" : ")"; };
-  const auto place = [](const std::string& host, const std::string& service) {
-    return service.empty() ? host : host + ":" + service;
-  };
+  const auto place = [](const std::string& host, const std::string& service) { return host + ":" + service; };
   std::string text = fmt::format("{}:\n", id);
   for (const Endpoint& at : server.listening()) {
     text +=
@@ -16,8 +14,8 @@ std::string info_text(std::string_view id, const Server& server) {
     text += fmt::format("    Auth: {} (Sub: none)\n", server.auth_name());
   }
   for (const Server::ClientInfo& client : server.clients()) {
-    text += fmt::format("  Client: {} ({}{}\n", place(client.host, client.service), client.family,
-                        end_of_line(client.websocket));
+    text += fmt::format("  Client: {} ({}{}\n", place(client.peer.host, client.peer.service),
+                        client.peer.family, end_of_line(client.peer.websocket));
     text += "    x509_dname: none\n    sasl_username: none\n";
   }
   return text;

@@ -26,8 +26,14 @@ sockaddr* generic(T& address) {
   return reinterpret_cast<sockaddr*>(&address);
 }
 
+std::string unix_path(const sockaddr_storage& address, socklen_t size) {
+  sockaddr_un un{};
+  std::memcpy(&un, &address, std::min<size_t>(size, sizeof un - 1));
+  return un.sun_path;
+}
+
 Endpoint described(const sockaddr_storage& address, socklen_t size) {
-  if (address.ss_family == AF_UNIX) return {"", "", "unix"};
+  if (address.ss_family == AF_UNIX) return {"", unix_path(address, size), "unix"};
   char host[NI_MAXHOST] = "", service[NI_MAXSERV] = "";
   ::getnameinfo(generic(address), size, host, sizeof host, service, sizeof service,
                 NI_NUMERICHOST | NI_NUMERICSERV);
@@ -129,6 +135,13 @@ Endpoint peer_of(int fd) {
   return described(address, size);
 }
 
+Endpoint local_of(int fd) {
+  sockaddr_storage address{};
+  socklen_t size = sizeof address;
+  if (::getsockname(fd, generic(address), &size) != 0) return {"", "", "unknown"};
+  return described(address, size);
+}
+
 Result<int> connect_to(const Address& address) {
   int error = 0;
   if (!address.path.empty()) {
@@ -150,12 +163,7 @@ Result<int> connect_to(const Address& address) {
 }
 
 ListeningSocket::ListeningSocket(int fd, std::string path, Accepted accepted)
-    : fd_(fd), path_(std::move(path)), accepted_(std::move(accepted)) {
-  sockaddr_storage address{};
-  socklen_t size = sizeof address;
-  if (::getsockname(fd_, generic(address), &size) == 0) endpoint_ = described(address, size);
-  if (!path_.empty()) endpoint_.host = path_;
-}
+    : fd_(fd), path_(std::move(path)), accepted_(std::move(accepted)), endpoint_(local_of(fd)) {}
 
 ListeningSocket::~ListeningSocket() {
   watch_.reset();

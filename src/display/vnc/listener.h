@@ -19,13 +19,14 @@ struct Address {
   bool ipv4 = true, ipv6 = true;
 };
 
-// One end of a connection, in words.
+// One end of a connection, in words; a UNIX socket's path is its service.
 struct Endpoint {
   std::string host, service, family;  // "ipv4", "ipv6", "unix"
   bool websocket = false;
 };
 
 Endpoint peer_of(int fd);
+Endpoint local_of(int fd);
 // Errors: what the host says, with the address. May wait for the other side.
 Result<int> connect_to(const Address& address);
 

@@ -57,12 +57,11 @@ void Server::accepted(int fd, bool websocket) {
     ::close(fd);
     return;
   }
-  Client::Peer peer;
-  const Endpoint other = peer_of(fd);
-  peer = {other.host, other.service, other.family, websocket};
-  auto client = Client::create(*this, fd, std::move(peer));
+  Client::Peer peer{peer_of(fd), local_of(fd)};
+  peer.other.websocket = peer.local.websocket = websocket;
+  auto client = Client::create(*this, fd, peer);
   if (!client) {
-    log_warn("VNC client {}: {}", other.host, client.error().message());
+    log_warn("VNC client {}: {}", peer.other.host, client.error().message());
     return;
   }
   clients_.push_back(*client);
@@ -70,7 +69,7 @@ void Server::accepted(int fd, bool websocket) {
 }
 
 std::optional<std::string> Server::password() const {
-  if (expiry_s_ && wiring_.loop.host_clock().now_ns() / 1'000'000'000 > *expiry_s_) return std::nullopt;
+  if (expiry_s_ && wiring_.loop.host_clock().now_ns() / 1'000'000'000 >= *expiry_s_) return std::nullopt;
   return password_;
 }
 
@@ -136,8 +135,7 @@ void Server::disconnect_all() {
 
 void Server::tell(Event event, const Client& client) {
   if (!events_) return;
-  const Client::Peer& peer = client.peer();
-  events_(event, {peer.host, peer.service, peer.family, peer.websocket, client.shared()});
+  events_(event, {client.peer().other, client.peer().local, client.shared()});
 }
 
 std::vector<Endpoint> Server::listening() const {
@@ -149,9 +147,7 @@ std::vector<Endpoint> Server::listening() const {
 std::vector<Server::ClientInfo> Server::clients() const {
   std::vector<ClientInfo> list;
   for (const auto& client : clients_) {
-    const Client::Peer& peer = client->peer();
-    if (!client->over())
-      list.push_back({peer.host, peer.service, peer.family, peer.websocket, client->shared()});
+    if (!client->over()) list.push_back({client->peer().other, client->peer().local, client->shared()});
   }
   return list;
 }

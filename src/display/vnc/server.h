@@ -45,8 +45,8 @@ class Server final : private Viewer, private InputListener {
   };
   enum class Event { Connected, Initialized, Disconnected };
   struct ClientInfo {
-    std::string host, service, family;
-    bool websocket = false, shared = true;
+    Endpoint peer, local;
+    bool shared = true;
   };
 
   // Machine lock held, as for the destructor.

@@ -9,6 +9,7 @@
 #include "block/drive/open_medium.h"
 #include "block/driver.h"
 #include "monitor/command.h"
+#include "monitor/vnc_events.h"
 
 namespace rhea::monitor {
 
@@ -213,9 +214,10 @@ Result<Json> eject(Call& call) {
 Result<Json> change(Call& call) {
   if (call.text("device") == "vnc") {
     if (call.text("filename") != "password" && call.text("filename") != "passwd")
-      return fail(ErrorKind::Invalid, "Changing the VNC server's place while it runs is not supported");
-    if (!call.vm.set_vnc_password) return fail(ErrorKind::Invalid, "Could not set password");
-    TRY(call.vm.set_vnc_password(call.text("format")));
+      return fail(ErrorKind::Invalid, "Expected 'password' after 'vnc'");
+    if (!call.has("format")) return fail(ErrorKind::Invalid, "terminal does not support password prompting");
+    const std::scoped_lock hold(call.vm.vm.lock());
+    TRY(set_vnc_password(call.vm, {}, call.text("format")));
     return Json();
   }
   std::string format = call.text("format"), mode = call.text("read-only-mode");

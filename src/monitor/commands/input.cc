@@ -256,21 +256,6 @@ Result<Json> screendump(Call& call) {
   return Json();
 }
 
-Result<Json> info_vnc(Call& call) {
-  return Json(call.vm.vnc_info ? call.vm.vnc_info() : "None\n");
-}
-
-Result<Json> set_password(Call& call) {
-  if (call.text("protocol") != "vnc")
-    return failf(ErrorKind::Invalid, "Parameter 'protocol' does not accept value '{}'",
-                 call.text("protocol"));
-  if (call.has("connected") && call.text("connected") != "keep")
-    return fail(ErrorKind::Invalid, "parameter 'connected' must be 'keep' when 'protocol' is 'vnc'");
-  if (!call.vm.set_vnc_password) return fail(ErrorKind::Invalid, "Could not set password");
-  TRY(call.vm.set_vnc_password(call.text("password")));
-  return Json();
-}
-
 }  // namespace
 
 std::span<const Command> input_commands() {
@@ -325,13 +310,6 @@ std::span<const Command> input_commands() {
        screendump,
        nullptr,
        Access::Free},
-      {nullptr, "info vnc", "", "show the vnc server status", {}, info_vnc},
-      {"set_password",
-       "set_password",
-       "protocol password [action-if-connected]",
-       "set spice/vnc password",
-       {{"protocol", Kind::String}, {"password", Kind::String}, {"connected", Kind::String, true}},
-       set_password},
   };
   return rows;
 }

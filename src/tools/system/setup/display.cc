@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "display/input.h"
 #include "display/screens.h"
+#include "monitor/vnc_events.h"
 #include "tools/system/setup/setup.h"
 #include "tools/system/setup/viewers.h"
 #include "tools/system/setup/vnc.h"
@@ -34,10 +35,8 @@ class DisplaySetup final : public Setup, private machine::RunListener {
     viewers_.emplace(*vm_, *screens_, input_);
     context.backends.screens = &*screens_;
     context.backends.input = &input_;
-    context.monitor.vnc_info = [this] { return vnc_->info(); };
-    context.monitor.set_vnc_password = [this](const std::string& password) {
-      return vnc_->set_password(password);
-    };
+    context.monitor.vnc = &vnc_->servers();
+    monitor::forward_vnc_events(vnc_->servers(), context.monitor);
     vm_->add_listener(*this);
     add_default_card(context);
     return {};

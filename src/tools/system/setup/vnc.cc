@@ -3,7 +3,6 @@
 #include "base/failf.h"
 #include "base/log.h"
 #include "block/secrets.h"
-#include "display/vnc/info.h"
 
 namespace rhea::system {
 
@@ -23,7 +22,7 @@ Result<> VncServers::open(const VncOptions& options, const std::string& guest_na
     auto server =
         TRY_IN(display::vnc::Server::create({loop_, *screen, input_}, std::move(resolved)), context);
     if (has_secret) server->set_password(secret);
-    servers_.emplace_back(option.id, std::move(server));
+    servers_.add(option.id, std::move(server));
   }
   return {};
 }
@@ -35,27 +34,11 @@ Result<> VncServers::open_default(const VncOptions& options, const std::string& 
   local.servers.back().where = "localhost:0";
   local.servers.back().to = kLast;
   TRY(open(local, guest_name));
-  for (const display::vnc::Endpoint& place : servers_.back().second->listening()) {
+  for (const display::vnc::Endpoint& place : servers_.all().back().server->listening()) {
     log_info("there is no display server: VNC server running on {}:{} (-display none: no screen)", place.host,
              place.service);
     break;
   }
-  return {};
-}
-
-std::string VncServers::info() const {
-  std::string text;
-  for (const auto& [id, server] : servers_) text += display::vnc::info_text(id, *server);
-  return text.empty() ? "None\n" : text;
-}
-
-Result<> VncServers::set_password(const std::string& password) {
-  if (servers_.empty()) return fail(ErrorKind::NotFound, "Could not set password");
-  if (!servers_.front().second->needs_password()) {
-    return fail(ErrorKind::Invalid,
-                "If you want use passwords please enable password auth using '-vnc ${dpy},password'.");
-  }
-  servers_.front().second->set_password(password);
   return {};
 }
 

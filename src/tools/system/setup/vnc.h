@@ -9,7 +9,7 @@
 #include "async/event_loop.h"
 #include "display/input.h"
 #include "display/screens.h"
-#include "display/vnc/server.h"
+#include "display/vnc/servers.h"
 #include "tools/system/options/vnc.h"
 
 namespace rhea::system {
@@ -25,15 +25,13 @@ class VncServers {
   // Nothing was asked for and there is no display server: localhost:0 or the next that is free. Says where.
   Result<> open_default(const VncOptions& options, const std::string& guest_name);
 
-  // For the monitor: `info vnc`, and the password of the first server.
-  std::string info() const;
-  Result<> set_password(const std::string& password);
+  display::vnc::Servers& servers() { return servers_; }
 
  private:
   async::EventLoop& loop_;
   display::Screens& screens_;
   display::InputHub& input_;
-  std::vector<std::pair<std::string, std::unique_ptr<display::vnc::Server>>> servers_;  // by id
+  display::vnc::Servers servers_;
 };
 
 }  // namespace rhea::system
