@@ -20,6 +20,7 @@
 #include "devices/ata/testing/ahci_noise.h"
 #include "devices/audio/hda_codec.h"
 #include "devices/audio/intel_hda.h"
+#include "devices/audio/pc_speaker.h"
 #include "devices/bridge/i440fx.h"
 #include "devices/bridge/ich9_lpc.h"
 #include "devices/bridge/ich9_smbus.h"
@@ -686,6 +687,37 @@ inline std::vector<Entry> entries() {
          s.poke = [codec](uint64_t v) {
            codec->command(static_cast<unsigned>(v % 7), v >> 8 & 0xfffff);
            codec->stream_running(v >> 28 & 3, true, (v >> 30) % 2 != 0);
+         };
+         return s;
+       }},
+      {"hda_micro",
+       [](World&) {
+         static HdaBus bus;
+         static audio::Backend backend("x", {}, nullptr, nullptr);
+         Specimen s{.device = std::make_unique<StereoHdaCodec>(StereoHdaCodec::Wiring{
+                        .bus = bus, .address = 2, .backend = &backend, .input = true, .micro = true}),
+                    .regions = {}};
+         auto* codec = static_cast<StereoHdaCodec*>(s.device.get());
+         s.poke = [codec](uint64_t v) {
+           std::array<uint8_t, 256> samples{};
+           codec->command(static_cast<unsigned>(v % 7), v >> 8 & 0xfffff);
+           codec->stream_running(v >> 28 & 3, (v >> 31) % 2 != 0, (v >> 30) % 2 != 0);
+           codec->play(v >> 28 & 3, samples);
+           codec->record(v >> 28 & 3, std::span(samples).first(v >> 32 & 0xff));
+         };
+         return s;
+       }},
+      {"pcspk",
+       [](World& w) {
+         static audio::Backend backend("x", {}, nullptr, nullptr);
+         Specimen s{
+             .device = std::make_unique<PcSpeaker>(PcSpeaker::Wiring{.clock = w.clock, .backend = backend}),
+             .regions = {}};
+         auto* speaker = static_cast<PcSpeaker*>(s.device.get());
+         World* world = &w;
+         s.poke = [world, speaker](uint64_t v) {
+           speaker->tone(v % 70000);
+           world->clock.advance(static_cast<int64_t>(v >> 20 & 0xffffff));
          };
          return s;
        }},

@@ -106,6 +106,7 @@ void TextConsole::show_on(display::Screen* screen) {
 
 void TextConsole::attach(chardev::Frontend* frontend) {
   frontend_ = frontend;
+  if (frontend_ != nullptr) frontend_->connected();
   flush_input();
 }
 

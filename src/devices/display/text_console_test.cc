@@ -10,9 +10,11 @@ namespace {
 using display::Key;
 
 struct Receiver : chardev::Frontend {
+  void connected() override { ++peers; }
   size_t can_receive() override { return room; }
   void receive(std::span<const uint8_t> bytes) override { got.append(bytes.begin(), bytes.end()); }
   size_t room = 100;
+  int peers = 0;
   std::string got;
 };
 
@@ -45,6 +47,10 @@ struct TextConsoleTest : ::testing::Test {
   Receiver receiver;
   TextConsole console{"vc", 20, 4, font};
 };
+
+TEST_F(TextConsoleTest, somebody_is_there_from_the_start) {
+  EXPECT_EQ(receiver.peers, 1);
+}
 
 TEST_F(TextConsoleTest, text_wraps_and_scrolls) {
   write("one\r\ntwo\r\n0123456789012345678901234567\r\nend");

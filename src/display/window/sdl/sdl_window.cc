@@ -201,6 +201,7 @@ class SdlWindow final : public WindowToolkit {
                             static_cast<unsigned>(std::max(event.data2, 1)));
         stale_ = true;
         break;
+      case SDL_WINDOWEVENT_SIZE_CHANGED:
       case SDL_WINDOWEVENT_EXPOSED: stale_ = true; break;
       case SDL_WINDOWEVENT_FOCUS_LOST:
         host_.release_keys();
