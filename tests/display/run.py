@@ -10,7 +10,8 @@ import sys
 import time
 
 from common import BUILD, FOLDER, PROGRAM, TESTS, Skip, dump, expect, lit, machine, read_ppm, talk, test, wait_for_picture
-import vnc  # noqa: F401: more tests
+import guest  # noqa: F401: more tests
+import vnc  # noqa: F401
 
 
 @test
