@@ -68,6 +68,9 @@ class BlockNode {
 // Whether all bytes are zero; about as fast as memory.
 bool is_zero(std::span<const uint8_t> bytes);
 
+// Writes the same byte everywhere, in pieces: what is left to do where a node cannot be told.
+Result<> write_filled(BlockNode& node, uint64_t offset, uint64_t length, uint8_t byte);
+
 // The error for a request outside of a node.
 Result<> check_range(uint64_t offset, uint64_t length, uint64_t size);
 

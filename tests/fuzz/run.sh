@@ -20,7 +20,7 @@ for fuzzer in build/fuzz/fuzzers/*_fuzz; do
   corpus=()
   [[ -d tests/fuzz/corpus/$name ]] && corpus=("$(mktemp -d)" "tests/fuzz/corpus/$name")
   length=4096
-  [[ $name == formats_fuzz ]] && length=72000 # of the smallest whole images
+  [[ $name == formats_fuzz ]] && length=80000 # of the smallest whole images
   if "$fuzzer" -max_total_time="$RHEA_FUZZ_SECONDS" -timeout=10 -rss_limit_mb=2048 -max_len=$length -verbosity=0 \
     -artifact_prefix="$crashes/$name-" "${corpus[@]}" 2>&1 | tail -30; then
     echo "ok fuzz/$name"

@@ -6,6 +6,9 @@
 //     stream IN         the same in order, as convert does (reserve, then write)
 //     write OFFSET LENGTH BYTE
 //     zero OFFSET LENGTH
+//     churn SEED        writes and zeroes at random until killed; prints each as "OFFSET LENGTH BYTE" before
+//     it is
+//                       begun, and "flush" after each flush
 //     check             messages, then corruptions and leaks
 //     repair            the same, repairing all
 //     map               one extent a line
@@ -16,6 +19,7 @@
 
 #include <cstdio>
 #include <fstream>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -92,10 +96,38 @@ Result<> map(ImageNode& image) {
   return {};
 }
 
+void say(const std::string& line) {
+  fmt::print("{}\n", line);
+  std::fflush(stdout);
+}
+
+Result<> churn(ImageNode& image, uint64_t seed) {
+  std::mt19937_64 random(seed);
+  const uint64_t sectors = image.size() / 512;
+  while (true) {
+    for (uint64_t left = random() % 8; left != 0; --left) {
+      const uint64_t first = random() % sectors;
+      const uint64_t most = random() % 4 == 0 ? 600 : 20;
+      const uint64_t length = std::min(random() % most + 1, sectors - first) * 512;
+      const auto byte = static_cast<uint8_t>(random() % 4 == 0 ? 0 : random() % 255 + 1);
+      say(fmt::format("{} {} {}", first * 512, length, byte));
+      if (byte == 0) {
+        const auto mode = random() % 2 == 0 ? ZeroMode::MayUnmap : ZeroMode::KeepAllocated;
+        TRY(image.write_zeroes(first * 512, length, mode));
+      } else {
+        TRY(image.write(first * 512, std::vector<uint8_t>(length, byte)));
+      }
+    }
+    TRY(image.flush());
+    say("flush");
+  }
+}
+
 Result<> run(ImageNode& image, const std::string& command, const Words& arguments) {
   const auto number = [&](size_t i) { return parse_size(i < arguments.size() ? arguments[i] : ""); };
   if (command == "dump") return dump(image, arguments.at(0));
   if (command == "load" || command == "stream") return load(image, arguments.at(0), command == "stream");
+  if (command == "churn") return churn(image, TRY(number(0)));
   if (command == "write") {
     const std::vector<uint8_t> data(TRY(number(1)), static_cast<uint8_t>(TRY(number(2))));
     return image.write(TRY(number(0)), data);
@@ -122,7 +154,7 @@ Result<> work(Words words) {
   if (words.size() < 3) return fail(ErrorKind::Invalid, "block_tool COMMAND FORMAT FILE [ARGUMENT...]");
   const std::string command = words[0];
   const bool writes = command == "load" || command == "stream" || command == "write" || command == "zero" ||
-                      command == "resize" || command == "repair";
+                      command == "churn" || command == "resize" || command == "repair";
   flags.writable = writes;
   flags.for_check = command == "check" || command == "repair";
   ImageName name;

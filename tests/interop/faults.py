@@ -14,6 +14,7 @@ import time
 from common import MIB, Suite, make_raw
 
 SIZE = 24 * MIB
+SHRUNK = 9 * MIB + 512 * 5
 ROOM = 6 * MIB
 
 
@@ -47,7 +48,14 @@ def needs_only_flags(suite, image, what):
     suite.run(suite.rhea_img, "check", "-q", "-r", "all", "-f", "qcow2", image)
 
 
-def reads_as(suite, raw, image, what):
+def reads_as(suite, raw, image, what, cut):
+    """`cut`: what lies behind may be gone already, or not yet."""
+    if cut:
+        suite.run("qemu-img", "convert", "-f", "qcow2", "-O", "raw", image, "cut.raw")
+        suite.run("truncate", "-s", SHRUNK, "cut.raw")
+        raw_part = suite.run("cmp", "-n", SHRUNK, "cut.raw", raw, check=False)
+        assert raw_part.returncode == 0, f"{what}: {raw_part.stdout}"
+        return
     done = suite.run("qemu-img", "compare", "-f", "raw", "-F", "qcow2", raw, image, check=False)
     assert done.returncode == 0, f"{what}: {done.stdout}{done.stderr}"
 
@@ -60,6 +68,12 @@ COMMANDS = {
     "snapshot-delete": ["snapshot", "-q", "-d", "one", "over.qcow2"],
     "grow": ["resize", "-q", "-f", "qcow2", "--preallocation=metadata", "over.qcow2", "+200M"],
     "grow-far": ["resize", "-q", "-f", "qcow2", "over.qcow2", "8T"],
+    "grow-full": ["resize", "-q", "-f", "qcow2", "--preallocation=full", "over.qcow2", "+8M"],
+    "shrink": ["resize", "-q", "-f", "qcow2", "--shrink", "over.qcow2", str(SHRUNK)],
+    "rebase-flat": ["rebase", "-q", "-f", "qcow2", "-b", "", "over.qcow2"],
+    "bitmap": ["bitmap", "--add", "--merge", "kept", "-f", "qcow2", "-g", "64k", "over.qcow2", "new"],
+    "amend-lazy": ["amend", "-q", "-f", "qcow2", "-o", "lazy_refcounts=on", "over.qcow2"],
+    "amend-refcounts": ["amend", "-q", "-f", "qcow2", "-o", "refcount_bits=64", "over.qcow2"],
     "amend": ["amend", "-q", "-f", "qcow2", "-o", "compat=0.10", "over.qcow2"],
     "convert": ["convert", "-q", "-f", "qcow2", "-O", "qcow2", "over.qcow2", "out.qcow2"],
     "convert-packed": ["convert", "-q", "-c", "-f", "qcow2", "-O", "qcow2", "over.qcow2", "out.qcow2"],
@@ -70,6 +84,8 @@ def interrupted(suite, name, options, rounds):
     chain(suite, options)
     if name.startswith("snapshot"):
         suite.run(suite.rhea_img, "snapshot", "-q", "-c", "one", "over.qcow2")
+    if name == "bitmap":
+        suite.run(suite.rhea_img, "bitmap", "--add", "-g", "64k", "over.qcow2", "kept")
     for image in ("base", "over"):
         shutil.copy(f"{image}.qcow2", f"{image}.kept")
     started = time.monotonic()
@@ -90,7 +106,7 @@ def interrupted(suite, name, options, rounds):
             needs_only_flags(suite, "over.qcow2", what)
         for image in ("base.qcow2", "over.qcow2"):
             sound(suite, image, what)
-        reads_as(suite, "over.raw", "over.qcow2", what)
+        reads_as(suite, "over.raw", "over.qcow2", what, name == "shrink")
         if os.path.exists("out.qcow2") and os.path.getsize("out.qcow2") >= 65536 * 3:
             sound(suite, "out.qcow2", what)
 

@@ -41,7 +41,8 @@ def look(suite, fmt, image):
 def changed(suite, name, rounds):
     fmt = name.split("-")[0]
     with open(os.path.join(CORPUS, name), "rb") as file:
-        good = file.read()[1:]
+        good = file.read()
+    in_pages, good = good[0] & 0x80, good[1:]
     generator = random.Random(name)
     for _ in range(rounds):
         bad = bytearray(good)
@@ -51,7 +52,11 @@ def changed(suite, name, rounds):
                 if at + i < len(bad):
                     bad[at + i] = generator.choice([0, 0xff, 0x7f, 0x80, generator.randrange(256)])
         with open("x", "wb") as out:
-            out.write(bad)
+            if not in_pages:
+                out.write(bad)
+            for at in range(0, len(bad) if in_pages else 0, 4098):
+                out.seek(int.from_bytes(bad[at:at + 2], "little") % 4096 * 4096)
+                out.write(bad[at + 2:at + 4098])
         look(suite, fmt, "x")
 
 

@@ -24,6 +24,11 @@ FORMATS = [
     ("vhdx", "block_size=1M", True),
     ("vpc", "force_size=on", False),
 ]
+CHURNED = [
+    ("qcow2", "", True), ("qcow2", "cluster_size=512", True), ("qcow2", "extended_l2=on", True), ("qcow2", "lazy_refcounts=on", True),
+    ("qcow2", "data_file=data", True), ("vdi", "", True), ("qed", "", True), ("vmdk", "", True), ("vhdx", "block_size=1M", True),
+    ("vpc", "force_size=on", False), ("raw", "", False),
+]
 
 
 def killed(suite, fmt, options, has_check, rounds):
@@ -54,9 +59,56 @@ def killed(suite, fmt, options, has_check, rounds):
                 assert now == expected[sector:sector + 512] or not any(now), f"round {number}: rubbish at {sector}"
 
 
+def content_of(lines):
+    """By sector: the bytes that it may hold, after the writes in `lines` of which the last flushed ones are certain."""
+    allowed, now = {}, {}
+    for line in lines:
+        if line == "flush":
+            for sector, byte in now.items():
+                allowed[sector] = {byte}
+            now = {}
+            continue
+        offset, length, byte = map(int, line.split())
+        for sector in range(offset // 512, (offset + length) // 512):
+            allowed.setdefault(sector, {0}).add(byte)
+            now[sector] = byte
+    return allowed
+
+
+def churned(suite, fmt, options, has_check, rounds):
+    """Random writes and zeroes over one another: what was flushed is there, of the rest each sector is old or new."""
+    extra = ["-o", options] if options else []
+    generator = random.Random(f"churn {fmt} {options}")
+    for number in range(rounds):
+        suite.run(suite.rhea_img, "create", "-q", "-f", fmt, *extra, "x", SIZE)
+        if fmt == "qcow2" and number % 3 == 2:
+            suite.run(suite.rhea_img, "bitmap", "--add", "x", "b")
+        with open("log", "wb") as log:
+            writer = subprocess.Popen([suite.block_tool, "churn", fmt, "x", str(generator.randrange(1 << 30))], stdout=log)
+            time.sleep(generator.uniform(0.01, 0.3))
+            writer.kill()
+            writer.wait()
+        with open("log", encoding="ascii") as log:
+            text = log.read()
+        allowed = content_of(text[:text.rfind("\n") + 1].splitlines())
+        if has_check:
+            done = suite.run("qemu-img", "check", "-f", fmt, "x", check=False)
+            assert done.returncode in (0, 3), f"round {number}: {done.stdout[:2000]}{done.stderr[:2000]}"
+            assert "corruptions 0" in suite.tool("check", fmt, "x").stdout
+        suite.run("qemu-img", "convert", "-f", fmt, "-O", "raw", "x", "their.raw")
+        with open("their.raw", "rb") as file:
+            found = file.read(SIZE)
+        for sector in range(SIZE // 512):
+            part = found[sector * 512:sector * 512 + 512]
+            fine = part.count(part[0]) == 512 and part[0] in allowed.get(sector, {0})
+            assert fine, f"round {number}: sector {sector} holds {part[:4].hex()}, not one of {allowed.get(sector, {0})}"
+
+
 def main():
     suite = Suite(sys.argv[1], sys.argv[2])
     rounds = int(sys.argv[3]) if len(sys.argv) > 3 else 6
+    for fmt, options, has_check in CHURNED:
+        suite.case(f"kill/churn/{fmt}/{options}", churned, fmt, options, has_check, rounds)
     for fmt, options, has_check in FORMATS:
         suite.case(f"kill/{fmt}/{options}", killed, fmt, options, has_check, rounds)
     sys.exit(1 if suite.failed else 0)

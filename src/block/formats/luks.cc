@@ -58,14 +58,7 @@ class LuksImage final : public ImageNode, public Amender {
   // Zeros are encrypted like everything else.
   Result<> write_zeroes(uint64_t offset, uint64_t length, ZeroMode) override {
     TRY(check_use(offset, length));
-    const std::vector<uint8_t> zeros(static_cast<size_t>(std::min<uint64_t>(length, uint64_t{1} << 20)));
-    while (length != 0) {
-      const auto now = static_cast<size_t>(std::min<uint64_t>(length, zeros.size()));
-      TRY(write(offset, std::span(zeros).first(now)));
-      offset += now;
-      length -= now;
-    }
-    return {};
+    return write_filled(*this, offset, length, 0);
   }
   Result<> discard(uint64_t offset, uint64_t length) override { return check_range(offset, length, size()); }
   Result<> flush() override { return file().flush(); }

@@ -260,21 +260,19 @@ class VdiDriver final : public FormatDriver {
 
  private:
   static Result<> write_map(BlockNode& file, uint32_t blocks, uint32_t map_size, bool whole) {
-    std::vector<uint8_t> part;
+    static_assert(kUnallocated == 0xffffffff);
+    if (!whole) {
+      TRY(write_filled(file, kMapOffset, uint64_t{blocks} * 4, 0xff));
+      return file.resize(kMapOffset + map_size, Preallocation::Off);
+    }
     constexpr uint32_t kEntries = 1 << 16;
+    std::vector<uint8_t> part(size_t{std::min(blocks, kEntries)} * 4);
     for (uint32_t first = 0; first < blocks; first += kEntries) {
       const uint32_t count = std::min(kEntries, blocks - first);
-      const uint32_t bytes = first + count == blocks ? map_size - first * 4 : count * 4;
-      // Nothing but the same number everywhere is filled in once.
-      if (whole || part.size() != bytes || bytes != count * 4) {
-        part.assign(bytes, 0);
-        for (uint32_t i = 0; i < count; ++i) {
-          store_le<uint32_t>(part.data() + size_t{i} * 4, whole ? first + i : kUnallocated);
-        }
-      }
-      TRY(file.write(kMapOffset + uint64_t{first} * 4, part));
+      for (uint32_t i = 0; i < count; ++i) store_le<uint32_t>(part.data() + size_t{i} * 4, first + i);
+      TRY(file.write(kMapOffset + uint64_t{first} * 4, std::span(part).first(size_t{count} * 4)));
     }
-    return {};
+    return file.resize(kMapOffset + map_size, Preallocation::Off);
   }
 };
 

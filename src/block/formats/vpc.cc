@@ -330,8 +330,7 @@ Result<> write_dynamic(BlockNode& file, const Footer& footer) {
   header.checksum = checksum_of(header);
   TRY(file.write(0, bytes_of(footer)));
   TRY(file.write(kHeaderOffset, bytes_of(header)));
-  const std::vector<uint8_t> table(static_cast<size_t>(table_size), 0xff);
-  TRY(file.write(kTableOffset, table));
+  TRY(write_filled(file, kTableOffset, table_size, 0xff));
   return file.write(kTableOffset + table_size, bytes_of(footer));
 }
 

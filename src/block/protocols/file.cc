@@ -27,7 +27,6 @@ inline trace::Event<const std::string&, uint64_t, uint64_t> trace_zero{"file_wri
                                                                        "{} offset {} bytes {}"};
 inline trace::Event<const std::string&> trace_flush{"file_flush", "{}"};
 
-constexpr size_t kZeroBuffer = 1 << 20;
 constexpr uint64_t kLargestFile = static_cast<uint64_t>(INT64_MAX);
 
 std::unexpected<Error> host_error(int error_number) {
@@ -225,14 +224,7 @@ Result<> FileNode::write_zeroes(uint64_t offset, uint64_t length, ZeroMode mode)
     return after_write();
   }
   if (errno == ENOSPC) return host_error(errno);
-  const std::vector<uint8_t> zeros(static_cast<size_t>(std::min<uint64_t>(length, kZeroBuffer)));
-  while (length != 0) {
-    const auto now = static_cast<size_t>(std::min<uint64_t>(length, zeros.size()));
-    TRY(write(offset, std::span(zeros).first(now)));
-    offset += now;
-    length -= now;
-  }
-  return {};
+  return write_filled(*this, offset, length, 0);
 }
 
 Result<> FileNode::discard(uint64_t offset, uint64_t length) {
@@ -278,11 +270,7 @@ Result<> FileNode::resize(uint64_t size, Preallocation preallocation) {
   if (::ftruncate(fd_, static_cast<off_t>(size)) != 0) return host_error(errno);
   if (size <= old || preallocation == Preallocation::Off) return {};
   if (preallocation == Preallocation::Full) {
-    const std::vector<uint8_t> zeros(kZeroBuffer);
-    for (uint64_t at = old; at < size; at += zeros.size()) {
-      TRY(write(at,
-                std::span(zeros).first(static_cast<size_t>(std::min<uint64_t>(zeros.size(), size - at)))));
-    }
+    TRY(write_filled(*this, old, size - old, 0));
     return flush();
   }
   const int error = ::posix_fallocate(fd_, static_cast<off_t>(old), static_cast<off_t>(size - old));

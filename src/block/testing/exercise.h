@@ -31,6 +31,10 @@ inline bool exercise(const FormatDriver& driver, const std::vector<uint8_t>& byt
   request.file = std::make_unique<MemoryNode>(bytes);
   request.filename = "image";
   request.flags.writable = writable;
+  if (driver.name() == "luks") {
+    request.flags.only_look = !writable;
+    request.options.push_back({.key = "key-secret", .value = "exercise"});
+  }
   const auto image = driver.open(request);
   if (!image) {
     CHECK(!image.error().message().empty());

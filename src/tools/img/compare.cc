@@ -15,7 +15,7 @@
 namespace rhea::img {
 namespace {
 
-constexpr uint64_t kPiece = uint64_t{1} << 20;
+constexpr uint64_t kPiece = 128 * 1024;  // two of them stay in a processor's cache
 constexpr uint64_t kSector = 512;
 constexpr int kFailure = 2;
 
@@ -28,7 +28,13 @@ struct Differences {
 class Comparison {
  public:
   Comparison(block::ImageNode& a, block::ImageNode& b, bool strict, Progress& progress)
-      : a_(a), b_(b), strict_(strict), progress_(progress), total_(std::max(a.size(), b.size())) {}
+      : a_(a),
+        b_(b),
+        side_a_{a},
+        side_b_{b},
+        strict_(strict),
+        progress_(progress),
+        total_(std::max(a.size(), b.size())) {}
 
   Result<Differences> run() {
     std::thread other([this] { work(); });
@@ -46,18 +52,32 @@ class Comparison {
     bool zero_b = false;
   };
 
-  Result<block::ChainExtent> extent_of(block::ImageNode& node, uint64_t offset, uint64_t length) const {
-    if (offset >= node.size())
-      return block::ChainExtent{.extent = {.length = length, .allocated = false, .zero = true}, .depth = 0};
-    return block::chain_extent(node, offset, std::min(length, node.size() - offset));
-  }
+  // What an image has at an offset. Files are slow to tell how far their data goes: they are asked once an
+  // extent.
+  struct Side {
+    block::ImageNode& node;
+    block::Extent extent{};
+    uint64_t begin = 0;
+
+    Result<block::Extent> at(uint64_t offset, uint64_t length) {
+      if (offset >= begin + extent.length) {
+        extent = {.length = length, .allocated = false, .zero = true};
+        if (offset < node.size())
+          extent = TRY(block::chain_extent(node, offset, node.size() - offset)).extent;
+        begin = offset;
+      }
+      block::Extent out = extent;
+      out.length = std::min(length, begin + extent.length - offset);
+      return out;
+    }
+  };
 
   Result<std::optional<Part>> next() {
     const std::lock_guard lock(mutex_);
     const uint64_t stop = std::min(found_.first, found_.first_status);
     if (error_ || position_ >= total_ || position_ > stop) return std::nullopt;
-    auto a = TRY(extent_of(a_, position_, total_ - position_)).extent;
-    auto b = TRY(extent_of(b_, position_, a.length)).extent;
+    const auto a = TRY(side_a_.at(position_, total_ - position_));
+    const auto b = TRY(side_b_.at(position_, a.length));
     Part out{.offset = position_, .length = b.length, .zero_a = a.zero, .zero_b = b.zero};
     if (strict_ && position_ < std::min(a_.size(), b_.size())) {
       const auto flags = [](const block::Extent& e) {
@@ -126,10 +146,12 @@ class Comparison {
 
   block::ImageNode& a_;
   block::ImageNode& b_;
+  Side side_a_;
+  Side side_b_;
   const bool strict_;
   Progress& progress_;
   const uint64_t total_;
-  std::mutex mutex_;
+  std::mutex mutex_;  // of all that follows, and of the sides
   uint64_t position_ = 0;
   Differences found_;
   std::optional<Error> error_;

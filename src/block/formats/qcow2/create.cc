@@ -104,17 +104,48 @@ Result<> set_files(const CreateValues& values, Preallocation preallocation, Head
   return {};
 }
 
-// Header, one cluster of refcount table, one refcount block: an image of size 0.
-Result<> write_empty_image(BlockNode& file, Header& header) {
+constexpr uint64_t kFirstBlock = 2;  // the clusters of a new image: header, refcount table, refcount block
+
+// What is written of one of these clusters; of the largest only the beginning, the rest is a hole.
+constexpr uint64_t kWrittenOfCluster = 64 * 1024;
+constexpr uint64_t kLargeL1 = 128 * 1024;
+
+// The clusters that an image of `header.size` bytes without content has, all tables in one piece.
+uint64_t fresh_clusters(const Header& header) {
+  const uint64_t l1_bytes = header.l1_entries_for(header.size) * 8;
+  return kFirstBlock + 1 + ((l1_bytes + header.cluster_size() - 1) >> header.cluster_bits);
+}
+
+// Whether the first refcount block can count them.
+bool fits_first_block(const Header& header) {
+  return fresh_clusters(header) <= (header.cluster_size() * 8) >> header.refcount_order;
+}
+
+// Header, one cluster of refcount table, one refcount block and the L1 table of an empty image of header.size
+// bytes, which fits_first_block(). A large L1 table is a hole.
+Result<> write_fresh_image(BlockNode& file, Header& header) {
   const uint64_t cluster = header.cluster_size();
+  const uint64_t entries = header.l1_entries_for(header.size);
+  const uint64_t clusters = fresh_clusters(header);
   header.refcount_table_offset = cluster;
   header.refcount_table_clusters = 1;
-  std::vector<uint8_t> bytes(3 * cluster);
+  header.l1_size = static_cast<uint32_t>(entries);
+  header.l1_table_offset = entries == 0 ? 0 : (kFirstBlock + 1) * cluster;
+  const uint64_t written = std::min(cluster, kWrittenOfCluster);
   const std::vector<uint8_t> start = TRY(serialize_header(header));
+  std::vector<uint8_t> bytes((kFirstBlock + 1) * written);
   std::copy(start.begin(), start.end(), bytes.begin());
-  store_be(&bytes[cluster], 2 * cluster);
-  for (uint64_t i = 0; i < 3; ++i) store_refcount(&bytes[2 * cluster], i, header.refcount_order, 1);
-  return file.write(0, bytes);
+  store_be(&bytes[written], kFirstBlock * cluster);
+  for (uint64_t i = 0; i < clusters; ++i)
+    store_refcount(&bytes[kFirstBlock * written], i, header.refcount_order, 1);
+  for (uint64_t i = 0; written != cluster && i <= kFirstBlock; ++i)
+    TRY(file.write(i * cluster, std::span(bytes).subspan(i * written, written)));
+  if (written == cluster) TRY(file.write(0, bytes));
+  const uint64_t l1_bytes = *checked_align_up<uint64_t>(entries * 8, 512);
+  const uint64_t l1_offset = (kFirstBlock + 1) * cluster;
+  if (l1_bytes > kLargeL1) return file.write_zeroes(l1_offset, l1_bytes, ZeroMode::MayUnmap);
+  bytes.assign(l1_bytes, 0);
+  return file.write(l1_offset, bytes);
 }
 
 Result<> build(const FormatDriver& driver, const CreateRequest& request, Header header,
@@ -124,12 +155,16 @@ Result<> build(const FormatDriver& driver, const CreateRequest& request, Header 
   if (size > static_cast<uint64_t>(INT64_MAX) || header.l1_entries_for(size) > kMaxL1Bytes / 8)
     return failf(ErrorKind::OutOfRange,
                  "The image size is too large for file format 'qcow2' (try using a larger cluster size)");
-  TRY(write_empty_image(*file, header));
+  const bool raw_data = (header.autoclear & kRawExternalData) != 0;
+  const bool encrypted = header.crypt_method != 0;
+  Header fresh = header;
+  fresh.size = size;
+  if (preallocation == Preallocation::Off && !raw_data && !encrypted && fits_first_block(fresh))
+    return write_fresh_image(*file, fresh);
+  TRY(write_fresh_image(*file, header));
   OpenFlags flags;
   flags.writable = true;
   flags.cache = CacheMode::Unsafe;
-  const bool raw_data = (header.autoclear & kRawExternalData) != 0;
-  const bool encrypted = header.crypt_method != 0;
   Qcow2Image image(driver, std::move(file), std::move(header), flags);
   if (data_file) image.set_data_file(std::move(data_file));
   TRY(image.load());

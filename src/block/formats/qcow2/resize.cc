@@ -14,14 +14,7 @@ constexpr uint64_t kLargeTable = 128 * 1024;
 // Makes the host give the bytes their place: by asking, or by writing zeros.
 Result<> allocate_space(BlockNode& file, uint64_t offset, uint64_t length, Preallocation mode) {
   if (mode == Preallocation::Falloc) return file.write_zeroes(offset, length, ZeroMode::KeepAllocated);
-  const std::vector<uint8_t> zeros(static_cast<size_t>(std::min<uint64_t>(length, uint64_t{1} << 20)));
-  while (length != 0) {
-    const auto now = std::min<uint64_t>(length, zeros.size());
-    TRY(file.write(offset, std::span(zeros).first(static_cast<size_t>(now))));
-    offset += now;
-    length -= now;
-  }
-  return {};
+  return write_filled(file, offset, length, 0);
 }
 
 }  // namespace

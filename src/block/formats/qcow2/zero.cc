@@ -6,12 +6,6 @@
 #include "block/formats/qcow2/image.h"
 
 namespace rhea::block::qcow2 {
-namespace {
-
-constexpr size_t kZeroPiece = 256 << 10;
-
-}  // namespace
-
 // Whole clusters of [offset, end) lose their data. as_zero: they read as zeros whatever backs the image;
 // keep: their place stays theirs. Caller holds the lock.
 Result<> Qcow2Image::drop_clusters(uint64_t offset, uint64_t end, bool as_zero, bool keep) {
@@ -61,15 +55,13 @@ Result<> Qcow2Image::write_zeroes(uint64_t offset, uint64_t length, ZeroMode mod
   } else {
     begin_whole = end_whole = end;
   }
-  const std::vector<uint8_t> zeros(static_cast<size_t>(std::min<uint64_t>(length, kZeroPiece)));
   for (auto [at, stop] : {std::pair(offset, begin_whole), std::pair(std::max(offset, end_whole), end)}) {
     while (at < stop) {
       // What reads as zeros already needs no cluster.
       const Extent there = TRY(extent(at, stop - at));
-      const uint64_t piece = std::min<uint64_t>(there.length, zeros.size());
       const bool is_zero_already = there.zero || (!there.allocated && backing() == nullptr);
-      if (!is_zero_already) TRY(write(at, std::span(zeros).first(static_cast<size_t>(piece))));
-      at += is_zero_already ? there.length : piece;
+      if (!is_zero_already) TRY(write_filled(*this, at, there.length, 0));
+      at += there.length;
     }
   }
   return {};
