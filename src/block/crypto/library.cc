@@ -127,11 +127,12 @@ Result<std::unique_ptr<SectorCipher>> SectorCipher::make(std::string_view mode,
     out->cipher_ = f.cipher_by_name(fmt::format("aes-{}-{}", bits, chaining).c_str());
   }
   const bool essiv = vector == "essiv:sha256";
-  if (out->cipher_ == nullptr || (vector != "plain" && vector != "plain64" && !essiv))
+  const std::string_view generator = vector.substr(0, vector.find(':'));  // of the others a hash says nothing
+  if (out->cipher_ == nullptr || (generator != "plain" && generator != "plain64" && !essiv))
     return failf(ErrorKind::Unsupported, "Cipher aes-{} with a key of {} bytes is not supported", mode,
                  key.size());
   out->key_.assign(key.begin(), key.end());
-  out->short_ = vector == "plain";
+  out->short_ = generator == "plain";
   if (essiv) out->vector_key_ = TRY(digest("sha256", key));
   return out;
 }

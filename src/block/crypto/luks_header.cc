@@ -124,7 +124,8 @@ Value::Dict LuksHeader::info(const std::string& inside) const {
   out.emplace_back("hash-alg", hash_);
   out.emplace_back("cipher-alg", fmt::format("{}-{}", cipher_, key_bytes_ * (chaining == "xts" ? 4 : 8)));
   out.emplace_back("uuid", uuid_);
-  if (colon != std::string::npos) out.emplace_back("ivgen-hash-alg", vector.substr(colon + 1));
+  // To the other generators a hash may be given, but means nothing.
+  if (vector.starts_with("essiv:")) out.emplace_back("ivgen-hash-alg", vector.substr(colon + 1));
   if (!inside.empty()) out.emplace_back("format", inside);
   out.emplace_back("cipher-mode", chaining);
   Value::List slots;

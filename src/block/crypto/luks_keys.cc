@@ -143,7 +143,9 @@ Result<> LuksHeader::set_cipher(const CreateValues& values, const std::string& p
   const uint32_t bits = algorithm == "aes-128" ? 128 : algorithm == "aes-192" ? 192 : 256;
   key_bytes_ = bits / 8 * (chaining == "xts" ? 2 : 1);
   const std::string vector = value("ivgen-alg", "plain64");
-  mode_ = chaining + "-" + vector + (vector == "essiv" ? ":" + value("ivgen-hash-alg", "sha256") : "");
+  mode_ = chaining + "-" + vector;
+  if (vector == "essiv" || values.has(prefix + "ivgen-hash-alg"))
+    mode_ += ":" + value("ivgen-hash-alg", "sha256");
   hash_ = value("hash-alg", "sha256");
   payload_sector_ = kAlignSectors + 8 * slot_sectors(key_bytes_);
   return {};

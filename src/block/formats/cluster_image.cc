@@ -199,6 +199,11 @@ Result<Extent> ClusterImage::extent(uint64_t offset, uint64_t length) {
   if (run.place.state == State::Data) {
     out.file = &node_of(run.place.node);
     out.file_offset = run.offset;
+    if (shows_holes()) {
+      const Extent below = TRY(node_of(run.place.node).extent(run.offset, run.length));
+      out.length = below.length;
+      out.zero = below.zero;
+    }
   }
   return out;
 }

@@ -52,6 +52,9 @@ class ClusterImage : public ImageNode, public ReservingWriter {
 
   // Whether what is unallocated may be read from another image.
   virtual bool may_be_backed() const { return driver().can_back(); }
+  // Whether the holes of the file are zeros of the image worth telling: data is where it is without having
+  // been written.
+  virtual bool shows_holes() const { return false; }
   // What is read where this image has nothing.
   virtual bool has_below() const { return backing() != nullptr; }
   virtual Result<> read_below(uint64_t offset, std::span<uint8_t> into) { return read_backing(offset, into); }

@@ -63,14 +63,15 @@ uint64_t entries_of(const Header& header) {
   return uint64_t{header.table_size} * header.cluster_size / sizeof(uint64_t);
 }
 
-// The tables of the smallest clusters reach 2^19 bytes * entries^2; those of the largest more than 2^63.
+// QEMU reckons with 64 bits: where tables reach further, it takes no size at all, and nothing else than QEMU
+// reads this format.
 uint64_t largest_image(const Header& header) {
-  const auto l1_reach = checked_mul<uint64_t>(entries_of(header) * entries_of(header), header.cluster_size);
-  return std::min<uint64_t>(l1_reach.value_or(INT64_MAX), INT64_MAX);
+  const uint64_t l1_reach = entries_of(header) * entries_of(header);  // less than 2^60
+  return checked_mul<uint64_t>(l1_reach, header.cluster_size).value_or(0);
 }
 
 Result<> check_image_size(const Header& header, uint64_t size) {
-  if (size % kSector == 0 && size <= largest_image(header)) return {};
+  if (size % kSector == 0 && size <= std::min<uint64_t>(largest_image(header), INT64_MAX)) return {};
   return failf(ErrorKind::OutOfRange,
                "QED image size must be a non-zero multiple of cluster size and less than {} bytes",
                largest_image(header));

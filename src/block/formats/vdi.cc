@@ -94,6 +94,7 @@ class VdiImage final : public ClusterImage, public Checker {
   Result<CheckReport> check(Repair repair) override;
 
  private:
+  bool shows_holes() const override { return header_.kind == static_cast<uint32_t>(Kind::Static); }
   Result<uint32_t> entry(uint64_t index) {
     return map_.load<uint32_t, std::endian::little>(header_.map_offset + index * 4);
   }

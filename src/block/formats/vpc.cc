@@ -72,6 +72,7 @@ class FixedImage final : public ClusterImage {
       : ClusterImage(driver, std::move(below), size, kFixedStep) {}
 
  private:
+  bool shows_holes() const override { return true; }
   Result<Place> locate(uint64_t index) override {
     return Place{.state = State::Data, .offset = index * kFixedStep};
   }

@@ -1,5 +1,6 @@
-// Images that are mostly holes, as a fuzzer's input: pages of 4 KiB, each behind its 16-bit number (little-endian).
-// What an image says of itself against damage is put right, so that what lies behind it is reached.
+// Images that are mostly holes, as a fuzzer's input: pages of 4 KiB, each behind its 16-bit number
+// (little-endian). What an image says of itself against damage is put right, so that what lies behind it is
+// reached.
 #pragma once
 
 #include <algorithm>

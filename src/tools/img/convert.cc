@@ -224,10 +224,10 @@ Result<> convert_into(const Request& r, const Images& sources, const std::string
     if (driver == nullptr) return failf(ErrorKind::Unsupported, "Unknown file format '{}'", r.output_format);
     block::CreateValues values;  // what is wrong in them create_target() says
     const bool good = values.parse(r.options, img::option_table(*driver, name)).has_value();
-    if (r.compress && good && values.text("preallocation", "off") != "off")
-      return fail(ErrorKind::Invalid, "Compression and preallocation not supported at the same time");
     if (r.compress && good && (values.flag("encryption", false) || values.has("encrypt.format")))
       return fail(ErrorKind::Invalid, "Compression and encryption not supported at the same time");
+    if (r.compress && good && values.text("preallocation", "off") != "off")
+      return fail(ErrorKind::Invalid, "Compression and preallocation not supported at the same time");
     TRY(create_target(r, name, size));
     made = true;
   }

@@ -38,9 +38,31 @@ std::optional<uint64_t> actual_size(const block::ImageNode& image, const block::
   return file != nullptr ? file->allocated_bytes() : std::nullopt;
 }
 
-std::string shown_name(const block::ImageNode& image) {
+// The file's name; in full where an option belongs to the name, as that of a secret does.
+std::string shown_name(const block::ImageNode& image, const std::string& secret) {
   const auto* file = dynamic_cast<const block::ProtocolNode*>(&image.file());
-  return file != nullptr ? file->filename() : image.filename();
+  const std::string name = file != nullptr ? file->filename() : image.filename();
+  if (secret.empty()) return name;
+  const std::string format(image.driver().name());
+  block::Value::Dict below;
+  below.emplace_back("driver", "file");
+  below.emplace_back("filename", name);
+  block::Value::Dict all;
+  if (format == "qcow2") all.emplace_back("encrypt.key-secret", secret);
+  all.emplace_back("driver", format);
+  all.emplace_back("file", std::move(below));
+  if (format == "luks") all.emplace_back("key-secret", secret);
+  return "json:" + block::to_compact_json(block::Value(std::move(all)));
+}
+
+// The option of `options` that names a secret.
+std::string secret_in(const std::string& options) {
+  auto name = block::image_name_from_options(options);
+  if (!name) return "";
+  for (const char* key : {"key-secret", "encrypt.key-secret"}) {
+    if (const auto value = config::take(name->options, key)) return *value;
+  }
+  return "";
 }
 
 block::Value snapshot_value(const block::SnapshotInfo& snapshot) {
@@ -71,12 +93,12 @@ std::string snapshot_table(const std::vector<block::SnapshotInfo>& snapshots) {
   return out;
 }
 
-std::string info_text(const block::ImageNode& image) {
+std::string info_text(const block::ImageNode& image, const std::string& name) {
   const block::ImageInfo info = image.info();
   const auto actual = actual_size(image, info);
-  std::string out = fmt::format("image: {}\nfile format: {}\nvirtual size: {}\ndisk size: {}\n",
-                                shown_name(image), image.shown_format(), human_size_exact(image.size()),
-                                actual ? human_size(*actual) : "unavailable");
+  std::string out =
+      fmt::format("image: {}\nfile format: {}\nvirtual size: {}\ndisk size: {}\n", name, image.shown_format(),
+                  human_size_exact(image.size()), actual ? human_size(*actual) : "unavailable");
   if (info.encrypted) out += "encrypted: yes\n";
   if (info.cluster_size) out += fmt::format("cluster_size: {}\n", *info.cluster_size);
   if (info.dirty) out += "cleanly shut down: no\n";
@@ -92,7 +114,7 @@ std::string info_text(const block::ImageNode& image) {
   return out;
 }
 
-block::Value info_value(const block::ImageNode& image) {
+block::Value info_value(const block::ImageNode& image, const std::string& name) {
   const block::ImageInfo info = image.info();
   const block::BackingReference backing = image.backing_reference();
   const auto actual = actual_size(image, info);
@@ -104,7 +126,7 @@ block::Value info_value(const block::ImageNode& image) {
   }
   if (!backing.format.empty()) out.emplace_back("backing-filename-format", backing.format);
   out.emplace_back("virtual-size", image.size());
-  out.emplace_back("filename", shown_name(image));
+  out.emplace_back("filename", name);
   if (info.cluster_size) out.emplace_back("cluster-size", *info.cluster_size);
   out.emplace_back("format", std::string(image.shown_format()));
   if (actual) out.emplace_back("actual-size", *actual);
@@ -151,8 +173,9 @@ Result<int> run_info(Words words) {
     flags.only_look = true;
     const auto node = TRY(open_named(filename, image, flags, "writeback"));
     if (!text.empty()) text += "\n";
-    text += info_text(*node);
-    list.push_back(info_value(*node));
+    const std::string name = shown_name(*node, image.image_opts ? secret_in(filename) : "");
+    text += info_text(*node, name);
+    list.push_back(info_value(*node, name));
     filename.clear();
     const block::BackingReference backing = node->backing_reference();
     if (chain && !backing.file.empty()) filename = block::backing_path(node->filename(), backing.file);

@@ -9,7 +9,7 @@
 namespace rhea::img {
 
 std::string snapshot_table(const std::vector<block::SnapshotInfo>& snapshots);
-std::string info_text(const block::ImageNode& image);
-block::Value info_value(const block::ImageNode& image);
+std::string info_text(const block::ImageNode& image, const std::string& name);
+block::Value info_value(const block::ImageNode& image, const std::string& name);
 
 }  // namespace rhea::img

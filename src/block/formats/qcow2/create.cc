@@ -84,16 +84,20 @@ Result<> set_encryption(const CreateValues& values, Header& header) {
   return {};
 }
 
-Result<> set_files(const CreateValues& values, Preallocation preallocation, Header& header) {
+Result<> set_backing(const CreateValues& values, Preallocation preallocation, Header& header) {
   header.backing_file = values.text("backing_file");
   header.backing_format = values.text("backing_fmt");
-  header.data_file = values.text("data_file");
-  const bool raw_data = values.flag("data_file_raw", false);
   if (header.backing_file.empty() && !header.backing_format.empty())
     return invalid("Backing format cannot be used without backing file");
   if (header.backing_file.size() > kMaxBackingName) return invalid("Backing file name too long");
   if (!header.backing_file.empty() && preallocation != Preallocation::Off && !header.extended_l2())
     return invalid("Backing file and preallocation can only be used at the same time if extended_l2 is on");
+  return {};
+}
+
+Result<> set_data_file(const CreateValues& values, Header& header) {
+  header.data_file = values.text("data_file");
+  const bool raw_data = values.flag("data_file_raw", false);
   if (raw_data && header.data_file.empty()) return invalid("data-file-raw requires data-file");
   if (raw_data && !header.backing_file.empty())
     return invalid("Backing file and data-file-raw cannot be used at the same time");
@@ -200,11 +204,12 @@ Result<unsigned> parse_refcount_order(const CreateValues& values) {
 Result<> create_image(const FormatDriver& driver, const CreateRequest& request) {
   Header header;
   header.version = TRY(version_of(request.values));
-  TRY(set_compression(request.values, header));
   const Preallocation preallocation = TRY(preallocation_of(request.values));
   TRY(set_cluster_size(request.values, header));
-  TRY(set_files(request.values, preallocation, header));
+  TRY(set_backing(request.values, preallocation, header));
   TRY(set_refcounts(request.values, header));
+  TRY(set_data_file(request.values, header));
+  TRY(set_compression(request.values, header));
   TRY(set_encryption(request.values, header));
   CreateValues below;
   for (const char* name : {"nocow", "extent_size_hint"}) {

@@ -135,8 +135,8 @@ ImageInfo Qcow2Image::info() const {
   if (v3) facts.emplace_back("lazy-refcounts", (header_.compatible & kLazyRefcounts) != 0);
   if (!bitmaps_.empty()) facts.emplace_back("bitmaps", bitmaps_value());
   facts.emplace_back("refcount-bits", header_.refcount_bits());
-  if (encrypted()) facts.emplace_back("encrypt", encryption_value());
   if (!header_.data_file.empty()) facts.emplace_back("data-file", header_.data_file);
+  if (encrypted()) facts.emplace_back("encrypt", encryption_value());
   if ((header_.incompatible & kExternalData) != 0)
     facts.emplace_back("data-file-raw", (header_.autoclear & kRawExternalData) != 0);
   if (v3) facts.emplace_back("corrupt", (header_.incompatible & kCorrupt) != 0);

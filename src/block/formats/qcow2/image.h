@@ -169,6 +169,7 @@ class Qcow2Image final : public ImageNode,
   Value::Dict encryption_value() const;
 
   // read.cc
+  bool is_sparse();
   Result<> read_compressed(uint64_t word, uint64_t offset, std::span<uint8_t> into);
 
   // write.cc
@@ -244,6 +245,7 @@ class Qcow2Image final : public ImageNode,
   mutable std::mutex mutex_;
   std::condition_variable not_busy_;
   std::vector<BusyRange> busy_;
+  std::optional<bool> sparse_;
   uint64_t size_;  // of the disk; another one while reading from a snapshot
   std::vector<uint64_t> l1_;
   uint64_t l1_offset_ = 0;

@@ -6,6 +6,7 @@
 #include "base/failf.h"
 #include "block/formats/qcow2/compression.h"
 #include "block/formats/qcow2/image.h"
+#include "block/protocols/protocol.h"
 
 namespace rhea::block::qcow2 {
 
@@ -56,6 +57,20 @@ Result<> Qcow2Image::read_compressed(uint64_t word, uint64_t offset, std::span<u
   return {};
 }
 
+// Whether much of what is counted as in use has no space in the file: clusters made beforehand, of which the
+// file tells which were written. Looked at once.
+bool Qcow2Image::is_sparse() {
+  if (sparse_) return *sparse_;
+  const auto* protocol = dynamic_cast<const ProtocolNode*>(&file());
+  const auto allocated = protocol != nullptr ? protocol->allocated_bytes() : std::nullopt;
+  sparse_ = false;
+  if (!allocated) return false;
+  const uint64_t there = *allocated >> header_.cluster_bits;
+  // Damaged counts are no reason not to read.
+  sparse_ = refcounts_.has_used(std::max(there + there / 9, there + 2)).value_or(false);
+  return *sparse_;
+}
+
 Result<Extent> Qcow2Image::extent(uint64_t offset, uint64_t length) {
   TRY(check_range(offset, length, size_));
   const std::lock_guard lock(mutex_);
@@ -73,6 +88,11 @@ Result<Extent> Qcow2Image::extent(uint64_t offset, uint64_t length) {
     if (mapping.has_host && mapping.kind != Unit::Compressed && !encrypted()) {
       part.file = data_file_ ? data_file_.get() : &file();
       part.file_offset = mapping.host;
+      if (mapping.kind == Unit::Data && !data_file_ && is_sparse()) {
+        const Extent below = TRY(file().extent(mapping.host, mapping.length));
+        part.length = below.length;
+        part.zero = below.zero;
+      }
     }
     if (out.length == 0) {
       out = part;

@@ -321,6 +321,18 @@ Result<> Refcounts::replace_table(const std::vector<uint64_t>& table, uint64_t o
   return {};
 }
 
+Result<bool> Refcounts::has_used(uint64_t clusters) {
+  if (table_.empty()) TRY(load());  // who only reads needs it for this alone
+  const uint64_t per_block = header_.refcounts_per_block();
+  for (uint64_t index = 0; index < table_.size(); ++index) {
+    if (table_[index] == 0) continue;
+    for (uint64_t n = 0; n < per_block; ++n) {
+      if (TRY(get(index * per_block + n)) != 0 && --clusters == 0) return true;
+    }
+  }
+  return false;
+}
+
 Result<uint64_t> Refcounts::end_of_used() {
   const uint64_t per_block = header_.refcounts_per_block();
   for (uint64_t index = table_.size(); index-- > 0;) {

@@ -69,6 +69,8 @@ class Refcounts {
   void unprotect(uint64_t offset, uint64_t bytes);
   // Repairs: another table, written here, whose blocks are on the disk already. An empty one only forgets.
   Result<> replace_table(const std::vector<uint64_t>& table, uint64_t offset, uint64_t clusters);
+  // Whether at least so many (not 0) are in use.
+  Result<bool> has_used(uint64_t clusters);
   // One past the highest cluster in use, as far as counts say.
   Result<uint64_t> end_of_used();
 

@@ -134,7 +134,7 @@ Result<Plan> make_plan(const CreateValues& values) {
   return out;
 }
 
-Result<DiskData> disk_data(const CreateValues& values, uint64_t sectors) {
+Result<DiskData> disk_data(const CreateValues& values, uint64_t sectors, bool flat) {
   DiskData out;
   out.sectors = sectors;
   out.adapter_type = values.text("adapter_type", "ide");
@@ -147,6 +147,8 @@ Result<DiskData> disk_data(const CreateValues& values, uint64_t sectors) {
       return fail(ErrorKind::Invalid, "compat6 cannot be enabled with hwversion set");
     out.hardware_version = "6";
   }
+  if (flat && values.flag("zeroed_grain", false))
+    return fail(ErrorKind::Invalid, "Flat image can't enable zeroed grain");
   if (out.hardware_version == "undefined") out.hardware_version = "4";
   out.tools_version = values.text("toolsversion", kToolsVersion);
   return out;
@@ -213,7 +215,7 @@ std::span<const CreateOption> create_options() {
 Result<> create(const CreateRequest& request) {
   const Plan plan = TRY(make_plan(request.values));
   const uint64_t sectors = divide_up(request.size, kSector);
-  const DiskData disk = TRY(disk_data(request.values, sectors));
+  const DiskData disk = TRY(disk_data(request.values, sectors, plan.flat));
   Descriptor descriptor;
   descriptor.content_id = TRY(random_word());
   descriptor.create_type = plan.subformat;

@@ -109,7 +109,7 @@ Result<Extent> VmdkImage::extent(uint64_t offset, uint64_t length) {
   Extent out{.length = length, .allocated = true, .zero = true};
   if (!part.flat) return out;
   out = TRY(part.flat->extent(part.flat_offset + within, length));
-  out.allocated = true;
+  out.allocated = out.data = true;
   return out;
 }
 
