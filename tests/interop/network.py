@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -17,6 +18,8 @@ import time
 from common import MIB, Suite, make_raw, same
 
 SIZE = 9 * MIB + 512
+
+BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 
 
 class Server:
@@ -276,6 +279,60 @@ def web(suite):
         server.shutdown()
 
 
+def certificate(suite, name, subject):
+    suite.run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=rhea", "-addext", f"subjectAltName={subject}",
+              "-keyout", f"{name}.key", "-out", f"{name}.pem")
+
+
+def trusting(suite, authority, *words):
+    """rhea-img where the host's list of authorities is that file, in a mount name space of its own."""
+    script = f"mount --bind {authority} {BUNDLE} && exec \"$@\""
+    return suite.run("unshare", "-m", "sh", "-c", script, "sh", suite.rhea_img, *words, check=False)
+
+
+def web_tls(suite):
+    """https: refused without a certificate to trust, read with one, for the right name, or when told not to look."""
+    make_raw("in.raw", SIZE, 5)
+    suite.run("qemu-img", "convert", "-f", "raw", "-O", "qcow2", "in.raw", "x.qcow2")
+    if not shutil.which("openssl"):
+        print("skip interop/network/web_tls: openssl is not installed")
+        return
+    certificate(suite, "right", "IP:127.0.0.1")
+    certificate(suite, "other", "DNS:elsewhere.example")
+    servers = {}
+    for name in ("right", "other"):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(f"{name}.pem", f"{name}.key")
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Ranges)
+        server.daemon_threads = True
+        server.handle_error = lambda *_: None
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers[name] = server
+    base = {name: f"https://127.0.0.1:{server.server_port}" for name, server in servers.items()}
+    try:
+        done = suite.run(suite.rhea_img, "info", f"{base['right']}/x.qcow2", check=False)
+        if "libcurl" in done.stderr:
+            print("skip interop/network/web_tls: libcurl is not installed")
+            return
+        assert done.returncode == 1 and "certificate" in done.stderr and done.stderr.count("\n") == 1, done.stderr
+        for name in (f'json:{{"driver":"qcow2","file":{{"driver":"https","url":"{base["right"]}/x.qcow2","sslverify":false}}}}',
+                     f'json:{{"file.driver":"https","file.url":"{base["other"]}/x.qcow2","file.sslverify":"off"}}'):
+            suite.run(suite.rhea_img, "convert", "-O", "raw", name, "back.raw")
+            same("back.raw", "in.raw")
+        if os.geteuid() != 0 or not os.path.exists(BUNDLE):
+            print(f"skip interop/network/web_tls: another list of authorities needs root and {BUNDLE}")
+            return
+        done = trusting(suite, "right.pem", "convert", "-O", "raw", f"{base['right']}/x.qcow2", "back.raw")
+        assert done.returncode == 0, done.stderr
+        same("back.raw", "in.raw")
+        done = trusting(suite, "other.pem", "info", f"{base['other']}/x.qcow2")
+        assert done.returncode == 1 and done.stderr.count("\n") == 1, f"for another name: {done.stderr}{done.stdout}"
+    finally:
+        for server in servers.values():
+            server.shutdown()
+
+
 def protocol_names(suite):
     make_raw("in.raw", MIB, 6)
     for name in ("driver=file,filename=in.raw", "driver=null-co", "driver=raw,file.driver=null-co"):
@@ -341,7 +398,7 @@ def engines(suite):
 
 def main():
     suite = Suite(sys.argv[1], sys.argv[2])
-    for function in (nbd_reads_and_writes, nbd_holds_formats, nbd_tcp_and_names, nbd_of_nbdkit, nbd_liars, web, protocol_names,
+    for function in (nbd_reads_and_writes, nbd_holds_formats, nbd_tcp_and_names, nbd_of_nbdkit, nbd_liars, web, web_tls, protocol_names,
                      devices, engines):
         suite.case(f"network/{function.__name__}", function)
     sys.exit(1 if suite.failed else 0)

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Every format with every combination of its options, both ways between rhea-img and qemu-img.
 
-options.py BLOCK_TOOL RHEA_IMG [--full] [FORMAT...]
+options.py BLOCK_TOOL RHEA_IMG [--triples | --full] [FORMAT...]
 
-Without --full a selection in which each pair of values comes together at least once. For each combination: both
+Without --full a selection in which each pair (triple) of values comes together at least once. For each combination: both
 programs make it or refuse it in the same words; what either made, the other checks, compares with the source and
 describes in the same way; what we made is read by 7-Zip too, where it knows the format, and then changed by both.
 """
@@ -63,23 +63,23 @@ def every(options):
         yield dict(zip(names, values))
 
 
-def pairs_of(case):
-    return set(itertools.combinations(sorted(case.items()), 2))
+def parts_of(case, count):
+    return set(itertools.combinations(sorted(case.items()), count))
 
 
-def each_pair(options):
-    """Few combinations that have each pair of values: again and again the best of some at random."""
+def each_of(options, count):
+    """Few combinations that have each pair (2), triple (3) of values: again and again the best of some at random."""
     generator = random.Random(11)
     missing = set()
-    for (one, ones), (other, others) in itertools.combinations(sorted(options.items()), 2):
-        missing |= {((one, a), (other, b)) for a in ones for b in others}
+    for names in itertools.combinations(sorted(options), count):
+        missing |= {tuple(zip(names, values)) for values in itertools.product(*(options[name] for name in names))}
     if not missing:
         yield from every(options)
     while missing:
         wanted = dict(min(missing))
         tries = [{name: wanted.get(name, generator.choice(values)) for name, values in options.items()} for _ in range(40)]
-        best = max(tries, key=lambda case: len(pairs_of(case) & missing))
-        missing -= pairs_of(best)
+        best = max(tries, key=lambda case: len(parts_of(case, count) & missing))
+        missing -= parts_of(best, count)
         yield best
 
 
@@ -203,8 +203,8 @@ def combination(suite, fmt, case):
     changed_by_both(suite, fmt, case)
 
 
-def all_of(suite, fmt, full):
-    cases = list(every(FORMATS[fmt]) if full else each_pair(FORMATS[fmt]))
+def all_of(suite, fmt, strength):
+    cases = list(each_of(FORMATS[fmt], strength) if strength else every(FORMATS[fmt]))
     failed = []
     for case in cases:
         try:
@@ -218,11 +218,12 @@ def all_of(suite, fmt, full):
 
 
 def main():
-    words = [word for word in sys.argv[3:] if word != "--full"]
+    words = [word for word in sys.argv[3:] if not word.startswith("--")]
+    strength = None if "--full" in sys.argv else 3 if "--triples" in sys.argv else 2
     suite = Suite(sys.argv[1], sys.argv[2])
     for fmt in FORMATS:
         if not words or fmt in words:
-            suite.case(f"options/{fmt}", all_of, fmt, "--full" in sys.argv)
+            suite.case(f"options/{fmt}", all_of, fmt, strength)
     sys.exit(1 if suite.failed else 0)
 
 
