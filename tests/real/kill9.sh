@@ -3,38 +3,52 @@
 # each number after its flush; the emulator is killed (SIGKILL) at a random moment; the image must check clean and hold
 # every block that was said, and the guest goes on with it in the next round.
 #
-#   tests/real/kill9.sh [--drive OPTIONS] [ROUNDS]      (20 rounds; $RHEA_SYSTEM, $RHEA_IMG name the programs)
+#   tests/real/kill9.sh [--bus ide|ahci|virtio] [--drive OPTIONS] [ROUNDS]
+#
+# 20 rounds on IDE if nothing is said; $RHEA_SYSTEM and $RHEA_IMG name the programs.
 set -uo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 system=${RHEA_SYSTEM:-$root/build/release/src/tools/system/rhea-system-x86_64}
 img=${RHEA_IMG:-$root/build/release/src/tools/img/rhea-img}
-drive=format=qcow2
-[[ ${1:-} == --drive ]] && { drive=$2; shift 2; }
+drive=format=qcow2 bus=ide
+while [[ ${1:-} == --* ]]; do
+  case $1 in
+    --bus) bus=$2; shift 2 ;;
+    --drive) drive=$2; shift 2 ;;
+    *) echo "kill9.sh: unknown option $1" >&2; exit 2 ;;
+  esac
+done
 rounds=${1:-20}
-out=$root/build/real/kill9
+out=$root/build/real/kill9-$bus
+case $bus in
+  ide) disk=sda options=(-drive "file=$out/disk.qcow2,if=ide,$drive") ;;
+  ahci) disk=sda options=(-drive "file=$out/disk.qcow2,if=none,id=d,$drive" -device ahci,id=sata -device ide-hd,drive=d,bus=sata.0) ;;
+  virtio) disk=vda options=(-drive "file=$out/disk.qcow2,if=virtio,$drive") ;;
+  *) echo "kill9.sh: unknown bus $bus" >&2; exit 2 ;;
+esac
 mkdir -p "$out"
 fetched=$("$root/scripts/guest/fetch-kernel.sh" --modules amd64) || { echo "skip kill9: no kernel"; exit 0; }
 kernel=$(head -1 <<<"$fetched") modules=$(sed -n 2p <<<"$fetched")
 
-cat >"$out/commands" <<'GUEST'
+{ echo "disk=$disk"; cat <<'GUEST'; } >"$out/commands"
 # Block n holds its number in each of its 512-byte lines; they are scattered over the disk.
 echo 0 >/proc/sys/kernel/printk
 n=$(sed -n 's/.*first=\([0-9]*\).*/\1/p' /proc/cmdline)
 mark START
 while :; do
   yes "$(printf 'block %010d' "$n")" | head -c 65536 >/tmp/b
-  dd if=/tmp/b of=/dev/sda bs=64k seek=$((n * 37 % 1999)) conv=fsync,notrunc 2>/dev/null && mark "DONE $n"
+  dd if=/tmp/b of=/dev/$disk bs=64k seek=$((n * 37 % 1999)) conv=fsync,notrunc 2>/dev/null && mark "DONE $n"
   n=$((n + 1))
 done
 GUEST
-"$root/scripts/guest/make-initramfs.sh" --mode commands --commands "$out/commands" --modules "$modules" ata_piix,sd_mod \
+"$root/scripts/guest/make-initramfs.sh" --mode commands --commands "$out/commands" --modules "$modules" ata_piix,ahci,virtio_pci,virtio_blk,sd_mod \
   "$out/initrd.gz" || exit 1
 "$img" create -q -f qcow2 "$out/disk.qcow2" 128M || exit 1
 
 last=-1 failed=0
 for ((round = 1; round <= rounds; ++round)); do
   "$system" -nodefaults -display none -serial stdio -m 256 -kernel "$kernel" -initrd "$out/initrd.gz" \
-    -append "console=ttyS0 quiet first=$((last + 1))" -drive "file=$out/disk.qcow2,if=ide,$drive" >"$out/log" 2>&1 </dev/null &
+    -append "console=ttyS0 quiet first=$((last + 1))" "${options[@]}" >"$out/log" 2>&1 </dev/null &
   pid=$!
   for ((i = 0; i < 600; ++i)); do grep -aq '@@START' "$out/log" && break; sleep 0.1; done
   sleep "$((RANDOM % 4)).$((RANDOM % 1000))"
@@ -45,9 +59,9 @@ for ((round = 1; round <= rounds; ++round)); do
   "$img" check -q "$out/disk.qcow2" >"$out/check" 2>&1
   status=$?
   # Leaked clusters (3) are what a killed writer may leave.
-  if ((status != 0 && status != 3)); then echo "not ok kill9: round $round: check says $status"; cat "$out/check"; failed=1; break; fi
+  if ((status != 0 && status != 3)); then echo "not ok kill9: $bus, round $round: check says $status"; cat "$out/check"; failed=1; break; fi
   "$img" convert -O raw "$out/disk.qcow2" "$out/disk.raw" || { failed=1; break; }
-  python3 - "$out/disk.raw" "$last" <<'CHECK' || { echo "not ok kill9: round $round"; failed=1; break; }
+  python3 - "$out/disk.raw" "$last" <<'CHECK' || { echo "not ok kill9: $bus, round $round"; failed=1; break; }
 import sys
 data = open(sys.argv[1], "rb")
 last = int(sys.argv[2])
@@ -62,5 +76,5 @@ for place, n in newest.items():
         sys.exit(1)
 CHECK
 done
-((failed)) || echo "ok kill9: $rounds rounds, $((last + 1)) flushed blocks"
+((failed)) || echo "ok kill9: $rounds rounds on $bus, $((last + 1)) flushed blocks"
 exit $failed

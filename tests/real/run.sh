@@ -408,6 +408,7 @@ fi
 # ---- disks, random numbers and ports on virtio, disks on AHCI ----
 . "$here/virtio.sh"
 . "$here/network.sh"
+. "$here/boot.sh"
 
 echo "# $skipped skipped ($emulator)"
 echo "$passed passed, $failed failed"
