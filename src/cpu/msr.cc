@@ -49,7 +49,9 @@ uint64_t physical_mask(const Core& c) {
 // ---- time ----
 
 uint64_t untouched_tsc(const Core& c) {
-  return c.counts_time ? c.counted_time() : scaled_tsc(c, __builtin_ia32_rdtsc());
+  if (c.counts_time) return c.counted_time();
+  const uint64_t now = __builtin_ia32_rdtsc(), limit = c.tsc_limit.load(std::memory_order_relaxed);
+  return scaled_tsc(c, now < limit ? now : limit);
 }
 
 void move_tsc(Core& c, uint64_t by) {

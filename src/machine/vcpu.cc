@@ -6,6 +6,8 @@
 
 #include <string>
 
+#include "machine/machine_host.h"
+
 namespace rhea::machine {
 
 namespace {
@@ -78,6 +80,12 @@ void Vcpu::kick() {
   if (lockstep_ != nullptr) lockstep_->wake();
 }
 
+int64_t Vcpu::guest_time_ns() const {
+  timespec now{};
+  if (sleeps_at_ == wake_ || ::clock_gettime(thread_clock_, &now) != 0) return MachineHost::kIdle;
+  return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+}
+
 void Vcpu::yield() {
   core().pending.fetch_or(cpu::pending::kExit);
   engine_->kick();
@@ -119,7 +127,9 @@ void Vcpu::run_once() {
   uint32_t seen = wake_.load();
   switch (run_engine()) {
     case cpu::Exit::Halted:
+      sleeps_at_ = seen;
       if (!stop_) wake_.wait(seen);
+      sleeps_at_ = kAwake;
       return;
     case cpu::Exit::Kicked: return;
     case cpu::Exit::TripleFault:
@@ -143,6 +153,8 @@ void Vcpu::block_signals() const {
 
 void Vcpu::main() {
   thread_id_ = ::gettid();
+  clockid_t clock{};
+  if (::pthread_getcpuclockid(::pthread_self(), &clock) == 0) thread_clock_ = clock;
   block_signals();
   t_core = &core();
   if (!thread_name_.empty()) ::pthread_setname_np(::pthread_self(), thread_name_.c_str());

@@ -65,6 +65,7 @@ class Vm final : public MachineHost, private Vcpu::Listener {
   void request_suspend() override;
   void request_exit(int status) override { request_exit(status, Cause::GuestShutdown); }
   void kick(unsigned vcpu) override;
+  int64_t guest_time_ns() const override;
 
   // For the user's side: a signal, Ctrl-A x, a monitor, a debugger.
   void request_reset(Cause cause);

@@ -45,6 +45,9 @@ class I8259Pair final : public bus::Device,
   bool extint_pending() const override { return first_.output().has_value(); }
   uint8_t acknowledge_extint() override;
 
+  // An input whose interrupts do not get through.
+  bool masked(unsigned pin) const { return ((pin < 8 ? first_.imr : second_.imr) >> (pin & 7) & 1) != 0; }
+
   // For people: how often each input rose, and the chips as `info pic` shows them.
   std::span<const uint64_t> counts() const { return counts_; }
   std::string text() const;

@@ -63,6 +63,10 @@ void IoApic::service(unsigned pin) {
                          .level_triggered = level});
 }
 
+bool IoApic::masked(unsigned pin) const {
+  return (entries_[pin] & kMasked) != 0;
+}
+
 void IoApic::set_irq(unsigned pin, bool level) {
   if (pin >= kPins) return;
   const uint32_t mask = uint32_t{1} << pin;

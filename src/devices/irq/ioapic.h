@@ -41,6 +41,9 @@ class IoApic final : public bus::Device,
   void set_irq(unsigned pin, bool level) override;
   void end_of_interrupt(uint8_t vector) override;
 
+  // An input whose interrupts do not get through.
+  bool masked(unsigned pin) const;
+
   // For people: how often each input rose, and the table as `info pic` shows it.
   std::span<const uint64_t> counts() const { return counts_; }
   std::string text() const;

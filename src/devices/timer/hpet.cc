@@ -26,7 +26,7 @@ constexpr uint64_t kTimerWritable = kLevel | kInterrupt | kPeriodic | kSetValue 
 constexpr int64_t kTickNs = static_cast<int64_t>(Hpet::kPeriodFs / 1'000'000);
 // A host thread cannot be woken more often than this for one timer.
 constexpr int64_t kMinIntervalNs = 20'000;
-constexpr uint64_t kMaxBehind = 20'000'000;  // ticks: 200 ms
+constexpr uint64_t kMaxBehind = 200'000'000;  // ticks: 2 s
 // While a periodic timer catches up with a host that was late, the guest has this long to take each
 // interrupt: edges that find the one before still pending are lost.
 constexpr uint64_t kCatchUp = 20'000;  // ticks: 200 us
@@ -50,6 +50,7 @@ void Hpet::reset(bus::ResetKind) {
   }
   config_ = status_ = held_ = 0;
   started_ns_ = 0;
+  tell_pacer();
   wiring_.irq0.set(pit_);
   wiring_.irq8.set(rtc_);
 }
@@ -131,6 +132,7 @@ void Hpet::arm(unsigned n) {
 // same. Only a periodic one without its interrupt is left alone; skip_past() makes up for that.
 void Hpet::set_timer(unsigned n) {
   Comparator& t = timers_[n];
+  if (n == 0) tell_pacer();
   t.timer->cancel();
   if (!t.armed || (config_ & kEnable) == 0 || (t.config & (kPeriodic | kInterrupt)) == kPeriodic) return;
   const uint64_t now = counter();
@@ -139,6 +141,24 @@ void Hpet::set_timer(unsigned n) {
   const int64_t now_ns = wiring_.clock.now_ns();
   const int64_t since_tick = (now_ns - started_ns_) % kTickNs;
   t.timer->arm(now_ns - since_tick + static_cast<int64_t>(left) * kTickNs);
+}
+
+// Only the tick in the 8254's place is what guests count time with while they start.
+bool Hpet::is_tick(unsigned n) const {
+  const Comparator& t = timers_[n];
+  return n == 0 && legacy() && (config_ & kEnable) != 0 && t.armed && t.period != 0 &&
+         (t.config & (kPeriodic | kInterrupt)) == (kPeriodic | kInterrupt);
+}
+
+void Hpet::tell_pacer() {
+  if (wiring_.pacer == nullptr) return;
+  const Comparator& t = timers_[0];
+  if (!is_tick(0) || t.period > kNever || t.due - held_ > kNever) {
+    wiring_.pacer->expect(TickPacer::Source::Hpet, TickPacer::kNever, 0);
+    return;
+  }
+  const int64_t due = started_ns_ + static_cast<int64_t>(t.due - held_) * kTickNs;
+  wiring_.pacer->expect(TickPacer::Source::Hpet, due, static_cast<int64_t>(t.period) * kTickNs);
 }
 
 void Hpet::skip_past(unsigned n) {
@@ -152,6 +172,13 @@ void Hpet::skip_past(unsigned n) {
 void Hpet::fire(unsigned n) {
   Comparator& t = timers_[n];
   const bool periodic = (t.config & kPeriodic) != 0 && t.period != 0;
+  if (wiring_.pacer != nullptr && is_tick(n)) {
+    if (counter() <= t.due + kMaxBehind && !wiring_.pacer->taken()) {
+      t.timer->arm(wiring_.clock.now_ns() + static_cast<int64_t>(kCatchUp) * kTickNs);
+      return;
+    }
+    wiring_.pacer->raised();
+  }
   if (periodic) {
     // Each period is an interrupt of its own, but not closer than a host can make them, and a host that fell
     // far behind goes on from now.
@@ -226,7 +253,10 @@ void Hpet::write_config(uint64_t value) {
     wiring_.irq0.set(!legacy() && pit_);
     wiring_.irq8.set(!legacy() && rtc_);
   }
-  if (!starts && !stops) return;
+  if (!starts && !stops) {
+    tell_pacer();
+    return;
+  }
   for (unsigned n = 0; n < kTimers; ++n) {
     if (starts && timers_[n].armed)
       arm(n);

@@ -14,6 +14,7 @@
 #include "async/clock.h"
 #include "bus/device.h"
 #include "bus/irq.h"
+#include "devices/timer/tick_pacer.h"
 #include "memory/io_handler.h"
 
 namespace rhea::devices {
@@ -25,6 +26,7 @@ class Hpet final : public bus::Device, public memory::IoHandler, public bus::Irq
     bus::IrqSink* gsi = nullptr;  // I/O APIC inputs 0..23; 2 and 8 are also those of the legacy interrupts
     bus::IrqLine irq0, irq8;      // the legacy interrupts, for the 8259s and the I/O APIC
     std::function<void(uint64_t address, uint32_t data)> message;  // front-side-bus delivery
+    TickPacer* pacer = nullptr;
     uint32_t routes = 0x00ff0104;  // I/O APIC inputs that timers may be routed to: 2, 8, 16..23
   };
   explicit Hpet(Wiring wiring);
@@ -35,6 +37,8 @@ class Hpet final : public bus::Device, public memory::IoHandler, public bus::Irq
   static constexpr uint64_t kPeriodFs = 10'000'000;
   // The event timer block id for the ACPI table.
   static constexpr uint32_t kBlockId = 0x8086a201;
+
+  bool legacy() const;  // its timers 0 and 1 take the place of the 8254 and the clock
 
   std::string_view name() const override { return "hpet"; }
   void reset(bus::ResetKind kind) override;
@@ -63,8 +67,9 @@ class Hpet final : public bus::Device, public memory::IoHandler, public bus::Irq
   void set_timer(unsigned n);
   void skip_past(unsigned n);
   void fire(unsigned n);
+  void tell_pacer();
   void drive(unsigned n, bool level);
-  bool legacy() const;
+  bool is_tick(unsigned n) const;
   bool narrow(unsigned n) const;
 
   Wiring wiring_;

@@ -14,7 +14,7 @@ constexpr int64_t kRefreshNs = 15085;  // counter 1 of a PC: 18 ticks
 // long to take each interrupt: edges that find the one before still pending are lost.
 constexpr int64_t kCatchUpNs = 200'000;
 constexpr int64_t kMinIntervalNs = 20'000;
-constexpr uint64_t kMaxLate = I8254::kHz / 5;
+constexpr uint64_t kMaxLate = I8254::kHz * 2;
 
 uint64_t ticks_at(int64_t ns) {
   const auto wide = static_cast<unsigned __int128>(ns < 0 ? 0 : ns) * I8254::kHz / 1'000'000'000u;
@@ -58,8 +58,13 @@ void I8254::state(bus::StateVisitor& v) {
 // The rise of a period: its line was low for the tick before.
 void I8254::rose() {
   const uint64_t current = now();
+  if (wiring_.pacer != nullptr && counters_[0].periodic() && current <= expected_ + kMaxLate && !wiring_.pacer->taken()) {
+    timer_->arm(wiring_.clock.now_ns() + kCatchUpNs);
+    return;
+  }
   wiring_.irq0.set(false);
   wiring_.irq0.set(true);
+  if (wiring_.pacer != nullptr) wiring_.pacer->raised();
   schedule(current > expected_ + kMaxLate ? current : expected_);
 }
 
@@ -68,6 +73,7 @@ void I8254::schedule(uint64_t from) {
   const auto rise = counters_[0].next_rise(std::min(from, current));
   if (!rise) {
     timer_->cancel();
+    if (wiring_.pacer != nullptr) wiring_.pacer->expect(TickPacer::Source::Pit, TickPacer::kNever, 0);
     return;
   }
   expected_ = *rise;
@@ -76,6 +82,9 @@ void I8254::schedule(uint64_t from) {
   if (counters_[0].periodic() && counters_[0].period() < merge && expected_ < current + merge)
     expected_ += (current + merge - expected_) / counters_[0].period() * counters_[0].period();
   const int64_t due = time_of(expected_);
+  if (wiring_.pacer != nullptr)
+    wiring_.pacer->expect(TickPacer::Source::Pit, counters_[0].periodic() ? due : TickPacer::kNever,
+                          counters_[0].periodic() ? time_of(counters_[0].period()) : 0);
   timer_->arm(expected_ <= current ? std::max(due, wiring_.clock.now_ns() + kCatchUpNs) : due);
 }
 

@@ -14,6 +14,7 @@
 #include "bus/device.h"
 #include "bus/irq.h"
 #include "devices/timer/i8254_counter.h"
+#include "devices/timer/tick_pacer.h"
 #include "memory/io_handler.h"
 
 namespace rhea::devices {
@@ -25,6 +26,7 @@ class I8254 final : public bus::Device, public memory::IoHandler {
     bus::IrqLine irq0;
     // The period of the square wave at the speaker, in ticks; 0: none.
     std::function<void(uint64_t period)> speaker = {};
+    TickPacer* pacer = nullptr;
   };
   explicit I8254(const Wiring& wiring);
 

@@ -195,6 +195,9 @@ void Emitter::read_time(bool with_aux, bool live) {
     a_.u8(0x31);
   a_.op_rr(0xc1, 4, hRDX), a_.u8(32);  // shl rdx, 32
   a_.add_rr(hRAX, hRDX);
+  HostMem limit = ctx_mem(RHEA_CTX(core.tsc_limit));
+  a_.cmp(hRAX, limit);
+  a_.op_rm(0x0f47, hRAX, limit);  // cmova
   HostMem ratio = ctx_mem(RHEA_CTX(core.tsc_ratio));
   a_.op_rr(0x31, hRDX, hRDX, false);  // xor edx, edx
   a_.cmp(hRDX, ratio);

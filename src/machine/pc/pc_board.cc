@@ -15,6 +15,7 @@ namespace {
 constexpr uint64_t kIoApicBase = 0xfec00000, kHpetBase = 0xfed00000;
 // Tables that are built anew may be a little longer.
 constexpr size_t kTablesRoom = 4096;
+constexpr unsigned kTimerGsi = 2;  // where the I/O APIC has interrupt 0
 constexpr unsigned kTimerIrq = 0, kKeyboardIrq = 1, kRtcIrq = 8, kMouseIrq = 12;
 
 struct SerialPort {
@@ -40,6 +41,10 @@ PcBoard::PcBoard(const PcConfig& config, const Wiring& wiring, std::unique_ptr<P
               .extint = pic_}),
       ioapic_({.apics = apics_}),
       interrupts_(pic_, ioapic_),
+      pace_({.cpus = cpus_,
+             .clock = wiring.virtual_clock,
+             .host = wiring.host,
+             .connected = [this](devices::TickPacer::Source source) { return ticks_reach_guest(source); }}),
       hpet_(make_hpet(config)),
       i8042_({.irq1 = isa_irq(kKeyboardIrq),
               .irq12 = isa_irq(kMouseIrq),
@@ -53,7 +58,8 @@ PcBoard::PcBoard(const PcConfig& config, const Wiring& wiring, std::unique_ptr<P
             .speaker =
                 [this](uint64_t period) {
                   if (speaker_ != nullptr) speaker_->tone(period);
-                }}),
+                },
+            .pacer = &pace_}),
       rtc_({.clock = config.rtc_runs_with_vm       ? wiring.virtual_clock
                      : wiring.rtc_clock != nullptr ? *wiring.rtc_clock
                                                    : wiring.host_clock,
@@ -197,7 +203,14 @@ std::unique_ptr<devices::Hpet> PcBoard::make_hpet(const PcConfig& config) {
       .gsi = &ioapic_,
       .irq0 = isa_irq(kTimerIrq),
       .irq8 = isa_irq(kRtcIrq),
-      .message = [this](uint64_t address, uint32_t data) { send_message(address, data); }});
+      .message = [this](uint64_t address, uint32_t data) { send_message(address, data); },
+      .pacer = &pace_});
+}
+
+bool PcBoard::ticks_reach_guest(devices::TickPacer::Source source) const {
+  const bool hpet = hpet_ && hpet_->legacy();
+  if (hpet != (source == devices::TickPacer::Source::Hpet)) return false;
+  return !pic_.masked(kTimerIrq) || !ioapic_.masked(kTimerGsi);
 }
 
 void PcBoard::send_message(uint64_t address, uint32_t data) {

@@ -31,6 +31,7 @@
 #include "machine/firmware/fw_cfg_contents.h"
 #include "machine/machine_host.h"
 #include "machine/pc/cpu_wires.h"
+#include "machine/pc/guest_pace.h"
 #include "machine/pc/interrupt_text.h"
 #include "machine/pc/isa_interrupts.h"
 #include "machine/pc/local_apics.h"
@@ -137,6 +138,7 @@ class PcBoard : public Board, protected devices::PowerListener {
     unsigned next_serial_ = 0;
   };
 
+  bool ticks_reach_guest(devices::TickPacer::Source source) const;
   Result<> assemble(PcConfig& config);
   Result<> add_common_devices();
   Result<> add_vmport(const PcConfig& config);
@@ -163,6 +165,7 @@ class PcBoard : public Board, protected devices::PowerListener {
   LocalApics apics_;
   devices::IoApic ioapic_;
   IsaInterrupts interrupts_;
+  GuestPace pace_;
   std::unique_ptr<devices::Hpet> hpet_;
   devices::I8042 i8042_;
   devices::Port92 port92_;
