@@ -22,6 +22,9 @@ class Clock {
  public:
   virtual ~Clock() = default;
   virtual int64_t now_ns() const = 0;
+  // What a guest that asks for the time is shown: now, but nothing beyond the limit.
+  virtual int64_t shown_ns() const { return now_ns(); }
+  virtual void show_until(int64_t) {}
   virtual std::unique_ptr<Timer> make_timer(std::function<void()> callback) = 0;
 };
 

@@ -1,5 +1,6 @@
 #include "async/clocks.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "async/event_loop.h"
@@ -102,6 +103,10 @@ int64_t VirtualClock::now_ns() const {
   const int64_t stopped_at = stopped_at_ns_.load(std::memory_order_acquire);
   if (stopped_at != kRunning) return stopped_at;
   return read_clock(CLOCK_MONOTONIC) + offset_ns_.load(std::memory_order_acquire);
+}
+
+int64_t VirtualClock::shown_ns() const {
+  return std::min(now_ns(), limit_ns_.load(std::memory_order_relaxed));
 }
 
 void VirtualClock::start() {

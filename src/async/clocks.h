@@ -58,6 +58,8 @@ class VirtualClock final : public LoopClock {
  public:
   using LoopClock::LoopClock;
   int64_t now_ns() const override;
+  int64_t shown_ns() const override;
+  void show_until(int64_t limit_ns) override { limit_ns_.store(limit_ns, std::memory_order_relaxed); }
   void start();
   void stop();
   // From now on somebody else counts the time, and calls run_due() in the loop's place with the machine lock
@@ -76,6 +78,7 @@ class VirtualClock final : public LoopClock {
 
   std::atomic<int64_t> stopped_at_ns_{0};
   std::function<int64_t()> source_;
+  std::atomic<int64_t> limit_ns_{INT64_MAX};
   std::atomic<int64_t> offset_ns_{0};  // guest time minus CLOCK_MONOTONIC
 };
 

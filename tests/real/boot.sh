@@ -78,6 +78,17 @@ order reboot-timeout 20 end -- -m 64 -boot reboot-timeout=500 -no-reboot
 unset hd cd again fd vd nic all m
 rm -rf "$boot_media"
 
+# ---- a real-mode guest from a floppy ----
+for machine in pc q35 isapc; do
+  name=real-mode-$machine
+  if wanted quick $name && needs $name as; then
+    as --32 -o "$out/real-mode.o" "$here/real_mode.S" 2>"$out/$name.log" &&
+      ld -m elf_i386 -Ttext 0x7c00 --oformat binary -o "$out/real-mode.img" "$out/real-mode.o" && truncate -s 1440K "$out/real-mode.img"
+    dialogue $name 30 'expect REAL-MODE-DONE' end 'absent BAD' -- -machine $machine -m 64 -vga std -no-reboot \
+      -drive "file=$out/real-mode.img,format=raw,if=floppy"
+  fi
+done
+
 # ---- GRUB on a CD and on a floppy ----
 # UEFI firmware has the serial port in its console already.
 grub_words='if [ $grub_platform = pc ]; then

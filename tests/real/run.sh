@@ -364,14 +364,16 @@ PROGRAM
 fi
 
 # ---- memtest86+ ----
-if wanted full memtest86+; then
+for machine in pc q35; do
+  name=memtest86+-$machine
+  wanted full $name || continue
   if memtest=$(kernel memtest86+); then
-    until_marker memtest86+ 900 'Pass: *[1-9]|Pass  *[1-9]|\*\*\*\*\*\*PASS' -cpu max -m 32 -serial stdio -kernel "$memtest" -append "console=ttyS0,115200 nomch nosmp"
-    if tr -d '\033' <"$out/memtest86+.log" | grep -aqE 'Errors: *[1-9]'; then not_ok memtest86+-errors "memory errors"; fi
+    until_marker $name 900 'Pass: *[1-9]|Pass  *[1-9]|\*\*\*\*\*\*PASS' -machine $machine -cpu max -m 32 -serial stdio -kernel "$memtest" -append "console=ttyS0,115200 nomch nosmp"
+    if tr -d '\033' <"$out/$name.log" | grep -aqE 'Errors: *[1-9]'; then not_ok $name-errors "memory errors"; fi
   else
-    skip memtest86+ "$(why)"
+    skip $name "$(why)"
   fi
-fi
+done
 
 # ---- stress-ng --verify ----
 if wanted full stress-ng; then
@@ -409,6 +411,8 @@ fi
 . "$here/virtio.sh"
 . "$here/network.sh"
 . "$here/boot.sh"
+. "$here/tables.sh"
+. "$here/installed.sh"
 
 echo "# $skipped skipped ($emulator)"
 echo "$passed passed, $failed failed"

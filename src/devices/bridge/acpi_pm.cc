@@ -130,7 +130,7 @@ void AcpiPm::control_written() {
 
 uint64_t AcpiPm::read(uint64_t offset, unsigned size) {
   uint64_t value = 0;
-  const uint64_t ticks = acpi_timer::ticks_at(wiring_.clock.now_ns()) & acpi_timer::kMask;
+  const uint64_t ticks = acpi_timer::ticks_at(wiring_.clock.shown_ns()) & acpi_timer::kMask;
   for (unsigned i = 0; i < size; ++i) {
     const unsigned at = static_cast<unsigned>(offset) + i;
     const bool timer = at >= kTimer && at < kTimer + 4;

@@ -72,7 +72,7 @@ uint32_t ApicTimer::initial_count() const {
 uint32_t ApicTimer::current_count() const {
   const std::lock_guard lock(mutex_);
   if (due_ns_ == kNever || mode_ == Mode::TscDeadline) return 0;
-  int64_t left = due_ns_ - wiring_.clock.now_ns();
+  int64_t left = due_ns_ - wiring_.clock.shown_ns();
   if (left <= 0) return mode_ == Mode::Periodic ? initial_ : 0;
   return static_cast<uint32_t>(std::min<int64_t>((left + divide_ - 1) / divide_, initial_));
 }

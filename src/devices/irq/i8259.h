@@ -45,8 +45,9 @@ class I8259Pair final : public bus::Device,
   bool extint_pending() const override { return first_.output().has_value(); }
   uint8_t acknowledge_extint() override;
 
-  // An input whose interrupts do not get through.
+  // An input whose interrupts do not get through, and one whose interrupt has not been taken yet.
   bool masked(unsigned pin) const { return ((pin < 8 ? first_.imr : second_.imr) >> (pin & 7) & 1) != 0; }
+  bool requested(unsigned pin) const { return ((pin < 8 ? first_.irr : second_.irr) >> (pin & 7) & 1) != 0; }
 
   // For people: how often each input rose, and the chips as `info pic` shows them.
   std::span<const uint64_t> counts() const { return counts_; }

@@ -43,6 +43,7 @@ class IoApic final : public bus::Device,
 
   // An input whose interrupts do not get through.
   bool masked(unsigned pin) const;
+  uint8_t vector(unsigned pin) const { return static_cast<uint8_t>(entries_[pin]); }
 
   // For people: how often each input rose, and the table as `info pic` shows it.
   std::span<const uint64_t> counts() const { return counts_; }

@@ -57,6 +57,10 @@ class LocalApic final : public cpu::InterruptController, public bus::Device, pub
   bool write_msr(uint32_t index, uint64_t value) override;
   void init() override;
   void set_tsc_deadline(uint64_t guest_tsc) override;
+  // An interrupt that has been accepted and not yet taken.
+  bool requested(uint8_t vector) const {
+    return (irr_[vector / 32].load(std::memory_order_relaxed) >> vector % 32 & 1) != 0;
+  }
   uint64_t tsc_deadline() const override;
   bool load(uint64_t offset, unsigned size, uint64_t& value) override;
   bool store(uint64_t offset, unsigned size, uint64_t value) override;

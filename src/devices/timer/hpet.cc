@@ -30,6 +30,8 @@ constexpr uint64_t kMaxBehind = 200'000'000;  // ticks: 2 s
 // While a periodic timer catches up with a host that was late, the guest has this long to take each
 // interrupt: edges that find the one before still pending are lost.
 constexpr uint64_t kCatchUp = 20'000;  // ticks: 200 us
+// So often it is looked whether a starved guest has taken its tick.
+constexpr int64_t kRetryNs = 1'000'000;
 // Further away than this the virtual clock ends first.
 constexpr uint64_t kNever = uint64_t{1} << 58;
 
@@ -89,9 +91,18 @@ bool Hpet::narrow(unsigned n) const {
   return (timers_[n].config & k32Bit) != 0;
 }
 
-uint64_t Hpet::counter() const {
+uint64_t Hpet::counter_at(int64_t ns) const {
   if ((config_ & kEnable) == 0) return held_;
-  return held_ + static_cast<uint64_t>((wiring_.clock.now_ns() - started_ns_) / kTickNs);
+  return held_ + static_cast<uint64_t>(std::max<int64_t>(ns - started_ns_, 0) / kTickNs);
+}
+
+uint64_t Hpet::counter() const {
+  return counter_at(wiring_.clock.now_ns());
+}
+
+// As the guest knows it.
+uint64_t Hpet::shown() const {
+  return counter_at(wiring_.clock.shown_ns());
 }
 
 void Hpet::set_irq(unsigned pin, bool level) {
@@ -116,7 +127,7 @@ void Hpet::drive(unsigned n, bool level) {
 // Finds when the comparator matches next: strictly after now.
 void Hpet::arm(unsigned n) {
   Comparator& t = timers_[n];
-  const uint64_t now = counter();
+  const uint64_t now = shown();
   if (narrow(n)) {
     const uint32_t distance = static_cast<uint32_t>(t.compare) - static_cast<uint32_t>(now);
     t.due = now + (distance == 0 ? uint64_t{1} << 32 : distance);
@@ -174,7 +185,7 @@ void Hpet::fire(unsigned n) {
   const bool periodic = (t.config & kPeriodic) != 0 && t.period != 0;
   if (wiring_.pacer != nullptr && is_tick(n)) {
     if (counter() <= t.due + kMaxBehind && !wiring_.pacer->taken()) {
-      t.timer->arm(wiring_.clock.now_ns() + static_cast<int64_t>(kCatchUp) * kTickNs);
+      t.timer->arm(wiring_.clock.now_ns() + kRetryNs);
       return;
     }
     wiring_.pacer->raised();
@@ -212,7 +223,7 @@ uint64_t Hpet::read_register(uint64_t at) const {
     case kCapabilities: return kPeriodFs << 32 | kBlockId;
     case kConfig: return config_;
     case kStatus: return status_;
-    case kCounter: return counter();
+    case kCounter: return shown();
     default: break;
   }
   const uint64_t n = (at - kTimer0) / kTimerStride;

@@ -57,7 +57,9 @@ class Hpet final : public bus::Device, public memory::IoHandler, public bus::Irq
     std::unique_ptr<async::Timer> timer;
   };
 
+  uint64_t counter_at(int64_t ns) const;
   uint64_t counter() const;
+  uint64_t shown() const;
   uint64_t read_register(uint64_t at) const;
   void write_register(uint64_t at, uint64_t value, uint64_t mask);
   void write_config(uint64_t value);

@@ -121,5 +121,42 @@ TEST_F(HpetTest, very_short_periods_do_not_flood_the_host) {
   EXPECT_GE(gsi.rises[20], 40);
 }
 
+struct Pacer : TickPacer {
+  bool ready = true;
+  int raises = 0;
+  int64_t deadline = kNever, period = 0;
+  void expect(Source, int64_t deadline_ns, int64_t period_ns) override {
+    deadline = deadline_ns;
+    period = period_ns;
+  }
+  void raised() override { ++raises; }
+  bool taken() const override { return ready; }
+};
+
+TEST(HpetPace, ticks_in_the_place_of_the_8254_wait_for_a_starved_guest) {
+  async::FakeClock clock;
+  Lines isa;
+  Pacer pacer;
+  Hpet hpet({.clock = clock, .gsi = nullptr, .irq0 = bus::IrqLine(isa, 0), .irq8 = {}, .message = {}, .pacer = &pacer});
+  hpet.io_write(0x10, 8, 3);
+  hpet.io_write(0x100, 4, 0x14c);
+  hpet.io_write(0x108, 4, 400'000);
+  hpet.io_write(0x108, 4, 400'000);
+  EXPECT_EQ(pacer.deadline, 4'000'000);
+  EXPECT_EQ(pacer.period, 4'000'000);
+  clock.advance_to(4'000'000);
+  EXPECT_EQ(isa.rises[0], 1);
+  pacer.ready = false;
+  clock.advance_to(100'000'000);
+  EXPECT_EQ(isa.rises[0], 1);
+  EXPECT_EQ(pacer.deadline, 8'000'000);
+  pacer.ready = true;
+  clock.advance_to(111'000'000);
+  EXPECT_EQ(isa.rises[0], 27);
+  EXPECT_EQ(pacer.deadline, 112'000'000);
+  hpet.io_write(0x10, 8, 1);  // the 8254 has its interrupt back
+  EXPECT_EQ(pacer.deadline, TickPacer::kNever);
+}
+
 }  // namespace
 }  // namespace rhea::devices

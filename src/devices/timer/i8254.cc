@@ -13,6 +13,8 @@ constexpr int64_t kRefreshNs = 15085;  // counter 1 of a PC: 18 ticks
 // that fell further behind than kMaxLate ticks does not catch up. While one catches up, the guest has this
 // long to take each interrupt: edges that find the one before still pending are lost.
 constexpr int64_t kCatchUpNs = 200'000;
+// So often it is looked whether a starved guest has taken its interrupt.
+constexpr int64_t kRetryNs = 1'000'000;
 constexpr int64_t kMinIntervalNs = 20'000;
 constexpr uint64_t kMaxLate = I8254::kHz * 2;
 
@@ -37,6 +39,11 @@ uint64_t I8254::now() const {
   return ticks_at(wiring_.clock.now_ns());
 }
 
+// What guests measure with is in step with their other clocks; what interrupts them is not held up.
+uint64_t I8254::time_of_counter(unsigned counter) const {
+  return counter == 0 ? now() : ticks_at(wiring_.clock.shown_ns());
+}
+
 void I8254::reset(bus::ResetKind) {
   counters_ = {};
   counters_[2].set_gate(false, now());
@@ -59,7 +66,7 @@ void I8254::state(bus::StateVisitor& v) {
 void I8254::rose() {
   const uint64_t current = now();
   if (wiring_.pacer != nullptr && counters_[0].periodic() && current <= expected_ + kMaxLate && !wiring_.pacer->taken()) {
-    timer_->arm(wiring_.clock.now_ns() + kCatchUpNs);
+    timer_->arm(wiring_.clock.now_ns() + kRetryNs);
     return;
   }
   wiring_.irq0.set(false);
@@ -104,27 +111,28 @@ void I8254::control(uint8_t word) {
   if (select == 3) {  // read-back: bits 5 and 4 are active low
     for (unsigned i = 0; i < 3; ++i) {
       if ((word >> (i + 1) & 1) == 0) continue;
-      if ((word & 0x20) == 0) counters_[i].latch_count(now());
-      if ((word & 0x10) == 0) counters_[i].latch_status(now());
+      if ((word & 0x20) == 0) counters_[i].latch_count(time_of_counter(i));
+      if ((word & 0x10) == 0) counters_[i].latch_status(time_of_counter(i));
     }
     return;
   }
   if ((word & 0x30) == 0) {
-    counters_[select].latch_count(now());
+    counters_[select].latch_count(time_of_counter(select));
     return;
   }
-  counters_[select].control(word, now());
+  counters_[select].control(word, time_of_counter(select));
   if (select == 0) changed();
   if (select == 2) tell_speaker();
 }
 
 uint8_t I8254::read_port_b() {
-  const bool refresh = (wiring_.clock.now_ns() / kRefreshNs & 1) != 0;
-  return static_cast<uint8_t>(port_b_ | (refresh ? kRefresh : 0) | (counters_[2].output(now()) ? kOut2 : 0));
+  const bool refresh = (wiring_.clock.shown_ns() / kRefreshNs & 1) != 0;
+  return static_cast<uint8_t>(port_b_ | (refresh ? kRefresh : 0) | (counters_[2].output(time_of_counter(2)) ? kOut2 : 0));
 }
 
 uint64_t I8254::io_read(uint64_t offset, unsigned) {
-  if (offset < counters_.size()) return counters_[offset].read(now());
+  const auto counter = static_cast<unsigned>(offset);
+  if (offset < counters_.size()) return counters_[counter].read(time_of_counter(counter));
   return offset == kPortB ? read_port_b() : 0xff;
 }
 
@@ -134,10 +142,10 @@ void I8254::io_write(uint64_t offset, unsigned, uint64_t value) {
     control(byte);
   } else if (offset == kPortB) {
     port_b_ = byte & kPortBWritable;
-    counters_[2].set_gate((byte & kGate2) != 0, now());
+    counters_[2].set_gate((byte & kGate2) != 0, time_of_counter(2));
     tell_speaker();
   } else if (offset < counters_.size()) {
-    counters_[offset].write(byte, now());
+    counters_[offset].write(byte, time_of_counter(static_cast<unsigned>(offset)));
     if (offset == 0) changed();
     if (offset == 2) tell_speaker();
   }

@@ -42,6 +42,7 @@ class I8254 final : public bus::Device, public memory::IoHandler {
 
  private:
   uint64_t now() const;
+  uint64_t time_of_counter(unsigned counter) const;
   uint8_t read_port_b();
   void control(uint8_t word);
   void rose();

@@ -156,5 +156,44 @@ TEST_F(I8254Test, refresh_bit_toggles_with_time_only) {
   EXPECT_NE(pit.io_read(4, 1) & 0x10, before);
 }
 
+struct Pacer : TickPacer {
+  bool ready = true;
+  int raises = 0;
+  int64_t deadline = kNever;
+  void expect(Source, int64_t deadline_ns, int64_t) override { deadline = deadline_ns; }
+  void raised() override { ++raises; }
+  bool taken() const override { return ready; }
+};
+
+TEST(I8254Pace, ticks_of_a_starved_guest_wait_and_then_all_come) {
+  async::FakeClock clock;
+  Line irq;
+  Pacer pacer;
+  I8254 pit({.clock = clock, .irq0 = bus::IrqLine(irq, 0), .speaker = {}, .pacer = &pacer});
+  pit.reset(bus::ResetKind::Cold);
+  EXPECT_EQ(pacer.deadline, TickPacer::kNever);
+  pit.io_write(3, 1, 0x34);  // counter 0, mode 2, 4772 ticks: 4 ms
+  pit.io_write(0, 1, 4772 & 0xff);
+  pit.io_write(0, 1, 4772 >> 8);
+  irq.rises = 0;
+  EXPECT_NEAR(static_cast<double>(pacer.deadline), 4e6, 2e3);
+  clock.advance_to(5'000'000);
+  EXPECT_EQ(pacer.raises, 1);
+  EXPECT_NEAR(static_cast<double>(pacer.deadline), 8e6, 2e3);
+  pacer.ready = false;
+  clock.advance_to(101'000'000);
+  EXPECT_EQ(pacer.raises, 1);
+  EXPECT_NEAR(static_cast<double>(pacer.deadline), 8e6, 2e3);
+  pacer.ready = true;
+  clock.advance_to(111'000'000);
+  EXPECT_EQ(pacer.raises, 27);
+  EXPECT_NEAR(static_cast<double>(pacer.deadline), 112e6, 1e5);
+  pacer.ready = false;  // two seconds later it is no use waiting
+  clock.advance_to(2'500'000'000);
+  EXPECT_GT(pacer.raises, 27);
+  pit.reset(bus::ResetKind::Cold);
+  EXPECT_EQ(pacer.deadline, TickPacer::kNever);
+}
+
 }  // namespace
 }  // namespace rhea::devices

@@ -2,6 +2,7 @@
 
 #include <x86intrin.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "machine/pc/tsc_frequency.h"
@@ -9,8 +10,8 @@
 namespace rhea::machine {
 namespace {
 
-// So much of a host processor lets the guest take an interrupt.
-constexpr int64_t kEnoughNs = 200'000;
+// A guest that has had so much of a host processor and not taken an interrupt does not want it now.
+constexpr int64_t kEnoughNs = 5'000'000;
 // A tick may be so late before the TSC waits: a host with some load is no reason to touch it.
 constexpr int64_t kPatienceNs = 10'000'000;
 // Slower ticks are nothing that somebody waits for: firmware leaves the 8254 at 18.2 Hz.
@@ -28,15 +29,33 @@ void GuestPace::expect(Source source, int64_t deadline_ns, int64_t period_ns) {
   set_limit(earliest);
 }
 
+// The virtual clock and the TSC get the same limit, so both are read as at one moment. What has been shown already is not
+// taken back.
 void GuestPace::set_limit(int64_t deadline_ns) {
-  uint64_t limit = ~uint64_t{0};
+  if (!wiring_.holds_time || (deadline_ns == kNever && limit_ns_ == kNever)) return;
+  int64_t limit_ns = kNever;
+  uint64_t limit_tsc = ~uint64_t{0};
   if (deadline_ns != kNever) {
-    const int64_t left = deadline_ns + kPatienceNs - wiring_.clock.now_ns();
-    const auto ticks = static_cast<__int128>(left) * static_cast<__int128>(host_tsc_hz()) / 1'000'000'000;
-    limit = __rdtsc() + static_cast<uint64_t>(ticks);
+    const Moment now = this_moment();
+    limit_ns = std::max(deadline_ns + kPatienceNs, std::min(now.ns, limit_ns_));
+    const auto ahead = static_cast<__int128>(limit_ns - now.ns) * static_cast<__int128>(host_tsc_hz()) / 1'000'000'000;
+    limit_tsc = std::max(now.tsc + static_cast<uint64_t>(ahead), std::min(now.tsc, limit_tsc_));
   }
+  limit_ns_ = limit_ns;
+  limit_tsc_ = limit_tsc;
+  wiring_.clock.show_until(limit_ns);
   for (size_t i = 0; i < wiring_.cpus.count(); ++i)
-    wiring_.cpus.core(i).tsc_limit.store(limit, std::memory_order_relaxed);
+    wiring_.cpus.core(i).tsc_limit.store(limit_tsc, std::memory_order_relaxed);
+}
+
+GuestPace::Moment GuestPace::this_moment() const {
+  constexpr uint64_t kCloseTicks = 20'000;
+  for (;;) {
+    const uint64_t before = __rdtsc();
+    const int64_t ns = wiring_.clock.now_ns();
+    const uint64_t after = __rdtsc();
+    if (after - before < kCloseTicks) return {ns, before};
+  }
 }
 
 void GuestPace::raised() {
@@ -44,6 +63,7 @@ void GuestPace::raised() {
 }
 
 bool GuestPace::taken() const {
+  if (!wiring_.pending()) return true;
   const int64_t now = wiring_.host.guest_time_ns();
   return now == MachineHost::kIdle || raised_at_ns_ == MachineHost::kIdle || now - raised_at_ns_ >= kEnoughNs;
 }

@@ -19,6 +19,8 @@ class GuestPace final : public devices::TickPacer {
     async::Clock& clock;  // virtual
     MachineHost& host;
     std::function<bool(Source)> connected;  // whether the source's ticks reach a processor
+    std::function<bool()> pending;          // whether one waits at an interrupt controller
+    bool holds_time = true;                 // the engine keeps to Core::tsc_limit
   };
   explicit GuestPace(Wiring wiring) : wiring_(std::move(wiring)) { deadlines_.fill(kNever); }
 
@@ -27,10 +29,18 @@ class GuestPace final : public devices::TickPacer {
   bool taken() const override;
 
  private:
+  struct Moment {
+    int64_t ns;  // of the virtual clock
+    uint64_t tsc;
+  };
+
   void set_limit(int64_t deadline_ns);
+  Moment this_moment() const;
 
   Wiring wiring_;
   std::array<int64_t, 2> deadlines_;
+  int64_t limit_ns_ = kNever;
+  uint64_t limit_tsc_ = ~uint64_t{0};
   int64_t raised_at_ns_ = 0;  // in the time of the first vCPU's thread
 };
 

@@ -44,4 +44,11 @@ void LocalApics::pulse_nmi() {
   }
 }
 
+bool LocalApics::requested(uint8_t vector) const {
+  for (const auto& apic : apics_) {
+    if (apic->requested(vector)) return true;
+  }
+  return false;
+}
+
 }  // namespace rhea::machine

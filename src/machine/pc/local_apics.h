@@ -40,6 +40,8 @@ class LocalApics final : public bus::Device, public bus::ApicBus, public bus::Ir
   void reset(bus::ResetKind kind) override;
   void state(bus::StateVisitor& v) override;
   void deliver(const bus::ApicMessage& message) override { interconnect_.deliver(message); }
+  // At any processor.
+  bool requested(uint8_t vector) const;
   // The output of the 8259 pair.
   void set_irq(unsigned pin, bool level) override;
   // LINT1 of all.

@@ -44,7 +44,9 @@ PcBoard::PcBoard(const PcConfig& config, const Wiring& wiring, std::unique_ptr<P
       pace_({.cpus = cpus_,
              .clock = wiring.virtual_clock,
              .host = wiring.host,
-             .connected = [this](devices::TickPacer::Source source) { return ticks_reach_guest(source); }}),
+             .connected = [this](devices::TickPacer::Source source) { return ticks_reach_guest(source); },
+             .pending = [this] { return tick_pending(); },
+             .holds_time = config.translated}),
       hpet_(make_hpet(config)),
       i8042_({.irq1 = isa_irq(kKeyboardIrq),
               .irq12 = isa_irq(kMouseIrq),
@@ -211,6 +213,11 @@ bool PcBoard::ticks_reach_guest(devices::TickPacer::Source source) const {
   const bool hpet = hpet_ && hpet_->legacy();
   if (hpet != (source == devices::TickPacer::Source::Hpet)) return false;
   return !pic_.masked(kTimerIrq) || !ioapic_.masked(kTimerGsi);
+}
+
+bool PcBoard::tick_pending() const {
+  if (!pic_.masked(kTimerIrq) && pic_.requested(kTimerIrq)) return true;
+  return !ioapic_.masked(kTimerGsi) && apics_.requested(ioapic_.vector(kTimerGsi));
 }
 
 void PcBoard::send_message(uint64_t address, uint32_t data) {

@@ -139,6 +139,7 @@ class PcBoard : public Board, protected devices::PowerListener {
   };
 
   bool ticks_reach_guest(devices::TickPacer::Source source) const;
+  bool tick_pending() const;
   Result<> assemble(PcConfig& config);
   Result<> add_common_devices();
   Result<> add_vmport(const PcConfig& config);

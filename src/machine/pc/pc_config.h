@@ -48,6 +48,7 @@ struct PcConfig {
   bool smm = true;                                   // system-management mode
   uint64_t tsc_hz = 0;                               // of the guest; 0: the host's
   bool rtc_runs_with_vm = false;                     // -rtc clock=vm
+  bool translated = true;                            // by the translator, not KVM
   bool rtc_slew = false;                             // -rtc driftfix=slew
   int64_t rtc_base_seconds = 0;                      // what the clock shows at start
   uint32_t cpuid_signature = 0, cpuid_features = 0;  // CPUID.1 EAX, EDX, for the firmware's tables

@@ -208,6 +208,7 @@ Result<machine::PcConfig> configure(const SystemOptions& options, const SmpChoic
   config.uuid = TRY_IN(parse_uuid(options.uuid), "-uuid");
   config.rtc_runs_with_vm = options.rtc.clock == RtcClock::Vm;
   config.rtc_slew = options.rtc.driftfix_slew;
+  config.translated = accelerator.is_translator();
   config.rtc_base_seconds = TRY_IN(resolve_rtc_base(options.rtc.base, ::time(nullptr)), "-rtc");
   cpu::Core probe;
   model.attach(probe, 0);
