@@ -9,6 +9,8 @@ Steps, in their order; SECONDS is the limit of all together:
     send TEXT        typed on the serial port (\\r, \\x1b … as in Python)
     key NAME...      keys of the machine's keyboard, as the monitor's sendkey names them
     screen REGEX     the VGA text screen shows it
+    picture COLOURS  the screen stands still for two seconds and has so many different colours
+    changed          it looks different than at the last `picture` or `changed`, and stands still
     shot FILE        the screen as a picture
     wait SECONDS     nothing
     monitor LINE     a line for the monitor; what it answers goes to the log
@@ -82,6 +84,19 @@ class Machine:
         data = cells.read_bytes()
         return "\n".join(bytes(data[line:line + 160:2]).decode("cp437").rstrip() for line in range(0, 4000, 160))
 
+    def pixels(self):
+        picture = self.place / "picture.ppm"
+        self.monitor(f"screendump {picture}")
+        return picture.read_bytes().split(b"\n255\n", 1)[1]
+
+    def still(self, fits):
+        before = self.pixels()
+        time.sleep(2)
+        if before != self.pixels() or not fits(before):
+            return False
+        self.seen = before
+        return True
+
     def close(self):
         if self.process.poll() is None:
             self.process.terminate()
@@ -124,6 +139,13 @@ def carry_out(machine, end, step):
             time.sleep(0.25)
     elif verb == "screen":
         until(machine, end, f"'{rest}' on the screen", lambda: re.search(rest, machine.screen(), re.S))
+    elif verb == "picture":
+        def colours(pixels):
+            return len({pixels[i:i + 3] for i in range(0, len(pixels), 3)})
+        until(machine, end, f"a picture of {rest} colours", lambda: machine.still(lambda pixels: colours(pixels) >= int(rest)))
+    elif verb == "changed":
+        before = machine.seen
+        until(machine, end, "another picture", lambda: machine.still(lambda pixels: pixels != before))
     elif verb == "shot":
         machine.monitor(f"screendump {rest} -f png")
     elif verb == "wait":

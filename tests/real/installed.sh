@@ -71,7 +71,7 @@ for machine in pc q35; do
       dialogue $name 900 'expect Select a language' 'send \r' 'expect Select your location' 'send \r' 'expect Configure the keyboard|Keymap to use' 'send \r' \
         'expect Configure the network.*Hostname' 'send \r' 'expect Domain name' 'send \r' 'expect Debian archive mirror country' 'send \r' \
         'expect Debian archive mirror' 'send \r' 'expect HTTP proxy' 'send \r' 'expect Root password' \
-        -- -machine $machine -cpu max -m 768 -nic user,model=e1000 -kernel "$installer/linux" -initrd "$installer/initrd.gz" \
+        -- -machine $machine -cpu max -m 1200 -nic user,model=e1000 -kernel "$installer/linux" -initrd "$installer/initrd.gz" \
         -append "console=ttyS0 vga=normal fb=false ---"
     else
       skip $name "$(why)"
@@ -81,7 +81,7 @@ for machine in pc q35; do
   if wanted full $name; then
     # As from a CD without serial port: the boot menu is a picture, loaded by network.
     if installer text; then
-      dialogue $name 900 'wait 15' 'key esc' 'screen boot:' "shot $out/$name.png" -- -machine $machine -cpu max -m 768 -vga std \
+      dialogue $name 900 'picture 100' "shot $out/$name.png" 'key down' changed 'key esc' 'screen boot:' -- -machine $machine -cpu max -m 768 -vga std \
         -boot n -nic "user,model=e1000,tftp=${installer%/debian-installer/amd64},bootfile=debian-installer/amd64/pxelinux.0"
     else
       skip $name "$(why)"
@@ -90,8 +90,8 @@ for machine in pc q35; do
 done
 if wanted full installer-gtk; then
   if installer gtk; then
-    # What stands on the screen is for people; that it is a picture of many colours, and another after a key, is not.
-    dialogue installer-gtk 900 'expect RHEA-NOTHING-IS-EXPECTED-HERE|Loading|Linux version' 'wait 120' "shot $out/installer-gtk-1.png" 'key down ret' 'wait 40' \
+    # The banner and the smoothed letters have hundreds of colours; the second question follows the first.
+    dialogue installer-gtk 900 'expect Linux version' 'picture 500' "shot $out/installer-gtk-1.png" 'key ret' changed \
       "shot $out/installer-gtk-2.png" -- -machine pc -cpu max -m 1024 -vga std -nic user,model=e1000 -usb -device usb-tablet \
       -kernel "$installer/linux" -initrd "$installer/initrd.gz" -append "vga=788 console=ttyS0 console=tty0 ---"
   else
