@@ -13,7 +13,8 @@ packages=(cmake ninja-build g++ ccache pkg-config git
 case ${1:-run} in
   run) ;;
   test) packages+=(qemu-utils python3 clang-format binutils gdb lz4 clang-19 libclang-rt-19-dev
-                   libgtk-3-dev libsdl2-dev libxkbcommon-dev libasound2-dev libpulse-dev 7zip libqcow-utils libvmdk-utils libvhdi-utils nbdkit cryptsetup-bin) ;;
+                   libgtk-3-dev libsdl2-dev libxkbcommon-dev libasound2-dev libpulse-dev 7zip libqcow-utils libvmdk-utils libvhdi-utils nbdkit cryptsetup-bin
+                   grub-pc-bin grub-efi-amd64-bin grub-common xorriso mtools isolinux syslinux-common) ;;
   *) echo "usage: install-deps.sh [run|test]" >&2; exit 2 ;;
 esac
 

@@ -103,7 +103,7 @@ struct Core {
   void (*call_cold)(void (*fn)(void*), void* arg) = nullptr;
   void* engine = nullptr;
   uint8_t sipi_vector = 0;
-  uint64_t tsc_ratio = 0;  // guest TSC ticks a host TSC tick, 32.32 bits; 0: one
+  uint64_t tsc_ratio = 0;                          // guest TSC ticks a host TSC tick, 32.32 bits; 0: one
   std::atomic<uint64_t> tsc_limit = ~uint64_t{0};  // what the guest is shown of the host's TSC at most
   // FERR#: an x87 exception while CR0.NE is clear. Ordinary C++; the board's.
   void (*x87_error)(void* board) = nullptr;

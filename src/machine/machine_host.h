@@ -17,8 +17,8 @@ class MachineHost {
   virtual void request_exit(int status) = 0;
   // Core::pending of this vCPU has new bits: wake it from a halt, or take it out of translated code.
   virtual void kick(unsigned vcpu) = 0;
-  // The time that the first vCPU has had on a host processor; kIdle while it sleeps and nobody has woken it, or where
-  // that is not known.
+  // The time that the first vCPU has had on a host processor; kIdle while it sleeps and nobody has woken it,
+  // or where that is not known.
   static constexpr int64_t kIdle = -1;
   virtual int64_t guest_time_ns() const { return kIdle; }
 };

@@ -46,8 +46,8 @@ class Vcpu {
   unsigned index() { return core().index; }
   cpu::Engine& engine() { return *engine_; }
   int thread_id() const { return thread_id_; }  // gettid(2); after start()
-  // Any thread, after start(): the host's time that the thread has had, or MachineHost::kIdle while it sleeps in a
-  // halt and nobody has kicked it.
+  // Any thread, after start(): the host's time that the thread has had, or MachineHost::kIdle while it sleeps
+  // in a halt and nobody has kicked it.
   int64_t guest_time_ns() const;
 
   void name_thread(std::string name) { thread_name_ = std::move(name); }  // before start()
@@ -82,7 +82,7 @@ class Vcpu {
   static constexpr uint64_t kAwake = ~uint64_t{0};
   std::atomic<uint64_t> sleeps_at_{kAwake};  // wake_ as it was when the thread went to sleep
   std::atomic<uint32_t> wake_{0};            // counts kicks; what a halted vCPU sleeps on
-  std::atomic<bool> stop_{true};   // asked to stand still
+  std::atomic<bool> stop_{true};             // asked to stand still
 
   std::mutex mutex_;  // the rest
   std::condition_variable changed_;

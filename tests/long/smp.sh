@@ -1,6 +1,5 @@
 #!/bin/bash
-# Boots of four vCPUs, $RHEA_BOOTS times (default 200): races show seldom. Not at a
-# low priority: where the emulator hardly runs, Linux finds that its timer does not tick.
+# Boots of four vCPUs, $RHEA_BOOTS times (default 200): races show seldom.
 set -uo pipefail
 . "$(dirname "$0")/about.sh"
 boots=${RHEA_BOOTS:-200} failed=0

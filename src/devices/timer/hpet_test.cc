@@ -137,7 +137,12 @@ TEST(HpetPace, ticks_in_the_place_of_the_8254_wait_for_a_starved_guest) {
   async::FakeClock clock;
   Lines isa;
   Pacer pacer;
-  Hpet hpet({.clock = clock, .gsi = nullptr, .irq0 = bus::IrqLine(isa, 0), .irq8 = {}, .message = {}, .pacer = &pacer});
+  Hpet hpet({.clock = clock,
+             .gsi = nullptr,
+             .irq0 = bus::IrqLine(isa, 0),
+             .irq8 = {},
+             .message = {},
+             .pacer = &pacer});
   hpet.io_write(0x10, 8, 3);
   hpet.io_write(0x100, 4, 0x14c);
   hpet.io_write(0x108, 4, 400'000);

@@ -65,7 +65,8 @@ void I8254::state(bus::StateVisitor& v) {
 // The rise of a period: its line was low for the tick before.
 void I8254::rose() {
   const uint64_t current = now();
-  if (wiring_.pacer != nullptr && counters_[0].periodic() && current <= expected_ + kMaxLate && !wiring_.pacer->taken()) {
+  if (wiring_.pacer != nullptr && counters_[0].periodic() && current <= expected_ + kMaxLate &&
+      !wiring_.pacer->taken()) {
     timer_->arm(wiring_.clock.now_ns() + kRetryNs);
     return;
   }
@@ -127,7 +128,8 @@ void I8254::control(uint8_t word) {
 
 uint8_t I8254::read_port_b() {
   const bool refresh = (wiring_.clock.shown_ns() / kRefreshNs & 1) != 0;
-  return static_cast<uint8_t>(port_b_ | (refresh ? kRefresh : 0) | (counters_[2].output(time_of_counter(2)) ? kOut2 : 0));
+  return static_cast<uint8_t>(port_b_ | (refresh ? kRefresh : 0) |
+                              (counters_[2].output(time_of_counter(2)) ? kOut2 : 0));
 }
 
 uint64_t I8254::io_read(uint64_t offset, unsigned) {

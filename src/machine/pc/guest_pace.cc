@@ -29,8 +29,8 @@ void GuestPace::expect(Source source, int64_t deadline_ns, int64_t period_ns) {
   set_limit(earliest);
 }
 
-// The virtual clock and the TSC get the same limit, so both are read as at one moment. What has been shown already is not
-// taken back.
+// The virtual clock and the TSC get the same limit, so both are read as at one moment. What has been shown
+// already is not taken back.
 void GuestPace::set_limit(int64_t deadline_ns) {
   if (!wiring_.holds_time || (deadline_ns == kNever && limit_ns_ == kNever)) return;
   int64_t limit_ns = kNever;
@@ -38,7 +38,8 @@ void GuestPace::set_limit(int64_t deadline_ns) {
   if (deadline_ns != kNever) {
     const Moment now = this_moment();
     limit_ns = std::max(deadline_ns + kPatienceNs, std::min(now.ns, limit_ns_));
-    const auto ahead = static_cast<__int128>(limit_ns - now.ns) * static_cast<__int128>(host_tsc_hz()) / 1'000'000'000;
+    const auto ahead =
+        static_cast<__int128>(limit_ns - now.ns) * static_cast<__int128>(host_tsc_hz()) / 1'000'000'000;
     limit_tsc = std::max(now.tsc + static_cast<uint64_t>(ahead), std::min(now.tsc, limit_tsc_));
   }
   limit_ns_ = limit_ns;

@@ -1,5 +1,5 @@
-// The pace of periodic interrupts and the TSC on a PC (devices/timer/tick_pacer.h): what the ticks of the 8254 or of the
-// HPET in its place mean for the TSC of all vCPUs.
+// The pace of periodic interrupts and the TSC on a PC (devices/timer/tick_pacer.h): what the ticks of the
+// 8254 or of the HPET in its place mean for the TSC of all vCPUs.
 #pragma once
 
 #include <array>

@@ -36,7 +36,8 @@ struct GuestPaceTest : testing::Test {
 
   // How far the TSC may go from now on, in ms.
   double left() const {
-    return static_cast<double>(static_cast<int64_t>(core.tsc_limit - __rdtsc())) * 1000 / static_cast<double>(host_tsc_hz());
+    return static_cast<double>(static_cast<int64_t>(core.tsc_limit - __rdtsc())) * 1000 /
+           static_cast<double>(host_tsc_hz());
   }
   bool limited() const { return core.tsc_limit != ~uint64_t{0}; }
 };
