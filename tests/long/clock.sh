@@ -1,6 +1,7 @@
 #!/bin/bash
 # The guest's clock beside the host's, while every vCPU is busy: a Debian kernel sets its clock from the CMOS clock, as an
-# installed system does, and says the time ten times a minute; after ten minutes it must be within 0.1 s.
+# installed system does, and says the time ten times a minute; in ten minutes it must not move by 0.1 s against the host's.
+# (How well it is set at the beginning depends on how soon the guest's hwclock runs after the tick that it waits for.)
 #
 #   tests/long/clock.sh [--minutes N] [OPTIONS OF THE EMULATOR...]      e.g. -rtc driftfix=slew
 set -uo pipefail
@@ -16,11 +17,11 @@ kernel=$("$root/scripts/guest/fetch-kernel.sh" cloud-amd64) || exit 77
 hwclock=$(PATH=$PATH:/usr/sbin:/sbin command -v hwclock) || { echo "skip clock: needs hwclock"; exit 77; }
 cat >"$work/commands" <<COMMANDS
 mkdir -p /var/lib/hwclock
-hwclock --hctosys --utc --noadjfile && echo "@@SET"
+$hwclock --hctosys --utc --noadjfile && echo "@@SET"
 for i in \$(seq \$(nproc)); do (while :; do sha256sum /bin/busybox >/dev/null; done) & done
 n=0
 while [ \$n -lt $((minutes * 10 + 1)) ]; do
-  for i in 1 2 3 4 5; do echo "@@AT \$(date +%s.%N)"; done
+  for i in 1 2 3 4 5; do echo "@@AT \$(/usr/bin/date +%s.%N)"; done
   sleep 6
   n=\$((n + 1))
 done
@@ -51,8 +52,9 @@ if guest.returncode or clock == "?":
     sys.exit(f"not ok clock: the guest did not get to the end ({guest.returncode})")
 end = min(offsets[-5:], key=abs)
 words = f"{end:+.3f} s at the end, {offsets[0]:+.3f} s at the beginning, at most {max(offsets, key=abs):+.3f} s; clock source {clock}"
-print(("ok clock: " if abs(end) < 0.1 else "not ok clock: ") + words)
-sys.exit(abs(end) >= 0.1)
+good = abs(end - offsets[0]) < 0.1
+print(("ok clock: " if good else "not ok clock: ") + words)
+sys.exit(not good)
 PYTHON
 python3 "$work/judge.py" "$emulator" -nodefaults -no-user-config -display none -serial stdio -m 256 -smp 2 -cpu max -kernel "$kernel" \
   -initrd "$work/initramfs" -append "console=ttyS0 quiet panic=-1" -no-reboot "$@"

@@ -107,7 +107,7 @@ grub_cd() {  # NAME tier OPTIONS... : a rescue CD: its menu, its shell
   grub-mkrescue -o "$dir/cd.iso" "$dir/tree" --compress=no --fonts= --locales= --themes= \
     --install-modules="normal serial terminal echo sleep ls cat linux biosdisk iso9660 lsmmap date" >"$dir/log" 2>&1 ||
     grub-mkrescue -o "$dir/cd.iso" "$dir/tree" >"$dir/log" 2>&1 || { skip "$name" "grub-mkrescue: $(tail -n 1 "$dir/log")"; return; }
-  dialogue "$name" 120 'expect The rescue entry' 'send c' 'expect grub> ' 'send ls\r' 'expect \(cd' 'send ls /boot/grub/\r' \
+  dialogue "$name" 120 'expect The rescue entry' 'picture 2' "shot $out/grub.png" 'send c' 'expect grub> ' 'send ls\r' 'expect \(cd' 'send ls /boot/grub/\r' \
     'expect grub.cfg' 'send configfile /boot/grub/grub.cfg\r' 'expect The rescue entry' 'send \r' 'expect RESCUE-(pc|efi)' \
     -- -m 256 -vga std "$@" -drive "file=$dir/cd.iso,format=raw,media=cdrom"
   rm -rf "$dir"
@@ -143,7 +143,7 @@ LABEL second
   APPEND initrd=initrd console=ttyS0 quiet panic=-1
 CFG
 }
-syslinux_steps=('screen Rhea.s own menu.*The first entry.*The second entry' 'key down ret' 'expect RHEA-GUEST-UP cpus=1' end)
+syslinux_steps=('screen Rhea.s own menu.*The first entry.*The second entry' 'picture 3' "shot $out/menu.png" 'key down ret' 'expect RHEA-GUEST-UP cpus=1' end)
 for machine in pc q35; do
   name=isolinux-$machine tier=quick
   [[ $machine == q35 ]] && tier=full
