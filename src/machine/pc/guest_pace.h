@@ -18,7 +18,7 @@ class GuestPace final : public devices::TickPacer {
     CpuWires& cpus;
     async::Clock& clock;  // virtual
     MachineHost& host;
-    std::function<bool(Source)> connected;  // whether the source's ticks reach a processor
+    std::function<bool(Source)> connected;  // whether interrupt 0 is the source's
     std::function<bool()> pending;          // whether one waits at an interrupt controller
     bool holds_time = true;                 // the engine keeps to Core::tsc_limit
   };

@@ -44,7 +44,7 @@ PcBoard::PcBoard(const PcConfig& config, const Wiring& wiring, std::unique_ptr<P
       pace_({.cpus = cpus_,
              .clock = wiring.virtual_clock,
              .host = wiring.host,
-             .connected = [this](devices::TickPacer::Source source) { return ticks_reach_guest(source); },
+             .connected = [this](devices::TickPacer::Source source) { return has_ticks_of(source); },
              .pending = [this] { return tick_pending(); },
              .holds_time = config.translated}),
       hpet_(make_hpet(config)),
@@ -209,10 +209,10 @@ std::unique_ptr<devices::Hpet> PcBoard::make_hpet(const PcConfig& config) {
       .pacer = &pace_});
 }
 
-bool PcBoard::ticks_reach_guest(devices::TickPacer::Source source) const {
+// Whether they are masked does not matter: they may not be at the next moment, when the guest waits for them already.
+bool PcBoard::has_ticks_of(devices::TickPacer::Source source) const {
   const bool hpet = hpet_ && hpet_->legacy();
-  if (hpet != (source == devices::TickPacer::Source::Hpet)) return false;
-  return !pic_.masked(kTimerIrq) || !ioapic_.masked(kTimerGsi);
+  return hpet == (source == devices::TickPacer::Source::Hpet);
 }
 
 bool PcBoard::tick_pending() const {

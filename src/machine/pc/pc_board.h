@@ -138,7 +138,7 @@ class PcBoard : public Board, protected devices::PowerListener {
     unsigned next_serial_ = 0;
   };
 
-  bool ticks_reach_guest(devices::TickPacer::Source source) const;
+  bool has_ticks_of(devices::TickPacer::Source source) const;
   bool tick_pending() const;
   Result<> assemble(PcConfig& config);
   Result<> add_common_devices();
