@@ -209,7 +209,8 @@ std::unique_ptr<devices::Hpet> PcBoard::make_hpet(const PcConfig& config) {
       .pacer = &pace_});
 }
 
-// Whether they are masked does not matter: they may not be at the next moment, when the guest waits for them already.
+// Whether they are masked does not matter: they may not be at the next moment, when the guest waits for them
+// already.
 bool PcBoard::has_ticks_of(devices::TickPacer::Source source) const {
   const bool hpet = hpet_ && hpet_->legacy();
   return hpet == (source == devices::TickPacer::Source::Hpet);
