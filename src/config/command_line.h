@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "config/schema.h"
 
 namespace rhea::config {
 
@@ -17,7 +18,8 @@ struct CommandOption {
   std::string argument;  // as in help, "[cpus=]n[,sockets=n]"; empty: takes none
   std::string help;
   std::function<Result<>(std::string_view argument)> handle;
-  std::string section = {};  // of -help: a heading before the first of its options
+  std::string section = {};        // of -help: a heading before the first of its options
+  const Schema* schema = nullptr;  // of the argument, where it has one
 };
 
 class CommandLine {

@@ -21,6 +21,7 @@
 #include "devices/audio/hda_codec.h"
 #include "devices/audio/intel_hda.h"
 #include "devices/audio/pc_speaker.h"
+#include "devices/bridge/acpi_pci_hotplug.h"
 #include "devices/bridge/i440fx.h"
 #include "devices/bridge/ich9_lpc.h"
 #include "devices/bridge/ich9_smbus.h"
@@ -378,6 +379,18 @@ inline std::vector<Entry> entries() {
          s.regions = {{&pm->apm_ports(), 2}, {&pm->gpe_ports(), Piix4Pm::kGpeBytes}, {&pm->smbus(), 64}};
          s.poke = [pm](uint64_t v) {
            v % 2 == 0 ? pm->acpi().press_power_button() : pm->acpi().raise_gpe(v / 2 % 16);
+         };
+         return s;
+       }},
+      {"acpi_pci_hotplug",
+       [](World&) {
+         auto made = std::make_unique<AcpiPciHotplug>(AcpiPciHotplug::Wiring{
+             .raise_event = [] {}, .removable = [] { return 0xfffffffcu; }, .eject = [](unsigned, bool) {}});
+         auto* hotplug = made.get();
+         Specimen s{.device = std::move(made), .regions = {}};
+         s.regions = {{hotplug, AcpiPciHotplug::kIoSize}};
+         s.poke = [hotplug](uint64_t v) {
+           v % 2 == 0 ? hotplug->arrived(v / 2 % 32) : hotplug->ask_for_removal(v / 2 % 32);
          };
          return s;
        }},

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 
 namespace rhea::machine {
 
@@ -21,6 +22,8 @@ class MachineHost {
   // or where that is not known.
   static constexpr int64_t kIdle = -1;
   virtual int64_t guest_time_ns() const { return kIdle; }
+  // Runs `work`, machine lock held, while no vCPU is on its way to a device: where one may be destroyed.
+  virtual void when_still(std::function<void()> work) { work(); }
 };
 
 }  // namespace rhea::machine

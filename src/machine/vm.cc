@@ -165,6 +165,10 @@ bool Vm::run_unlocked() {
   return true;
 }
 
+void Vm::when_still(std::function<void()> work) {
+  post_unlocked([this, work = std::move(work)] { with_vcpus_still(work); });
+}
+
 void Vm::with_vcpus_still(const std::function<void()>& work) {
   bool ran = vcpus_run_;
   stop_vcpus();

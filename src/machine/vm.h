@@ -66,6 +66,7 @@ class Vm final : public MachineHost, private Vcpu::Listener {
   void request_exit(int status) override { request_exit(status, Cause::GuestShutdown); }
   void kick(unsigned vcpu) override;
   int64_t guest_time_ns() const override;
+  void when_still(std::function<void()> work) override;
 
   // For the user's side: a signal, Ctrl-A x, a monitor, a debugger.
   void request_reset(Cause cause);
@@ -78,6 +79,9 @@ class Vm final : public MachineHost, private Vcpu::Listener {
   void request_resume(std::vector<bool> only);
   // Main thread, machine lock held, while stopped; takes effect with the next resume.
   void set_debugger(Debugger* debugger) { debugger_ = debugger; }
+  // As Options::reboot and shutdown, from now on. Machine lock held.
+  void set_reboot(bool on) { options_.reboot = on; }
+  void set_shutdown(bool on) { options_.shutdown = on; }
   RunState state() const { return state_; }
   // Main thread or machine lock held; not from a listener's call.
   void add_listener(RunListener& listener);

@@ -2,6 +2,7 @@
 // what it takes, what it does, and how people are shown its result.
 #pragma once
 
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -60,6 +61,9 @@ enum class Access : uint8_t {
   Free,    // nothing: may block, may stop the machine
 };
 
+// Called once, from any thread but a vCPU's, machine lock held or not.
+using Answer = std::function<void(Result<Json> result)>;
+
 struct Command {
   const char* qmp;        // null: not in QMP
   const char* hmp;        // "stop|s", "info status"; null: not for people
@@ -70,6 +74,9 @@ struct Command {
   Result<Json> (*run)(Call& call);
   std::string (*show)(const Json& result) = nullptr;
   Access access = Access::Locked;
+  // In run's place, for what takes the host a while: begins it, on the main thread without the machine lock,
+  // and has it answered later. Nothing of `call` but the monitor may be kept.
+  void (*start)(Call& call, Answer answer) = nullptr;
 };
 
 // All rows, in no order.
@@ -93,6 +100,7 @@ std::span<const Command> block_commands();
 std::span<const Command> chardev_commands();
 std::span<const Command> network_commands();
 std::span<const Command> meta_commands();
+std::span<const Command> introspection_commands();
 
 // Errors in QEMU's words. The class of DeviceNotFound belongs to it in QMP.
 std::unexpected<Error> device_not_found(std::string_view id);

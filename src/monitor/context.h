@@ -56,6 +56,7 @@ struct Context {
   // Errors are one line. Null: not supported here.
   std::function<Result<>(const std::string& words)> gdbserver = {};  // "none" ends it
   std::function<Result<>(const std::string& words)> boot_set = {};
+  std::function<std::string()> command_line_options = {};  // as query-command-line-options answers
 };
 
 }  // namespace rhea::monitor

@@ -72,17 +72,20 @@ bool HmpSession::asks_for_password(std::string_view line) {
 void HmpSession::run(std::string line) {
   if (asks_for_password(line)) return;
   begin_work([this, line = std::move(line)] {
+    if (line != "info history")
+      return monitor_.run_line(line, cpu_, [this](const std::string& text) { told(text); });
     std::string text;
-    if (line == "info history") {
-      const auto& history = readline_.history();
-      for (size_t i = 0; i < history.size(); ++i) text += fmt::format("{}: '{}'\n", i, history[i]);
-    } else {
-      text = monitor_.run_line(line, cpu_);
-    }
-    std::scoped_lock hold(monitor_.context().vm.lock());
-    print(text);
-    if (has_focus_) readline_.show();
+    const auto& history = readline_.history();
+    for (size_t i = 0; i < history.size(); ++i) text += fmt::format("{}: '{}'\n", i, history[i]);
+    told(text);
   });
+}
+
+void HmpSession::told(const std::string& text) {
+  std::scoped_lock hold(monitor_.context().vm.lock());
+  print(text);
+  if (has_focus_) readline_.show();
+  end_work();
 }
 
 }  // namespace rhea::monitor

@@ -19,6 +19,7 @@ class HmpSession final : public Session {
   void greet();
   void run(std::string line);
   bool asks_for_password(std::string_view line);
+  void told(const std::string& text);
 
   Readline readline_;
   bool has_focus_ = true, has_peer_ = false, greeted_ = false;

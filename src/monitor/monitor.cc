@@ -29,6 +29,8 @@ Monitor::Monitor(Context& context) : context_(context) {
 
 Monitor::~Monitor() {
   std::scoped_lock hold(context_.vm.lock());
+  *alive_ = false;
+  alive_.reset();
   context_.vm.remove_listener(*this);
   sessions_.clear();
 }
@@ -74,15 +76,31 @@ Result<Json> Monitor::run_unsettled(const Command& command, Call& call) {
   return result;
 }
 
-Result<Json> Monitor::run(const Command& command, const Json& arguments, unsigned& cpu, bool hmp) {
+void Monitor::run(const Command& command, const Json& arguments, unsigned& cpu, bool hmp, Answer answer) {
   Call call{context_, *this, arguments, cpu, hmp};
+  if (command.start != nullptr) {
+    command.start(call, [alive = std::weak_ptr(alive_), answer = std::move(answer)](Result<Json> result) {
+      if (alive.lock()) answer(std::move(result));
+    });
+    return;
+  }
   Result<Json> result = run_unsettled(command, call);
   // What it has asked of the machine is done, and programs have heard of it, before it is answered.
   context_.vm.settle();
-  return result;
+  answer(std::move(result));
 }
 
-std::string Monitor::run_line(std::string_view line, unsigned& cpu) {
+void Monitor::in_background(std::function<void()> work, std::function<void()> then) {
+  workers_.submit([&loop = context_.vm.loop(), alive = std::weak_ptr(alive_), work = std::move(work),
+                   then = std::move(then)]() mutable {
+    work();
+    loop.post([alive = std::move(alive), then = std::move(then)] {
+      if (alive.lock()) then();
+    });
+  });
+}
+
+void Monitor::run_line(std::string_view line, unsigned& cpu, std::function<void(std::string text)> told) {
   auto blank = [](char c) { return std::isspace(static_cast<unsigned char>(c)) != 0; };
   auto take_name = [&] {
     while (!line.empty() && blank(line[0])) line.remove_prefix(1);
@@ -93,7 +111,7 @@ std::string Monitor::run_line(std::string_view line, unsigned& cpu) {
     return word;
   };
   std::string name(take_name());
-  if (name.empty()) return {};
+  if (name.empty()) return told({});
   const Command* command = find_hmp(name);
   if (name == "info") {
     std::string_view topic = take_name();
@@ -102,20 +120,22 @@ std::string Monitor::run_line(std::string_view line, unsigned& cpu) {
       command = find_hmp(name);
     }
   }
-  if (command == nullptr) return fmt::format("unknown command: '{}'\n", name);
-  return run_parsed(*command, name, line, cpu);
+  if (command == nullptr) return told(fmt::format("unknown command: '{}'\n", name));
+  run_parsed(*command, name, line, cpu, std::move(told));
 }
 
-std::string Monitor::run_parsed(const Command& command, std::string_view name, std::string_view rest,
-                                unsigned& cpu) {
+void Monitor::run_parsed(const Command& command, std::string_view name, std::string_view rest, unsigned& cpu,
+                         std::function<void(std::string text)> told) {
   auto arguments = parse_hmp_arguments(
       command, rest, [&](std::string_view reg) { return register_value(context_.vm, cpu, reg); });
-  if (!arguments)
-    return fmt::format("{}\nTry \"help {}\" for more information\n", arguments.error().message(), name);
-  Result<Json> result = run(command, *arguments, cpu, true);
-  if (!result) return "Error: " + result.error().message() + "\n";
-  if (command.show != nullptr) return command.show(*result);
-  return result->is_string() ? result->get<std::string>() : std::string();
+  if (!arguments) {
+    return told(fmt::format("{}\nTry \"help {}\" for more information\n", arguments.error().message(), name));
+  }
+  run(command, *arguments, cpu, true, [&command, told = std::move(told)](Result<Json> result) {
+    if (!result) return told("Error: " + result.error().message() + "\n");
+    if (command.show != nullptr) return told(command.show(*result));
+    told(result->is_string() ? result->get<std::string>() : std::string());
+  });
 }
 
 std::vector<std::string> Monitor::complete(std::string_view text) {

@@ -3,7 +3,8 @@
 //
 // Commands run on the main thread between turns of the event loop, one a turn and session, without the
 // machine lock until they take it: so they may stop the vCPUs, and a client that floods holds up neither the
-// loop nor the other clients. Everything else is called with the machine lock.
+// loop nor the other clients. What takes the host's disk a while goes on in the background; only the client
+// that asked waits for it. Everything else is called with the machine lock.
 #pragma once
 
 #include <memory>
@@ -11,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "async/worker_pool.h"
 #include "machine/run_state.h"
 #include "monitor/command.h"
 #include "monitor/hmp_arguments.h"
@@ -34,9 +36,12 @@ class Monitor final : private machine::RunListener {
   // Tells all programs. `data` may be null: none.
   void emit(std::string_view event, Json data = nullptr);
 
-  // Main thread, without the machine lock: a line as people type it, and what they are told.
-  std::string run_line(std::string_view line, unsigned& cpu);
-  Result<Json> run(const Command& command, const Json& arguments, unsigned& cpu, bool hmp);
+  // Main thread, without the machine lock: a line as people type it, and what they are told. The answers may
+  // come later, machine lock held or not; never after the monitor has gone.
+  void run_line(std::string_view line, unsigned& cpu, std::function<void(std::string text)> told);
+  void run(const Command& command, const Json& arguments, unsigned& cpu, bool hmp, Answer answer);
+  // Runs `work` on a thread of its own and then `then` in the event loop, machine lock held.
+  void in_background(std::function<void()> work, std::function<void()> then);
   std::vector<std::string> complete(std::string_view text);
 
   Format& last_format() { return last_format_; }
@@ -47,11 +52,14 @@ class Monitor final : private machine::RunListener {
   void shutting_down(machine::Cause cause) override;
   void power_button() override;
   Result<Json> run_unsettled(const Command& command, Call& call);
-  std::string run_parsed(const Command& command, std::string_view name, std::string_view rest, unsigned& cpu);
+  void run_parsed(const Command& command, std::string_view name, std::string_view rest, unsigned& cpu,
+                  std::function<void(std::string text)> told);
 
   Context& context_;
   Format last_format_;
   std::vector<std::unique_ptr<Session>> sessions_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  async::WorkerPool workers_{4};  // last: its threads end before the rest goes
 };
 
 // {"class": …, "desc": …}

@@ -85,24 +85,32 @@ void QmpSession::message(const Json& message) {
 }
 
 void QmpSession::execute(const Json& message) {
-  Json arguments = message.contains("arguments") ? message["arguments"] : Json::object();
-  Result<Json> result = answer_to(message["execute"].get<std::string>(), arguments);
-  std::scoped_lock hold(monitor_.context().vm.lock());
-  reply(result, message.contains("id") ? &message["id"] : nullptr);
+  const Json arguments = message.contains("arguments") ? message["arguments"] : Json::object();
+  std::optional<Json> id;
+  if (message.contains("id")) id = message["id"];
+  const auto answer = [this, id](const Result<Json>& result) {
+    std::scoped_lock hold(monitor_.context().vm.lock());
+    reply(result, id ? &*id : nullptr);
+    end_work();
+  };
+  const std::string name = message["execute"].get<std::string>();
+  if (name == "qmp_capabilities" && !negotiated_) return answer(negotiate(arguments));
+  const auto command = find(name, arguments);
+  if (!command) return answer(std::unexpected(command.error()));
+  monitor_.run(**command, arguments, cpu_, false, answer);
 }
 
-Result<Json> QmpSession::answer_to(const std::string& name, const Json& arguments) {
-  // ErrorKind::Unsupported stands for the class CommandNotFound.
-  if (name == "qmp_capabilities" && negotiated_) {
+// ErrorKind::Unsupported stands for the class CommandNotFound.
+Result<const Command*> QmpSession::find(const std::string& name, const Json& arguments) const {
+  if (name == "qmp_capabilities") {
     return fail(ErrorKind::Unsupported, "Capabilities negotiation is already complete, command ignored");
   }
-  if (name == "qmp_capabilities") return negotiate(arguments);
   if (!negotiated_)
     return fail(ErrorKind::Unsupported, "Expecting capabilities negotiation with 'qmp_capabilities'");
   const Command* command = find_qmp(name);
   if (command == nullptr) return failf(ErrorKind::Unsupported, "The command {} has not been found", name);
   TRY(check_arguments(*command, arguments));
-  return monitor_.run(*command, arguments, cpu_, false);
+  return command;
 }
 
 Result<Json> QmpSession::negotiate(const Json& arguments) {

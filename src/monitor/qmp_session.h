@@ -17,7 +17,7 @@ class QmpSession final : public Session {
   void message(const Json& message);
   Result<> check(const Json& message) const;
   void execute(const Json& message);
-  Result<Json> answer_to(const std::string& name, const Json& arguments);
+  Result<const Command*> find(const std::string& name, const Json& arguments) const;
   Result<Json> negotiate(const Json& arguments);
   void reply(const Result<Json>& result, const Json* id);
   void send_json(const Json& value);

@@ -36,13 +36,12 @@ void Session::output_ready() {
 
 void Session::begin_work(std::function<void()> work) {
   busy_ = true;
-  machine::Vm& vm = monitor_.context().vm;
-  vm.post_unlocked([this, &vm, work = std::move(work)] {
-    work();
-    std::scoped_lock hold(vm.lock());
-    busy_ = false;
-    go_on();
-  });
+  monitor_.context().vm.post_unlocked(std::move(work));
+}
+
+void Session::end_work() {
+  busy_ = false;
+  go_on();
 }
 
 }  // namespace rhea::monitor

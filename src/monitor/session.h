@@ -32,8 +32,9 @@ class Session : public chardev::Frontend {
   virtual size_t handle(std::string_view input) = 0;
   void attach() { line_.attach(this); }
   void send(std::string_view bytes);
-  // Runs `work` later as monitor.h says. Until it is done no more input is handled.
+  // Runs `work` later as monitor.h says. Until end_work() no more input is handled.
   void begin_work(std::function<void()> work);
+  void end_work();
   bool busy() const { return busy_; }
   // The client reads nothing: tell it no more than it must know.
   bool lags() const { return output_.size() > kMostWaiting; }

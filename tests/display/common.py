@@ -1,33 +1,16 @@
 """What tests of screens share: machines, and pictures of them."""
-import os
 import pathlib
 import struct
 import sys
-import tempfile
 import time
 import zlib
 
-sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "monitor"))
+sys.path[1:1] = [str(pathlib.Path(__file__).parent.parent), str(pathlib.Path(__file__).parent.parent / "monitor")]
 import talk  # noqa: E402
+from harness import BUILD, PROGRAM, Skip, Suite, expect  # noqa: E402, F401
 
-BUILD = pathlib.Path(os.environ.get("RHEA_BUILD", "build/release"))
-PROGRAM = BUILD / "src/tools/system/rhea-system-x86_64"
-FOLDER = pathlib.Path(tempfile.mkdtemp(prefix="rhea-display-"))
-TESTS = []
-
-
-def test(function):
-    TESTS.append(function)
-    return function
-
-
-class Skip(Exception):
-    pass
-
-
-def expect(condition, what):
-    if not condition:
-        raise AssertionError(what)
+suite = Suite("display", talk.Machine.end_all)
+test, FOLDER = suite.test, suite.folder
 
 
 def read_ppm(path):

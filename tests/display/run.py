@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 
-from common import BUILD, FOLDER, PROGRAM, TESTS, Skip, dump, expect, lit, machine, read_ppm, talk, test, wait_for_picture
+from common import BUILD, FOLDER, PROGRAM, Skip, dump, expect, lit, machine, read_ppm, suite, talk, test, wait_for_picture
 import guest  # noqa: F401: more tests
 import vnc  # noqa: F401
 
@@ -135,24 +135,5 @@ def a_window_without_a_display_server_is_one_line():
     expect(done.returncode == 1 and len(done.stderr.splitlines()) == 1 and "DISPLAY" in done.stderr, done.stderr)
 
 
-def main():
-    failed = False
-    wanted = sys.argv[1:]
-    for function in TESTS:
-        name = "display/" + function.__name__
-        if wanted and not any(w in name for w in wanted):
-            continue
-        try:
-            function()
-            print("ok", name, flush=True)
-        except Skip as why:
-            print(f"skip {name}: {why}", flush=True)
-        except (AssertionError, OSError, subprocess.SubprocessError) as why:
-            print(f"not ok {name}: {why}", flush=True)
-            failed = True
-    shutil.rmtree(FOLDER)
-    return 1 if failed else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(suite.main())

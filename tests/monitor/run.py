@@ -4,21 +4,19 @@ import json
 import os
 import pathlib
 import random
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 
 import talk
 
-BUILD = pathlib.Path(os.environ.get("RHEA_BUILD", "build/release"))
-PROGRAM = BUILD / "src/tools/system/rhea-system-x86_64"
-QEMU = shutil.which(os.environ.get("QEMU", "qemu-system-x86_64"))
-FOLDER = pathlib.Path(tempfile.mkdtemp(prefix="rhea-monitor-"))
-TESTS = []
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
+from harness import PROGRAM, QEMU, Suite, expect, need_qemu, wait_for  # noqa: E402
+
+suite = Suite("monitor", talk.Machine.end_all)
+test, FOLDER = suite.test, suite.folder
 
 # Lines that both answer with the same words.
 SAME_LINES = """foo
@@ -78,6 +76,13 @@ set_link foo bar
 cpu 0
 cpu 5
 boot_set
+boot_set z
+boot_set cc
+boot_set c
+device_add VGA
+device_add isa-serial
+device_add virtio-rng-pci,id=hot
+device_add virtio-rng-pci,id=hot
 system_wakeup
 ringbuf_read foo 10
 chardev-remove foo
@@ -157,37 +162,25 @@ foo
 {"execute":"system_wakeup"}
 {"execute":"qmp_capabilities"}
 {"execute":"query-status","id":1,"id":2}
+{"execute":"query-vnc"}
+{"execute":"query-vnc-servers"}
+{"execute":"query-mice"}
+{"execute":"query-memory-size-summary"}
+{"execute":"query-memory-devices"}
+{"execute":"query-hotpluggable-cpus"}
+{"execute":"qom-get","arguments":{"path":"/machine","property":"type"}}
+{"execute":"qom-get","arguments":{"path":"/machine","property":"nonesuch"}}
+{"execute":"qom-list","arguments":{"path":"/nonesuch"}}
+{"execute":"qom-list","arguments":{"path":"/machine/peripheral"}}
+{"execute":"set-action","arguments":{"reboot":"shutdown","shutdown":"pause"}}
+{"execute":"set-action","arguments":{"reboot":"nonesuch"}}
+{"execute":"query-command-line-options","arguments":{"option":"nonesuch"}}
+{"execute":"device_del","arguments":{"id":"nonesuch"}}
 """.strip().splitlines()
-
-
-def test(function):
-    TESTS.append(function)
-    return function
-
-
-class Skip(Exception):
-    pass
-
-
-def expect(condition, what):
-    if not condition:
-        raise AssertionError(what)
-
-
-def wait_for(condition, what, seconds=15):
-    end = time.monotonic() + seconds
-    while not condition():
-        expect(time.monotonic() < end, f"timed out: {what}")
-        time.sleep(0.02)
 
 
 def machine(*words, program=PROGRAM, name="vm"):
     return talk.Machine(program, FOLDER, "-S", *words, name=name)
-
-
-def need_qemu():
-    if QEMU is None:
-        raise Skip("no qemu-system-x86_64")
 
 
 @test
@@ -267,6 +260,51 @@ def media_change_as_qemus_do():
         expect(not missing, f"query-block lacks {missing}")
     finally:
         ours.end(), theirs.end()
+
+
+@test
+def programs_find_out_what_there_is():
+    one = machine("-device", "virtio-rng-pci,id=r")
+    qmp = talk.Qmp(one.connect("qmp"))
+    ask = lambda name, **arguments: qmp.ask(name, **arguments)["return"]
+    machines = ask("query-machines")
+    expect([m["name"] for m in machines if m.get("is-default")] == ["pc-i440fx-7.2"], "the default machine")
+    models = {m["name"]: m for m in ask("query-cpu-definitions")}
+    expect({"qemu64", "Haswell", "max"} & set(models) >= {"qemu64", "Haswell"}, f"{list(models)}")
+    commands = {c["name"] for c in ask("query-commands")}
+    schema = ask("query-qmp-schema")
+    named = {entry["name"]: entry for entry in schema}
+    expect({e["name"] for e in schema if e["meta-type"] == "command"} == commands, "the schema has all commands")
+    for entry in schema:
+        for used in [entry.get("arg-type"), entry.get("ret-type"), entry.get("element-type"),
+                     *(member["type"] for member in entry.get("members", []))]:
+            expect(used is None or used in named, f"{used} of {entry} is there")
+    options = {o["option"] for o in ask("query-command-line-options")}
+    expect({"drive", "smp", "vnc", "qmp"} <= options, f"{options}")
+    expect({"rng", "max-bytes"} <= {p["name"] for p in ask("device-list-properties", typename="virtio-rng-pci")}, "properties")
+    expect("virtio-rng-pci" in {t["name"] for t in ask("qom-list-types", implements="device")}, "types")
+    expect({"name": "r", "type": "child<virtio-rng-pci>"} in ask("qom-list", path="/machine/peripheral"), "the tree")
+    expect(ask("qom-get", path="/machine/peripheral/r", property="type") == "virtio-rng-pci", "a property")
+    one.end()
+
+
+@test
+def slow_work_holds_up_only_who_asked_for_it():
+    disk, slow = FOLDER / "slow.img", FOLDER / "slow.fifo"
+    disk.write_bytes(bytes(1 << 20))
+    os.mkfifo(slow)
+    one = machine("-drive", f"file={disk},format=raw,if=none,id=d", "-snapshot")
+    qmp, hmp = talk.Qmp(one.connect("qmp")), talk.Hmp(one.connect("hmp"))
+    # Nobody reads the pipe yet, so that writing the picture waits.
+    qmp.client.sendall(json.dumps({"execute": "screendump", "arguments": {"filename": str(slow)}}).encode())
+    expect(hmp.ask("info status") == "VM status: paused (prelaunch)\n", "others are served")
+    expect(hmp.ask("commit all") == "" and hmp.ask("commit d") == "", "commit")
+    with open(slow, "rb") as pipe:
+        expect(pipe.read(2) == b"P6", "the picture")
+        while pipe.read(65536):
+            pass
+    expect(qmp.answer() == {"return": {}}, "answered when it is done")
+    one.end()
 
 
 @test
@@ -487,32 +525,5 @@ def contradictions_are_one_line():
         expect(done.returncode == 1 and len(lines) == 1 and part in lines[0], f"{words}: {done}")
 
 
-def main():
-    if not PROGRAM.exists():
-        print(f"not ok monitor: {PROGRAM} is not built")
-        return 1
-    failed = 0
-    wanted = sys.argv[1:]
-    for function in TESTS:
-        if wanted and function.__name__ not in wanted:
-            continue
-        name = "monitor/" + function.__name__
-        try:
-            function()
-            print(f"ok {name}", flush=True)
-        except Skip as why:
-            print(f"skip {name}: {why}", flush=True)
-        except (AssertionError, OSError, subprocess.SubprocessError) as why:
-            failed += 1
-            print(f"not ok {name}: {why}", flush=True)
-        for process in talk.Machine.running:
-            if process.poll() is None:
-                process.kill()
-                process.communicate()
-        talk.Machine.running.clear()
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    return failed != 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(suite.main())

@@ -13,14 +13,22 @@ class Machine:
 
     running = []
 
-    def __init__(self, program, folder, *words, name="vm"):
+    def __init__(self, program, folder, *words, name="vm", serial=True):
         self.places = {kind: folder / f"{name}.{kind}" for kind in ("hmp", "qmp")}
         self.process = subprocess.Popen(
-            [program, "-display", "none", "-m", "64", "-serial", "null",
+            [program, "-display", "none", "-m", "64", *(["-serial", "null"] if serial else []),
              "-monitor", f"unix:{self.places['hmp']},server=on,wait=off",
              "-qmp", f"unix:{self.places['qmp']},server=on,wait=off", *words],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         Machine.running.append(self.process)
+
+    @classmethod
+    def end_all(cls):
+        for process in cls.running:
+            if process.poll() is None:
+                process.kill()
+                process.communicate()
+        cls.running.clear()
 
     def connect(self, kind, seconds=20):
         end = time.monotonic() + seconds

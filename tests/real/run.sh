@@ -413,6 +413,7 @@ fi
 . "$here/boot.sh"
 . "$here/tables.sh"
 . "$here/installed.sh"
+. "$here/hotplug.sh"
 
 echo "# $skipped skipped ($emulator)"
 echo "$passed passed, $failed failed"

@@ -9,25 +9,16 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 
 import firmware
 
-BUILD = pathlib.Path(os.environ.get("RHEA_BUILD", "build/release"))
-PROGRAM = BUILD / "src/tools/system/rhea-system-x86_64"
-FOLDER = pathlib.Path(tempfile.mkdtemp(prefix="rhea-system-"))
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
+from harness import PROGRAM, Skip, Suite, expect, wait_for  # noqa: E402
+
+suite = Suite("system")
+test, FOLDER = suite.test, suite.folder
 BASE = ["-display", "none", "-m", "16"]
-TESTS = []
-
-
-def test(function):
-    TESTS.append(function)
-    return function
-
-
-class Skip(Exception):
-    pass
 
 
 def start(*words, **more):
@@ -44,18 +35,6 @@ def run(*words, seconds=20, **more):
         process.communicate()
         raise AssertionError(f"{' '.join(words)}: no end after {seconds} s") from None
     return process.returncode, out.decode(errors="replace"), err.decode(errors="replace")
-
-
-def expect(condition, what):
-    if not condition:
-        raise AssertionError(what)
-
-
-def wait_for(condition, what, seconds=10):
-    end = time.monotonic() + seconds
-    while not condition():
-        expect(time.monotonic() < end, f"timed out: {what}")
-        time.sleep(0.02)
 
 
 def image(name, body):
@@ -557,24 +536,5 @@ def garbage_from_a_debugger_is_survived():
     process.communicate()
 
 
-def main():
-    if not PROGRAM.exists():
-        print(f"not ok system: {PROGRAM} is not built")
-        return 1
-    failed = 0
-    for function in TESTS:
-        name = "system/" + function.__name__
-        try:
-            function()
-            print(f"ok {name}", flush=True)
-        except Skip as why:
-            print(f"skip {name}: {why}", flush=True)
-        except (AssertionError, OSError, subprocess.SubprocessError) as why:
-            failed += 1
-            print(f"not ok {name}: {why}", flush=True)
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    return failed != 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(suite.main())

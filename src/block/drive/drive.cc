@@ -142,7 +142,7 @@ void Drive::submit(RequestPtr request) {
 
 // Starts what may start. Reads and writes each keep their order while a throttle holds them back.
 void Drive::admit() {
-  if (waiting_.empty() || cancelled_running_ != 0) return;
+  if (waiting_.empty() || cancelled_running_ != 0 || commits_ != 0) return;
   if (!config_.throttle) {
     while (!waiting_.empty()) {
       const RequestPtr request = std::move(waiting_.front());
@@ -359,12 +359,15 @@ void Drive::insert(Medium medium) {
   medium_ = std::move(medium);
   size_ = inserted() ? align_down(medium_.image->size(), kSector) : 0;
   io_status_ = IoStatus::Ok;
+  node_name_ = config_.node_name;
+  if (inserted() && node_name_.empty()) node_name_ = "#block" + std::to_string(drives_.next_node_++);
 }
 
 // What is under way keeps the image open; requests that have not begun fail.
 void Drive::remove_medium() {
   if (inserted()) retired_.push_back(std::move(medium_.image));
   medium_ = {};
+  node_name_ = config_.node_name;
   size_ = 0;
   waiting_.insert(waiting_.begin(), stalled_.begin(), stalled_.end());
   stalled_.clear();
@@ -399,13 +402,40 @@ Result<> Drive::resize(uint64_t size) {
   return {};
 }
 
-Result<> Drive::commit() {
-  if (!inserted()) return failf(ErrorKind::NotFound, "Device '{}' has no medium", id());
-  if (!medium_.reopen_base)
-    return failf(ErrorKind::Unsupported, "Device '{}' has no backing image to commit to", id());
-  drives_.wait_idle();
-  const std::unique_ptr<ImageNode> base = TRY(medium_.reopen_base());
-  return commit_into(*medium_.image, *base);
+void Drive::commit(Done done) {
+  Result<> possible;
+  if (!inserted())
+    possible = failf(ErrorKind::NotFound, "Device '{}' has no medium", id());
+  else if (!medium_.reopen_base)
+    possible = failf(ErrorKind::Unsupported, "Device '{}' has no backing image to commit to", id());
+  else if (commits_ != 0)
+    possible = failf(ErrorKind::Busy, "Device '{}' is being committed", id());
+  if (!possible) {
+    drives_.run({}, [possible, done = std::move(done)] { done(possible); });
+    return;
+  }
+  commits_++;
+  drain([this, done = std::move(done)] { begin_commit(done); });
+}
+
+void Drive::begin_commit(Done done) {
+  const auto outcome = std::make_shared<Result<>>();
+  auto work = [image = medium_.image, reopen = medium_.reopen_base, outcome] {
+    // The medium may have been taken out since.
+    if (!image) {
+      *outcome = fail(ErrorKind::NotFound, "No medium found");
+    } else if (auto base = reopen(); !base) {
+      *outcome = std::unexpected(base.error());
+    } else {
+      *outcome = commit_into(*image, **base);
+    }
+  };
+  drives_.run(std::move(work), [this, outcome, done = std::move(done)] {
+    commits_--;
+    admit();
+    close_retired();
+    done(std::move(*outcome));
+  });
 }
 
 }  // namespace rhea::block

@@ -53,16 +53,22 @@ class Drive {
   Drive& operator=(const Drive&) = delete;
 
   const std::string& id() const { return config_.id; }
+  // Made by -blockdev: a node that devices use, without a name of its own as a drive.
+  bool is_node() const { return !config_.node_name.empty() && config_.node_name == config_.id; }
+  // What programs know it by: "" for a node.
+  std::string shown_id() const { return is_node() ? std::string() : config_.id; }
   const DriveConfig& config() const { return config_; }
+  // What -blockdev called it, else one made up for each medium, as in QEMU; empty without a medium.
+  const std::string& node_name() const { return node_name_; }
   const std::string& serial() const { return config_.serial; }
   void set_serial(std::string serial) { config_.serial = std::move(serial); }
   void set_error_policies(ErrorPolicy on_read, ErrorPolicy on_write);
 
   // -- the device's end
   struct Attachment {
-    bool removable = false;  // the medium can be taken out
-    bool has_tray = false;   // set_tray_open(), set_locked() mean something
-    std::string device_id{};
+    bool removable = false;   // the medium can be taken out
+    bool has_tray = false;    // set_tray_open(), set_locked() mean something
+    std::string device_id{};  // the device's id or path, for messages; empty: not known yet
   };
   // Busy: it has a device already.
   Result<> attach(DriveFrontend& frontend, const Attachment& attachment);
@@ -70,6 +76,7 @@ class Drive {
   void detach();
   bool attached() const { return frontend_ != nullptr; }
   const Attachment& attachment() const { return attachment_; }
+  void set_device_id(std::string id) { attachment_.device_id = std::move(id); }
 
   bool inserted() const { return medium_.image != nullptr; }
   bool read_only() const { return medium_.read_only; }
@@ -113,8 +120,9 @@ class Drive {
   Result<> change(Medium medium, bool force);
   // Grows or shrinks the image. May block as long as the host's file system does.
   Result<> resize(uint64_t size);
-  // Writes what a temporary overlay holds back to the image below. Blocks. Other media: an error.
-  Result<> commit();
+  // Writes what a temporary overlay holds back to the image below, by a worker. Until `done` is called
+  // requests wait. Other media: an error.
+  void commit(Done done);
   void set_throttle(std::shared_ptr<Throttle> throttle, std::string group);
 
   const Medium& medium() const { return medium_; }
@@ -131,6 +139,7 @@ class Drive {
 
   void submit(RequestPtr request);
   void admit();
+  void begin_commit(Done done);
   void start(const RequestPtr& request);
   void completed(const RequestPtr& request, bool host_may_fail);
   void failed(const RequestPtr& request);
@@ -147,6 +156,7 @@ class Drive {
   Drives& drives_;
   DriveConfig config_;
   Medium medium_;
+  std::string node_name_;
   uint64_t size_ = 0;
   DriveFrontend* frontend_ = nullptr;
   Attachment attachment_;
@@ -159,6 +169,7 @@ class Drive {
   std::list<RequestPtr> running_;
   size_t in_flight_ = 0;
   size_t cancelled_running_ = 0;
+  unsigned commits_ = 0;  // wanted or under way: nothing is started meanwhile
   std::list<std::shared_ptr<ImageNode>> retired_;
   std::vector<std::function<void()>> idle_;
   std::unique_ptr<async::Timer> throttle_timer_;

@@ -277,6 +277,36 @@ TEST_F(DriveTest, drain_tells_when_nothing_is_under_way) {
   turn_until([&] { return idle; });
 }
 
+TEST_F(DriveTest, requests_wait_while_an_overlay_is_committed) {
+  image_ = std::make_shared<TestImage>();
+  Medium medium{.image = image_, .filename = "x", .temporary = true};
+  medium.reopen_base = []() -> Result<std::unique_ptr<ImageNode>> { return std::make_unique<TestImage>(); };
+  Drive& drive = **drives_.add({.id = "d"}, std::move(medium));
+  std::vector<uint8_t> data(512);
+  Outcome committed, again, wrote;
+  image_->hold(true);
+  drive.commit(into(committed));
+  drive.commit(into(again));
+  turn_until([&] { return again.done; });
+  EXPECT_EQ(again.error, ErrorKind::Busy);
+  drive.write(0, data, into(wrote));
+  loop_.run_once(0);
+  EXPECT_FALSE(wrote.done);
+  EXPECT_FALSE(committed.done);
+  image_->hold(false);
+  turn_until([&] { return wrote.done; });
+  EXPECT_TRUE(committed.done);
+  EXPECT_FALSE(committed.error);
+}
+
+TEST_F(DriveTest, a_fixed_image_has_nothing_to_commit) {
+  Drive& drive = make();
+  Outcome committed;
+  drive.commit(into(committed));
+  turn_until([&] { return committed.done; });
+  EXPECT_EQ(committed.error, ErrorKind::Unsupported);
+}
+
 TEST_F(DriveTest, wait_idle_calls_what_is_done) {
   Drive& drive = make();
   std::vector<uint8_t> data(512);

@@ -48,7 +48,7 @@ void Drives::remove(Drive& drive) {
 
 // A drive is needed until its last request has come back.
 void Drives::drop_removed() {
-  std::erase_if(removed_, [](const auto& drive) { return drive->in_flight() == 0; });
+  std::erase_if(removed_, [](const auto& drive) { return drive->in_flight() == 0 && drive->commits_ == 0; });
 }
 
 void Drives::resume() {

@@ -59,6 +59,7 @@ class Drives {
   Wiring wiring_;
   std::vector<std::unique_ptr<Drive>> drives_;
   std::vector<std::unique_ptr<Drive>> removed_;  // until their last request is back
+  unsigned next_node_ = 100;                     // for nodes without a name
   size_t running_ = 0;                           // given to run() and not back
 
   std::mutex completed_mutex_;

@@ -7,6 +7,8 @@
 #include <cstdlib>
 
 #include "base/failf.h"
+#include "block/protocols/file_lock.h"
+#include "block/protocols/protocol.h"
 
 namespace rhea::block {
 namespace {
@@ -76,6 +78,17 @@ Result<std::unique_ptr<ImageNode>> put_overlay(std::unique_ptr<ImageNode> base) 
   return overlay;
 }
 
+// A raw image that is written is anybody's for tools; a machine's disk is not: two guests would wreck it.
+Result<> lock_for_machine(const ImageNode& image, const MediumRequest& request) {
+  const auto* file = dynamic_cast<const ProtocolNode*>(&image.file());
+  if (image.driver().name() != "raw" || file == nullptr || file->fd() < 0) return {};
+  for (const config::KeyValue& option : request.name.options) {
+    if (option.key.ends_with("locking") && option.value == "off") return {};
+  }
+  return lock_image(file->fd(), file->filename(),
+                    {.used = LockSet::kConsistentRead | LockSet::kWrite, .unshared = LockSet::kWrite});
+}
+
 }  // namespace
 
 Result<Medium> open_medium(const MediumRequest& request) {
@@ -89,6 +102,7 @@ Result<Medium> open_medium(const MediumRequest& request) {
     opened = open_image(request.name, flags);
   }
   std::unique_ptr<ImageNode> image = TRY(std::move(opened));
+  if (flags.writable) TRY(lock_for_machine(*image, request));
   Medium medium;
   medium.filename = request.name.filename.empty() ? image->filename() : request.name.filename;
   medium.probed = !has_format(request.name) && image->driver().name() == "raw";

@@ -13,6 +13,7 @@
 #include "bus/bus.h"
 #include "bus/irq.h"
 #include "bus/pci/pci_function.h"
+#include "bus/pci/slot_hotplug.h"
 
 namespace rhea::bus::pci {
 
@@ -68,6 +69,9 @@ class PciBus final : public Bus {
   memory::AddressSpace& ports() const { return wiring_.ports; }
   const Wiring& wiring() const { return wiring_; }
   bool is_root() const { return bridge_ == nullptr; }
+  // How the guest hears of slots that fill and empty; null: they do not. It outlives the bus's use.
+  SlotHotplug* hotplug() const { return hotplug_; }
+  void set_hotplug(SlotHotplug* hotplug) { hotplug_ = hotplug; }
   // The bridge that leads here; null: the host's.
   PciBridge* bridge() const { return bridge_; }
 
@@ -76,6 +80,7 @@ class PciBus final : public Bus {
 
   Wiring wiring_;
   PciBridge* bridge_ = nullptr;
+  SlotHotplug* hotplug_ = nullptr;
   std::array<PciFunction*, 256> functions_{};
   std::array<unsigned, kMostLines> asserted_{};  // how many (slot, pin) pairs drive each line
 };

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "bus/pci/config_mechanism1.h"
+#include "devices/bridge/acpi_pci_hotplug.h"
 #include "devices/bridge/acpi_timer.h"
 #include "devices/bridge/chipset_fixture.h"
 #include "devices/bridge/i440fx.h"
@@ -140,6 +141,41 @@ TEST_F(BridgeTest, smbus_reads_an_eeprom) {
   ports.store(0xb104, 1, 0x31);
   ports.store(0xb102, 1, 0x48);
   EXPECT_EQ(ports.load(0xb100, 1), 4u);
+}
+
+struct HotplugTest : testing::Test {
+  unsigned events = 0;
+  std::map<unsigned, bool> ejected;  // slot: at once
+  AcpiPciHotplug hotplug{{.raise_event = [this] { ++events; },
+                          .removable = [] { return 0x18u; },
+                          .eject = [this](unsigned slot, bool at_once) { ejected[slot] = at_once; }}};
+};
+
+TEST_F(HotplugTest, an_arrival_is_told_once) {
+  hotplug.arrived(4);
+  EXPECT_EQ(events, 1u);
+  EXPECT_EQ(hotplug.io_read(0, 4), 0x10u);
+  EXPECT_EQ(hotplug.io_read(0, 4), 0u);
+  EXPECT_EQ(hotplug.io_read(12, 4), 0x18u);
+}
+
+TEST_F(HotplugTest, a_wanted_removal_stands_until_the_slot_is_ejected) {
+  hotplug.ask_for_removal(31);
+  hotplug.ask_for_removal(31);
+  EXPECT_EQ(events, 2u);
+  EXPECT_EQ(hotplug.io_read(4, 4), 0x80000000u);
+  EXPECT_EQ(hotplug.io_read(7, 1), 0x80u);
+  hotplug.io_write(8, 4, 0x80000000u);
+  EXPECT_EQ(hotplug.io_read(4, 4), 0u);
+  EXPECT_EQ(ejected, (std::map<unsigned, bool>{{31, false}}));
+}
+
+TEST_F(HotplugTest, a_reset_ejects_what_was_to_go) {
+  hotplug.ask_for_removal(3);
+  hotplug.arrived(5);
+  hotplug.reset(ResetKind::Cold);
+  EXPECT_EQ(ejected, (std::map<unsigned, bool>{{3, true}}));
+  EXPECT_EQ(hotplug.io_read(0, 4), 0u);
 }
 
 }  // namespace

@@ -65,7 +65,7 @@ Result<std::unique_ptr<VirtioBlk>> VirtioBlk::create(block::Drive& drive, const 
     return failf(ErrorKind::Invalid, "opt_io_size {} is not a multiple of logical_block_size {}",
                  options.opt_io, options.logical_block);
   std::unique_ptr<VirtioBlk> made(new VirtioBlk(drive, options, ring));
-  TRY(drive.attach(*made, {.device_id = options.device_id}));
+  TRY(drive.attach(*made, {}));
   return made;
 }
 

@@ -33,7 +33,6 @@ class VirtioBlk final : public VirtioDevice, private block::DriveFrontend {
     bool discard = true;
     bool write_zeroes = true;
     block::Geometry geometry{};  // zeros: made up from the size
-    std::string device_id{};
   };
   static constexpr uint32_t kMaxSectors = 0x3fffff;
 

@@ -36,6 +36,7 @@ enum Op : uint8_t {
   kLLessOp = 0x95,
   kIfOp = 0xa0,
   kElseOp = 0xa1,
+  kNotifyOp = 0x86,
   kReturnOp = 0xa4,
 };
 enum ExtOp : uint8_t { kOpRegionOp = 0x80, kFieldOp = 0x81, kDeviceOp = 0x82, kProcessorOp = 0x83 };
@@ -291,6 +292,10 @@ Term return_(const Term& value) {
   Term t{{kReturnOp}};
   append(t.bytes, value.bytes);
   return t;
+}
+
+Term notify(const Term& device, unsigned value) {
+  return compare(kNotifyOp, device, integer(value));
 }
 
 Term call(std::string_view at, const Terms& arguments) {

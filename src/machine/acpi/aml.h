@@ -56,6 +56,7 @@ Term equal(const Term& a, const Term& b);
 Term if_(const Term& condition, const Terms& body);
 Term else_(const Terms& body);
 Term return_(const Term& value);
+Term notify(const Term& device, unsigned value);
 Term call(std::string_view at, const Terms& arguments);
 
 // Resource descriptors (ACPI 6.4 section 6.4), to be put into resources().

@@ -86,6 +86,7 @@ Term board_resources(const Config& config) {
   Terms ports{io(0x92, 0x92, 1, 1), io(0xb2, 0xb2, 1, 2), io(pm, pm, 1, config.q35 ? 0x80 : 0x40)};
   if (!config.q35) {
     ports.push_back(io(0x700, 0x700, 1, 0x10));
+    ports.push_back(io(kHotplugPort, kHotplugPort, 1, 0x10));
     ports.push_back(io(config.gpe0, config.gpe0, 1, config.gpe0_bytes));
   }
   return device("MBRD", {hid("PNP0C02"), name("_UID", integer(1)), crs(ports)});
@@ -118,9 +119,11 @@ std::vector<uint8_t> dsdt_body(const Config& config) {
   if (config.hpet) system_bus.push_back(hpet_device());
   for (size_t i = 0; i < config.cpus.size(); i++) system_bus.push_back(cpu_object(i, config.cpus[i]));
 
+  Terms events{name("_HID", string("ACPI0006"))};
+  for (Term& t : chipset.in_gpe) events.push_back(std::move(t));
   // Which interrupt controllers the system has told us it uses: 0 the 8259s, 1 the I/O APIC.
   Terms whole{name("\\PICF", integer(0)), method("\\_PIC", 1, {store(arg(0), path("\\PICF"))}),
-              scope("\\_SB", system_bus), scope("\\_GPE", {name("_HID", string("ACPI0006"))}),
+              scope("\\_SB", system_bus), scope("\\_GPE", events),
               // The boards' sleep type for soft off is 0.
               name("\\_S5", package({integer(0), integer(0), integer(0), integer(0)}))};
   std::vector<uint8_t> body;

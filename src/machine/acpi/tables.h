@@ -2,7 +2,8 @@
 //
 // ACPI 6.4 chapter 5 (system description tables), IA-PC HPET 1.0a 3.2.4; QEMU's fw_cfg interface: the files
 // etc/acpi/tables, etc/acpi/rsdp and etc/table-loader (commands ALLOCATE, ADD_POINTER, ADD_CHECKSUM of 128
-// bytes); PCI Firmware 3.0 4.1.2 (MCFG). Missing: S3/S4, CPU and PCI hot-plug, SRAT (NUMA).
+// bytes); PCI Firmware 3.0 4.1.2 (MCFG). Missing: S3/S4, CPU hot-plug, PCI hot-plug on
+// the Q35 and behind bridges, SRAT (NUMA).
 //
 // Threading: pure functions, called while the machine is built.
 #pragma once
@@ -35,6 +36,7 @@ struct Config {
   uint8_t gpe0_bytes = 4, sci = 9;
   uint64_t mmconfig_base = 0, mmconfig_size = 0;  // size 0: there is none
   std::vector<Bytes> extra_tables;                // complete but for their checksums
+  uint32_t hotplug_slots = 0;                     // i440FX: those that come and go, a bit each
   bool hpet = true;
   bool i8042 = true;
   bool serial[4] = {};
@@ -51,9 +53,10 @@ Blobs build(const Config& config);
 // The DSDT's body, without the table header.
 std::vector<uint8_t> dsdt_body(const Config& config);
 
-// What of it a chipset has of its own: devices in \_SB.PCI0 (routing, bridges) and in \_SB (links).
+// What of it a chipset has of its own: devices in \_SB.PCI0 (routing, bridges) and in \_SB (links),
+// general purpose events.
 struct ChipsetTerms {
-  std::vector<aml::Term> in_pci0, in_system_bus;
+  std::vector<aml::Term> in_pci0, in_system_bus, in_gpe;
 };
 ChipsetTerms i440fx_terms(const Config& config);
 ChipsetTerms q35_terms(const Config& config);

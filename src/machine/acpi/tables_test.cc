@@ -20,6 +20,7 @@ Config sample(unsigned cpus) {
   c.pci_window64_base = 0x180000000;
   c.pci_window64_size = 0x80000000;
   c.serial[0] = c.serial[1] = true;
+  c.hotplug_slots = 0xfffffffc;
   return c;
 }
 

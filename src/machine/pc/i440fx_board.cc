@@ -2,6 +2,7 @@
 #include "machine/pc/i440fx_board.h"
 
 #include "machine/pc/pci_windows.h"
+#include "machine/plug/hotplug.h"
 
 namespace rhea::machine {
 namespace {
@@ -11,7 +12,7 @@ using bus::pci::devfn_of;
 constexpr unsigned kSciIrq = 9, kIdeIrq = 14;
 constexpr unsigned kHostBridge = devfn_of(0, 0), kIsaBridge = devfn_of(1, 0), kIde = devfn_of(1, 1),
                    kPowerManagement = devfn_of(1, 3);
-constexpr uint16_t kGpe0 = 0xafe0;
+constexpr uint16_t kGpe0 = 0xafe0, kHotplug = 0xae00;
 
 // PIIX4 7.1.30 (DEVACTB): bit 25 enables the SMI on writes to the APM port.
 constexpr unsigned kDeviceActivityB = 0x58;
@@ -26,7 +27,21 @@ I440fxBoard::I440fxBoard(const PcConfig& config, const Wiring& from, std::unique
       pci_config_({.root = pci_, .reset_control = &piix3_}),
       host_bridge_({.board = &pc_memory()}),
       ide_({.irq14 = isa_irq(kIdeIrq), .irq15 = isa_irq(kIdeIrq + 1), .boot_path = "/pci@i0cf8/ide@1,1"}),
-      pm_({.clock = from.virtual_clock, .sci = bus::IrqLine(sci_, kSciIrq), .machine = this}) {}
+      pm_({.clock = from.virtual_clock, .sci = bus::IrqLine(sci_, kSciIrq), .machine = this}),
+      hotplug_({.raise_event = [this] { pm_.acpi().raise_gpe(devices::AcpiPciHotplug::kEvent); },
+                .removable = [this] { return removable_slots(site().tree(), pci_); },
+                .eject = [this](unsigned slot, bool at_once) { eject(slot, at_once); }}) {
+  pci_.set_hotplug(&hotplug_);
+}
+
+void I440fxBoard::eject(unsigned slot, bool at_once) {
+  auto work = [this, slot] { eject_slot(site(), pci_, slot); };
+  if (at_once) {
+    work();
+  } else {
+    wiring().host.when_still(work);
+  }
+}
 
 Result<> I440fxBoard::add_chipset() {
   pci_.attach(host_bridge_, kHostBridge);
@@ -34,7 +49,7 @@ Result<> I440fxBoard::add_chipset() {
   pci_.attach(ide_, kIde);
   pci_.attach(pm_, kPowerManagement);
   for (bus::Device* device :
-       std::initializer_list<bus::Device*>{&host_bridge_, &piix3_, &ide_, &pm_, &pci_config_})
+       std::initializer_list<bus::Device*>{&host_bridge_, &piix3_, &ide_, &pm_, &pci_config_, &hotplug_})
     add(*device);
   site().tree().add_bus("ide.0", ide_.channel(0));
   site().tree().add_bus("ide.1", ide_.channel(1));
@@ -45,6 +60,7 @@ Result<> I440fxBoard::add_chipset() {
       {0x170, devices::IdeChannel::kCommandBytes, ide_.channel(1).command_block()},
       {0x376, devices::IdeChannel::kControlBytes, ide_.channel(1).control_block()},
       {0xcf8, 8, pci_config_},
+      {kHotplug, devices::AcpiPciHotplug::kIoSize, hotplug_},
       {kGpe0, devices::Piix4Pm::kGpeBytes, pm_.gpe_ports()},
   });
 }
@@ -54,6 +70,7 @@ void I440fxBoard::describe(acpi::Config& config) {
   config.gpe0 = kGpe0;
   config.gpe0_bytes = devices::Piix4Pm::kGpeBytes;
   config.sci = kSciIrq;
+  config.hotplug_slots = removable_slots(site().tree(), pci_);
   place_window64(config, pci_);
 }
 

@@ -1,6 +1,8 @@
 // See pc_board.h.
 #include "machine/pc/pc_board.h"
 
+#include <algorithm>
+
 #include "devices/input/vmport.h"
 #include "machine/pc/i440fx_board.h"
 #include "machine/pc/isapc_board.h"
@@ -74,7 +76,9 @@ PcBoard::PcBoard(const PcConfig& config, const Wiring& wiring, std::unique_ptr<P
       boot_order_(config.boot_order),
       boot_once_(config.boot_once),
       floppy_check_(config.floppy_check),
-      site_(*this, config.backends) {}
+      site_(*this, config.backends) {
+  site_.tree().reserve_paths(static_cast<unsigned>(wiring.cores.size()));
+}
 
 PcBoard::Site::Site(PcBoard& board, Backends backends)
     : DeviceSite({.host = board.wiring_.host,
@@ -315,6 +319,8 @@ void PcBoard::renew_acpi_tables() {
 Result<> PcBoard::set_boot_order(const std::string& order) {
   for (char letter : order) {
     if (letter < 'a' || letter > 'p') return failf(ErrorKind::Invalid, "Invalid boot device '{}'", letter);
+    if (std::ranges::count(order, letter) > 1)
+      return failf(ErrorKind::Invalid, "Boot device '{}' was given twice", letter);
   }
   boot_order_ = order;
   boot_once_.clear();

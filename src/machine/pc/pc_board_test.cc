@@ -1,6 +1,7 @@
 #include <random>
 
 #include "machine/pc/board_fixture.h"
+#include "machine/plug/hotplug.h"
 #include "machine/plug/registry.h"
 
 namespace rhea::machine {
@@ -152,6 +153,58 @@ TEST_F(PcBoardTest, random_port_traffic_is_survived) {
   }
   board->reset();
   EXPECT_EQ(board->memory().load(0xfffffff0, 1), 0xf4u);
+}
+
+TEST_F(PcBoardTest, a_slot_fills_and_empties_by_acpi) {
+  build();
+  DeviceTree& tree = board->site().tree();
+  std::string gone;
+  tree.on_removal([&gone](const DeviceRequest&, const std::string& path) { gone = path; });
+  ASSERT_TRUE(hot_add(board->site(), {"edu", {{"addr", "5"}}, "x"}));
+  EXPECT_EQ(in(0xae00, 4), 1u << 5);
+  EXPECT_EQ(in(0xafe0) & 2, 2u);
+  ASSERT_TRUE(hot_remove(board->site(), "/machine/peripheral/x"));
+  EXPECT_EQ(in(0xae04, 4), 1u << 5);
+  EXPECT_NE(tree.find("x"), nullptr);
+  out(0xae08, 1u << 5, 4);
+  EXPECT_EQ(tree.find("x"), nullptr);
+  EXPECT_EQ(gone, "/machine/peripheral/x");
+  // The chipset's own slot is nobody's to take.
+  out(0xae08, 1u << 1, 4);
+  EXPECT_EQ(in(0xae0c, 4) & 3, 0u);
+  out(0xcf8, 0x80000800, 4);
+  EXPECT_EQ(in(0xcfc, 4), 0x70008086u);
+}
+
+TEST_F(PcBoardTest, a_reset_carries_out_a_removal) {
+  build();
+  ASSERT_TRUE(hot_add(board->site(), {"edu", {}, "x"}));
+  ASSERT_TRUE(hot_remove(board->site(), "x"));
+  board->reset();
+  EXPECT_EQ(board->site().tree().find("x"), nullptr);
+  EXPECT_FALSE(hot_remove(board->site(), "x"));
+}
+
+TEST_F(PcBoardTest, what_stays_stays) {
+  build();
+  for (const char* driver : {"VGA", "isa-debug-exit", "ide-hd", "nonesuch"})
+    EXPECT_FALSE(hot_add(board->site(), {driver, {}, ""})) << driver;
+}
+
+TEST_F(PcBoardTest, the_boot_order_changes_for_the_next_reset) {
+  config.boot_once = "d";
+  build();
+  EXPECT_FALSE(board->set_boot_order("z"));
+  EXPECT_FALSE(board->set_boot_order("cc"));
+  ASSERT_TRUE(board->set_boot_order("nda"));
+  const auto cmos = [this](unsigned index) {
+    out(0x70, index);
+    return in(0x71);
+  };
+  EXPECT_EQ(cmos(0x3d), 0x34u);
+  board->reset();
+  EXPECT_EQ(cmos(0x3d), 0x34u);
+  EXPECT_EQ(cmos(0x38) >> 4, 1u);
 }
 
 }  // namespace

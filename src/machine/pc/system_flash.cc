@@ -50,7 +50,7 @@ Result<> SystemFlash::add_unit(block::Drive& drive, uint64_t end, bool secure) {
   auto unit = std::make_unique<Unit>();
   unit->drive = &drive;
   unit->array = TRY(memory::RamBlock::create("system.flash", size));
-  TRY(drive.attach(*unit, {.device_id = drive.id()}));
+  TRY(drive.attach(*unit, {.device_id = "/machine/system.flash" + std::to_string(units_.size())}));
   TRY(drive.read_now(0, std::span(unit->array->host(), size)));
   unit->dirty.assign(size / devices::Pflash::kBlock, false);
   Unit* raw_unit = unit.get();

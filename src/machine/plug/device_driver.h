@@ -20,6 +20,7 @@ struct DeviceDriver {
   std::string (*options)();  // the text of `-device NAME,help`
   // Makes the device and plugs it in. Errors without the name of the driver, which the caller adds.
   Result<> (*add)(DeviceSite& site, const DeviceRequest& request);
+  bool hotpluggable = true;  // as far as its bus is
 };
 
 std::span<const DeviceDriver> ahci_drivers();

@@ -11,6 +11,7 @@ struct DeviceRequest {
   std::string driver;
   config::KeyValues values;  // without "driver" and "id"
   std::string id = {};       // empty: none
+  bool by_default = false;   // the machine has it without -device: named apart in messages
 };
 
 }  // namespace rhea::machine

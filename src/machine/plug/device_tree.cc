@@ -17,24 +17,37 @@ std::string DeviceTree::name_of(const bus::Bus& bus) const {
   return at == buses_.end() ? std::string() : at->name;
 }
 
+std::string DeviceTree::path_for(const DeviceRequest& request) {
+  if (!request.id.empty()) return "/machine/peripheral/" + request.id;
+  const bool board = request.by_default;
+  return (board ? "/machine/unattached/device[" : "/machine/peripheral-anon/device[") +
+         std::to_string(board ? by_default_++ : anonymous_++) + "]";
+}
+
 const DeviceTree::Plugged* DeviceTree::find(const std::string& id) const {
   if (id.empty()) return nullptr;
-  auto at = std::ranges::find_if(devices_, [&id](const auto& p) { return p->request.id == id; });
+  auto at =
+      std::ranges::find_if(devices_, [&id](const auto& p) { return p->request.id == id || p->path == id; });
   return at == devices_.end() ? nullptr : at->get();
 }
 
-Result<> DeviceTree::remove(const std::string& id) {
-  const Plugged* plugged = find(id);
-  if (plugged == nullptr) return failf(ErrorKind::NotFound, "Device '{}' not found", id);
-  const bus::Device* device = plugged->device.get();
-  for (const NamedBus& bus : buses_) {
-    if (bus.owner != device) continue;
-    bool used = std::ranges::any_of(devices_, [&bus](const auto& p) { return p->bus == bus.name; });
-    if (used) return failf(ErrorKind::Busy, "Bus '{}' of device '{}' is in use", bus.name, id);
-  }
+void DeviceTree::remove(const Plugged& plugged) {
+  const bus::Device* device = plugged.device.get();
+  auto child = [this, device]() -> const Plugged* {
+    for (const auto& other : devices_) {
+      for (const NamedBus& bus : buses_) {
+        if (bus.owner == device && other->bus == bus.name) return other.get();
+      }
+    }
+    return nullptr;
+  };
+  while (const Plugged* inner = child()) remove(*inner);
   std::erase_if(buses_, [device](const NamedBus& bus) { return bus.owner == device; });
-  std::erase_if(devices_, [plugged](const auto& p) { return p.get() == plugged; });
-  return {};
+  auto at = std::ranges::find(devices_, &plugged, &std::unique_ptr<Plugged>::get);
+  const std::unique_ptr<Plugged> gone = std::move(*at);
+  devices_.erase(at);
+  gone->device.reset();
+  if (removed_) removed_(gone->request, gone->path);
 }
 
 void DeviceTree::reset(bus::ResetKind kind) {

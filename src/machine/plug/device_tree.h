@@ -4,6 +4,7 @@
 // Machine lock held.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -25,6 +26,7 @@ class DeviceTree {
     DeviceRequest request;
     std::string bus;  // name of the bus it sits on; empty: on none (ports of the ISA bus, say)
     std::unique_ptr<bus::Device> device;
+    std::string path;  // as programs name it: "/machine/peripheral/ID", "/machine/unattached/device[3]"
   };
   struct NamedBus {
     std::string name;  // "pci.0", "ide.0"
@@ -44,19 +46,28 @@ class DeviceTree {
   // Takes the device; reset and state() reach it from now on.
   template <class T>
   T& own(const DeviceRequest& request, std::unique_ptr<T> device, std::string bus = "");
-  // Null: no such id.
+  // By id or path. Null: there is none.
   const Plugged* find(const std::string& id) const;
   std::span<const std::unique_ptr<Plugged>> devices() const { return devices_; }
-  // Destroys the device, which takes itself off its bus, and the buses that belong to it. Errors: NotFound,
-  // Busy (something is plugged into its buses).
-  Result<> remove(const std::string& id);
+  // Takes the device off its bus and destroys it, after what is plugged into its buses.
+  void remove(const Plugged& plugged);
+  // Called after a device has gone.
+  using Listener = std::function<void(const DeviceRequest& request, const std::string& path)>;
+  void on_removal(Listener listener) { removed_ = std::move(listener); }
+
+  // The first paths of default devices are others': the vCPUs'.
+  void reserve_paths(unsigned count) { by_default_ = count; }
 
   void reset(bus::ResetKind kind);
   void state(bus::StateVisitor& v);
 
  private:
   std::vector<NamedBus> buses_;
+  std::string path_for(const DeviceRequest& request);
+
   std::vector<std::unique_ptr<Plugged>> devices_;
+  Listener removed_;
+  unsigned anonymous_ = 0, by_default_ = 0;  // paths given so far
 };
 
 template <class T>
@@ -73,7 +84,8 @@ Result<T*> DeviceTree::find_bus(const std::optional<std::string>& name) const {
 template <class T>
 T& DeviceTree::own(const DeviceRequest& request, std::unique_ptr<T> device, std::string bus) {
   T& made = *device;
-  devices_.push_back(std::make_unique<Plugged>(Plugged{request, std::move(bus), std::move(device)}));
+  devices_.push_back(
+      std::make_unique<Plugged>(Plugged{request, std::move(bus), std::move(device), path_for(request)}));
   return made;
 }
 

@@ -163,7 +163,7 @@ Result<> add_ramfb(DeviceSite& site, const DeviceRequest& request) {
 std::span<const DeviceDriver> display_drivers() {
   static constexpr DeviceDriver kDrivers[] = {
       {"VGA", "PCI", "Display", "a VGA with Bochs' display interface", [] { return vga_group().help(); },
-       add_vga},
+       add_vga, false},
       {"bochs-display", "PCI", "Display", "a frame buffer with Bochs' display interface, no VGA",
        [] { return bochs_group().help(); }, add_bochs},
       {"isa-vga", "ISA", "Display", "a VGA on the ISA bus", [] { return isa_vga_group().help(); },

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "block/drive/drives.h"
+
 namespace rhea::machine {
 namespace {
 
@@ -23,7 +25,7 @@ std::vector<const DeviceDriver*> all_drivers() {
 std::unexpected<Error> no_such_driver(const std::string& name) {
   std::vector<std::string_view> names;
   for (const DeviceDriver* known : all_drivers()) names.emplace_back(known->name);
-  return failf(ErrorKind::NotFound, "-device {}: there is no such device{}", name,
+  return failf(ErrorKind::NotFound, "-device {0}: '{0}' is not a valid device model name{1}", name,
                config::did_you_mean(name, names));
 }
 
@@ -36,13 +38,36 @@ const DeviceDriver* find_driver(std::string_view name) {
   return nullptr;
 }
 
+namespace {
+
+// Drives that have become the new device's are told which it is.
+void name_drives(DeviceSite& site) {
+  const block::Drives* drives = site.backends().drives;
+  if (drives == nullptr || site.tree().devices().empty()) return;
+  const DeviceTree::Plugged& plugged = *site.tree().devices().back();
+  std::string name = plugged.request.id.empty() ? plugged.path : plugged.request.id;
+  if (plugged.request.driver.starts_with("virtio-blk")) name = plugged.path + "/virtio-backend";
+  for (const auto& drive : drives->all()) {
+    if (drive->attached() && drive->attachment().device_id.empty()) drive->set_device_id(name);
+  }
+}
+
+}  // namespace
+
 Result<> add_device(DeviceSite& site, const DeviceRequest& request) {
   const DeviceDriver* driver = find_driver(request.driver);
   if (driver == nullptr) return no_such_driver(request.driver);
   if (site.tree().find(request.id) != nullptr)
     return failf(ErrorKind::Invalid, "-device {}: Duplicate device ID '{}'", request.driver, request.id);
   TRY_IN(driver->add(site, request), "-device " + request.driver);
+  name_drives(site);
   return {};
+}
+
+std::vector<std::string> driver_names() {
+  std::vector<std::string> names;
+  for (const DeviceDriver* driver : all_drivers()) names.emplace_back(driver->name);
+  return names;
 }
 
 std::string devices_help() {

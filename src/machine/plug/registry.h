@@ -16,6 +16,8 @@ const DeviceDriver* find_driver(std::string_view name);
 Result<> add_device(DeviceSite& site, const DeviceRequest& request);
 
 // The text of `-device help`.
+// All, sorted.
+std::vector<std::string> driver_names();
 std::string devices_help();
 // The text of `-device DRIVER,help`. Errors: NotFound.
 Result<std::string> device_help(const std::string& driver);

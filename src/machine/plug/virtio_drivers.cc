@@ -142,8 +142,7 @@ Result<> add_blk(DeviceSite& site, const DeviceRequest& request) {
        .config_wce = options.config_wce,
        .discard = options.discard,
        .write_zeroes = options.write_zeroes,
-       .geometry = {.cylinders = options.cylinders, .heads = options.heads, .sectors = options.sectors},
-       .device_id = request.id},
+       .geometry = {.cylinders = options.cylinders, .heads = options.heads, .sectors = options.sectors}},
       options.ring_options()));
   auto* function = TRY(plug_virtio(site, request, options, kVariant, std::move(device), queues + 1));
   if (!options.bootindex) return {};

@@ -8,6 +8,7 @@
 #include "block/drive/drives.h"
 #include "block/drive/open_medium.h"
 #include "block/driver.h"
+#include "block/protocols/protocol.h"
 #include "monitor/command.h"
 #include "monitor/vnc_events.h"
 
@@ -43,8 +44,10 @@ unsigned backing_depth(const ImageNode& image) {
   return depth;
 }
 
-std::string node_name(const Drive& drive) {
-  return drive.config().node_name;
+// The temporary overlay of -snapshot says nowhere what it lies on.
+std::string backing_name(const ImageNode& image) {
+  const std::string named = image.backing_reference().file;
+  return named.empty() ? image.backing()->filename() : named;
 }
 
 Json image_json(const Drive& drive, const ImageNode& image) {
@@ -52,7 +55,17 @@ Json image_json(const Drive& drive, const ImageNode& image) {
               {"filename", drive.medium().filename},
               {"format", image.driver().name()},
               {"dirty-flag", image.info().dirty}};
-  if (image.backing() != nullptr) out["backing-filename"] = image.backing_reference().file;
+  if (auto used = image.info().actual_size) {
+    out["actual-size"] = *used;
+  } else if (const auto* file = dynamic_cast<const block::ProtocolNode*>(&image.file()); file != nullptr) {
+    if (auto held = file->allocated_bytes()) out["actual-size"] = *held;
+  }
+  if (image.info().cluster_size) out["cluster-size"] = *image.info().cluster_size;
+  if (!image.info().specific.empty()) {
+    if (auto data = parse_json(block::to_compact_json(image.info().specific)))
+      out["format-specific"] = {{"type", image.driver().name()}, {"data", std::move(*data)}};
+  }
+  if (image.backing() != nullptr) out["backing-filename"] = backing_name(image);
   return out;
 }
 
@@ -65,7 +78,7 @@ Json inserted_json(const Drive& drive) {
               {"image", image_json(drive, image)},
               {"iops_wr", whole(limits.ops_write)},
               {"ro", drive.read_only()},
-              {"node-name", node_name(drive)},
+              {"node-name", drive.node_name()},
               {"backing_file_depth", backing_depth(image)},
               {"drv", image.driver().name()},
               {"iops", whole(limits.ops_total)},
@@ -76,7 +89,7 @@ Json inserted_json(const Drive& drive) {
               {"bps_rd", whole(limits.bytes_read)}};
   out["cache"] = {{"no-flush", false}, {"direct", false}, {"writeback", drive.write_cache()}};
   out["file"] = drive.medium().filename;
-  if (image.backing() != nullptr) out["backing_file"] = image.backing_reference().file;
+  if (image.backing() != nullptr) out["backing_file"] = backing_name(image);
   return out;
 }
 
@@ -84,7 +97,7 @@ Json drive_json(const Drive& drive) {
   const Drive::Attachment& attachment = drive.attachment();
   bool removable = attachment.removable || !drive.attached();
   Json out = {{"io-status", io_status(drive)},
-              {"device", drive.id()},
+              {"device", drive.shown_id()},
               {"locked", drive.locked()},
               {"removable", removable}};
   if (drive.inserted()) out["inserted"] = inserted_json(drive);
@@ -94,10 +107,20 @@ Json drive_json(const Drive& drive) {
   return out;
 }
 
+Result<Json> query_nodes(Call& call) {
+  Json list = Json::array();
+  if (call.vm.drives == nullptr) return list;
+  for (const auto& drive : call.vm.drives->all()) {
+    if (drive->inserted()) list.push_back(inserted_json(*drive));
+  }
+  return list;
+}
+
 Result<Json> query_block(Call& call) {
   Json list = Json::array();
   if (call.vm.drives == nullptr) return list;
   for (const auto& drive : call.vm.drives->all()) {
+    if (drive->is_node() && !drive->attached()) continue;
     if (!call.has("device") || call.text("device") == drive->id()) list.push_back(drive_json(*drive));
   }
   return list;
@@ -105,12 +128,15 @@ Result<Json> query_block(Call& call) {
 
 std::string show_drive(const Json& d) {
   std::string text = d["device"].get<std::string>();
+  const bool is_node = text.empty();
+  if (is_node && d.contains("inserted")) text = d["inserted"]["node-name"].get<std::string>();
+  if (text.empty() && d.contains("qdev")) text = d["qdev"].get<std::string>();
   if (!d.contains("inserted")) {
     text += ": [not inserted]\n";
   } else {
     const Json& in = d["inserted"];
     std::string node = in["node-name"].get<std::string>();
-    if (!node.empty()) text += " (" + node + ")";
+    if (!node.empty() && !is_node) text += " (" + node + ")";
     text += fmt::format(": {} ({}{}{})\n", in["file"].get<std::string>(), in["drv"].get<std::string>(),
                         in["ro"].get<bool>() ? ", read-only" : "",
                         in["encrypted"].get<bool>() ? ", encrypted" : "");
@@ -145,6 +171,7 @@ Result<Json> query_blockstats(Call& call) {
   Json list = Json::array();
   if (call.vm.drives == nullptr) return list;
   for (const auto& drive : call.vm.drives->all()) {
+    if (drive->is_node() && !drive->attached()) continue;
     const block::DriveStats& s = drive->stats();
     Json stats = Json::object();
     auto add = [&stats](const std::string& name, const DriveCounters& counters) {
@@ -167,7 +194,8 @@ Result<Json> query_blockstats(Call& call) {
     stats["account_invalid"] = true;
     stats["account_failed"] = true;
     stats["timed_stats"] = Json::array();
-    Json one = {{"device", drive->id()}, {"stats", std::move(stats)}, {"node-name", node_name(*drive)}};
+    Json one = {
+        {"device", drive->shown_id()}, {"stats", std::move(stats)}, {"node-name", drive->node_name()}};
     if (drive->attached()) one["qdev"] = drive->attachment().device_id;
     list.push_back(std::move(one));
   }
@@ -254,19 +282,33 @@ Result<Json> resize(Call& call) {
   return Json();
 }
 
-Result<Json> commit(Call& call) {
-  std::string id = call.text("device"), text;
+// Answered when the last of the drives is done; the machine goes on meanwhile.
+void commit(Call& call, Answer answer) {
+  struct Job {
+    Answer answer;
+    std::string text;
+    size_t left = 1;  // one more until all are begun
+    void ended() {
+      if (--left == 0) answer(Json(std::move(text)));
+    }
+  };
+  auto job = std::make_shared<Job>(Job{.answer = std::move(answer), .text = {}});
+  const std::string id = call.text("device");
   bool found = id == "all";
+  std::scoped_lock hold(call.vm.vm.lock());
   for (size_t i = 0; call.vm.drives != nullptr && i < call.vm.drives->all().size(); ++i) {
     Drive& drive = *call.vm.drives->all()[i];
     bool wanted = id == "all" ? drive.inserted() && drive.medium().temporary : drive.id() == id;
     if (!wanted) continue;
     found = true;
-    if (auto done = drive.commit(); !done)
-      text += fmt::format("'commit' error for '{}': {}\n", drive.id(), done.error().message());
+    job->left++;
+    drive.commit([job, name = drive.id()](const Result<>& done) {
+      if (!done) job->text += fmt::format("'commit' error for '{}': {}\n", name, done.error().message());
+      job->ended();
+    });
   }
-  if (!found) text = fmt::format("Device '{}' not found\n", id);
-  return Json(text);
+  if (!found) job->text = fmt::format("Device '{}' not found\n", id);
+  job->ended();
 }
 
 }  // namespace
@@ -274,6 +316,7 @@ Result<Json> commit(Call& call) {
 std::span<const Command> block_commands() {
   static const std::vector<Command> rows = {
       {"query-block", nullptr, "", "", {}, query_block},
+      {"query-named-block-nodes", nullptr, "", "", {{"flat", Kind::Boolean, true}}, query_nodes},
       {nullptr,
        "info block",
        "[device]",
@@ -328,6 +371,9 @@ std::span<const Command> block_commands() {
        "device|all",
        "commit changes to the disk images (if -snapshot is used) or backing files",
        {{"device", Kind::Block}},
+       nullptr,
+       nullptr,
+       Access::Free,
        commit},
   };
   return rows;

@@ -43,6 +43,18 @@ Result<Json> query_cpus(Call& call) {
   return list;
 }
 
+Result<Json> query_hotpluggable(Call& call) {
+  Json list = Json::array();
+  const Json cpus = TRY(query_cpus(call));
+  for (const Json& cpu : cpus) {
+    list.push_back({{"props", cpu["props"]},
+                    {"vcpus-count", 1},
+                    {"qom-path", cpu["qom-path"]},
+                    {"type", call.vm.cpu_type + "-x86_64-cpu"}});
+  }
+  return list;
+}
+
 Result<Json> info_cpus(Call& call) {
   std::string text;
   for (unsigned i = 0; i < call.vm.vm.cpus(); ++i)
@@ -80,6 +92,7 @@ std::span<const Command> cpu_commands() {
        nullptr,
        Access::Still},
       {"query-cpus-fast", nullptr, "", "", {}, query_cpus},
+      {"query-hotpluggable-cpus", nullptr, "", "", {}, query_hotpluggable},
       {nullptr, "info cpus", "", "show infos for each CPU", {}, info_cpus},
       {nullptr, "cpu", "index", "set the default CPU", {{"index", Kind::Integer}}, choose_cpu},
       {nullptr,

@@ -6,6 +6,7 @@
 #include "base/failf.h"
 #include "bus/pci/pci_bus.h"
 #include "bus/usb/usb_port.h"
+#include "machine/plug/hotplug.h"
 #include "machine/plug/registry.h"
 #include "monitor/monitor.h"
 
@@ -16,22 +17,8 @@ namespace {
 using machine::DeviceRequest;
 using machine::DeviceTree;
 
-Result<Json> plug(Call& call, DeviceRequest request) {
-  const machine::DeviceDriver* driver = machine::find_driver(request.driver);
-  if (driver == nullptr)
-    return failf(ErrorKind::Invalid, "'{}' is not a valid device model name", request.driver);
-  std::string_view bus = driver->bus != nullptr ? driver->bus : "";
-  if (bus == "ISA" || bus == "IDE" || bus.empty() || bus == "floppy-bus")
-    return failf(ErrorKind::Invalid, "Device '{}' does not support hotplugging", request.driver);
-  DeviceTree& tree = call.vm.site->tree();
-  size_t before = tree.devices().size();
-  if (auto added = machine::add_device(*call.vm.site, request); !added) {
-    std::string text = added.error().message(), prefix = "-device " + request.driver + ": ";
-    if (text.starts_with(prefix)) text.erase(0, prefix.size());
-    return fail(ErrorKind::Invalid, text);
-  }
-  for (size_t i = before; i < tree.devices().size(); ++i)
-    tree.devices()[i]->device->reset(bus::ResetKind::Cold);
+Result<Json> plug(Call& call, const DeviceRequest& request) {
+  TRY(machine::hot_add(*call.vm.site, request));
   return Json();
 }
 
@@ -52,20 +39,8 @@ Result<Json> add_object(Call& call) {
   return plug(call, {driver.value_or(""), std::move(values), std::move(id)});
 }
 
-// At once: the guest is not asked.
 Result<Json> unplug(Call& call) {
-  std::string id = call.text("id");
-  DeviceTree& tree = call.vm.site->tree();
-  const DeviceTree::Plugged* plugged = tree.find(id);
-  if (plugged == nullptr) return device_not_found(id);
-  const machine::DeviceDriver* driver = machine::find_driver(plugged->request.driver);
-  std::string_view bus = driver != nullptr && driver->bus != nullptr ? driver->bus : "";
-  if (bus == "ISA" || bus == "IDE" || bus.empty() || bus == "floppy-bus")
-    return failf(ErrorKind::Invalid, "Device '{}' does not support hotplugging", plugged->request.driver);
-  config::KeyValues values = plugged->request.values;
-  TRY(tree.remove(id));
-  if (auto line = config::take(values, "chardev")) call.vm.chardevs.give_back(*line);
-  call.monitor.emit("DEVICE_DELETED", {{"device", id}, {"path", "/machine/peripheral/" + id}});
+  TRY(machine::hot_remove(*call.vm.site, call.text("id")));
   return Json();
 }
 

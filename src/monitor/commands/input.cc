@@ -9,7 +9,7 @@
 #include "display/image_file.h"
 #include "display/key_sender.h"
 #include "display/screens.h"
-#include "monitor/command.h"
+#include "monitor/monitor.h"
 
 namespace rhea::monitor {
 
@@ -226,34 +226,41 @@ std::string show_mice(const Json& list) {
   return text;
 }
 
-// The picture is taken under the lock and written without it.
-Result<Json> screendump(Call& call) {
-  std::string name = call.has("format") ? call.text("format") : "ppm";
-  auto format = display::image_format(name);
-  if (!format) return failf(ErrorKind::Invalid, "Parameter 'format' does not accept value '{}'", name);
+// The picture that a screendump is to write.
+Result<display::Surface> take_picture(Call& call) {
   if (call.number("head") != 0 && !call.has("device"))
     return fail(ErrorKind::Invalid, "'head' must be specified together with 'device'");
-  std::optional<display::Surface> copy;
-  {
-    std::scoped_lock hold(call.vm.vm.lock());
-    display::Screens* screens = call.vm.screens;
-    display::Screen* screen = screens == nullptr ? nullptr : &screens->primary();
-    if (screens != nullptr && call.has("device")) {
-      screen = screens->find(call.text("device"));
-      if (screen == nullptr) return device_not_found(call.text("device"));
-      if (call.number("head") != 0)
-        return failf(ErrorKind::Invalid, "Device {} (head {}) is not bound to a QemuConsole",
-                     call.text("device"), call.number("head"));
-    }
-    if (screen == nullptr || !screen->has_source())
-      return fail(ErrorKind::Invalid, "There is no console to take a screendump from");
-    screen->refresh();
-    copy.emplace(screen->surface());
+  std::scoped_lock hold(call.vm.vm.lock());
+  display::Screens* screens = call.vm.screens;
+  display::Screen* screen = screens == nullptr ? nullptr : &screens->primary();
+  if (screens != nullptr && call.has("device")) {
+    screen = screens->find(call.text("device"));
+    if (screen == nullptr) return device_not_found(call.text("device"));
+    if (call.number("head") != 0)
+      return failf(ErrorKind::Invalid, "Device {} (head {}) is not bound to a QemuConsole",
+                   call.text("device"), call.number("head"));
   }
-  std::string path = call.text("filename");
-  if (auto written = display::write_image(*copy, *format, path); !written)
-    return failf(ErrorKind::Io, "failed to open file '{}': {}", path, written.error().text());
-  return Json();
+  if (screen == nullptr || !screen->has_source())
+    return fail(ErrorKind::Invalid, "There is no console to take a screendump from");
+  screen->refresh();
+  return display::Surface(screen->surface());
+}
+
+// Taken under the lock; packed and written in the background.
+void screendump(Call& call, Answer answer) {
+  std::string name = call.has("format") ? call.text("format") : "ppm";
+  auto format = display::image_format(name);
+  if (!format)
+    return answer(failf(ErrorKind::Invalid, "Parameter 'format' does not accept value '{}'", name));
+  auto picture = take_picture(call);
+  if (!picture) return answer(std::unexpected(picture.error()));
+  auto result = std::make_shared<Result<Json>>();
+  auto write = [picture = std::make_shared<display::Surface>(std::move(*picture)), format = *format,
+                path = call.text("filename"), result] {
+    if (auto written = display::write_image(*picture, format, path); !written)
+      *result = failf(ErrorKind::Io, "failed to open file '{}': {}", path, written.error().text());
+  };
+  call.monitor.in_background(write, [result, answer = std::move(answer)] { answer(std::move(*result)); });
 }
 
 }  // namespace
@@ -307,9 +314,10 @@ std::span<const Command> input_commands() {
         {"format", Kind::String, true, 'f'},
         {"device", Kind::String, true},
         {"head", Kind::Integer, true}},
-       screendump,
        nullptr,
-       Access::Free},
+       nullptr,
+       Access::Free,
+       screendump},
   };
   return rows;
 }

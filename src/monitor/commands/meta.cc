@@ -59,17 +59,20 @@ Result<Json> capabilities(Call&) {
   return Json();
 }
 
-Result<Json> human_monitor_command(Call& call) {
+void human_monitor_command(Call& call, Answer answer) {
   auto cpu = static_cast<uint64_t>(call.number("cpu-index", 0));
-  if (cpu >= call.vm.vm.cpus()) return fail(ErrorKind::Invalid, "Parameter 'cpu-index' expects a CPU number");
+  if (cpu >= call.vm.vm.cpus())
+    return answer(fail(ErrorKind::Invalid, "Parameter 'cpu-index' expects a CPU number"));
   auto index = static_cast<unsigned>(cpu);
-  std::string text = call.monitor.run_line(call.text("command-line"), index);
-  std::string lines;
-  for (char c : text) {
-    if (c == '\n') lines += '\r';
-    lines += c;
-  }
-  return Json(lines);
+  call.monitor.run_line(call.text("command-line"), index,
+                        [answer = std::move(answer)](std::string_view text) {
+                          std::string lines;
+                          for (char c : text) {
+                            if (c == '\n') lines += '\r';
+                            lines += c;
+                          }
+                          answer(Json(lines));
+                        });
 }
 
 }  // namespace
@@ -86,9 +89,10 @@ std::span<const Command> meta_commands() {
        "",
        "",
        {{"command-line", Kind::String}, {"cpu-index", Kind::Integer, true}},
-       human_monitor_command,
        nullptr,
-       Access::Free},
+       nullptr,
+       Access::Free,
+       human_monitor_command},
   };
   return rows;
 }

@@ -1,6 +1,8 @@
 // Commands that make the machine go, stop, start anew and end, and what state it is in.
 #include <fmt/format.h>
 
+#include <optional>
+
 #include "base/failf.h"
 #include "base/log.h"
 #include "monitor/command.h"
@@ -98,6 +100,29 @@ Result<Json> logfile(Call& call) {
   return Json();
 }
 
+// One of two words for a switch; nothing: not given.
+Result<std::optional<bool>> choice(Call& call, std::string_view name, std::string_view on,
+                                   std::string_view off) {
+  if (!call.has(name)) return std::optional<bool>();
+  const std::string word = call.text(name);
+  if (word != on && word != off)
+    return failf(ErrorKind::Invalid, "Parameter '{}' does not accept value '{}'", name, word);
+  return std::optional(word == on);
+}
+
+Result<Json> set_action(Call& call) {
+  const auto reboot = TRY(choice(call, "reboot", "reset", "shutdown"));
+  const auto shutdown = TRY(choice(call, "shutdown", "poweroff", "pause"));
+  for (const char* name : {"panic", "watchdog"}) {
+    if (call.has(name))
+      return failf(ErrorKind::Unsupported, "Parameter '{}': this machine has no device that reports it",
+                   name);
+  }
+  if (reboot) call.vm.vm.set_reboot(*reboot);
+  if (shutdown) call.vm.vm.set_shutdown(*shutdown);
+  return Json();
+}
+
 Result<Json> no_snapshots(Call&) {
   return fail(ErrorKind::Invalid, "snapshots of the running machine are not supported");
 }
@@ -120,6 +145,15 @@ std::span<const Command> run_commands() {
       {"system_powerdown", "system_powerdown", "", "send system power down event", {}, system_powerdown},
       {"system_wakeup", "system_wakeup", "", "wakeup guest from suspend", {}, system_wakeup},
       {"inject-nmi", "nmi", "", "inject an NMI", {}, nmi},
+      {"set-action",
+       nullptr,
+       "",
+       "",
+       {{"reboot", Kind::String, true},
+        {"shutdown", Kind::String, true},
+        {"panic", Kind::String, true},
+        {"watchdog", Kind::String, true}},
+       set_action},
       {nullptr,
        "gdbserver",
        "[device]",

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "cpu/models/cpu_model.h"
 #include "machine/plug/registry.h"
+#include "monitor/json.h"
 #include "tools/system/config_file.h"
 #include "tools/system/firmware_help.h"
 #include "tools/system/groups.h"
@@ -19,6 +20,15 @@
 namespace rhea::system {
 
 namespace {
+
+constexpr const char* kUsage =
+    "usage: {} [options] [disk_image]\n\n'disk_image' is a raw hard disk image for IDE hard disk 0\n\n";
+constexpr const char* kKeys =
+    "\nDuring emulation, the following keys are useful:\n"
+    "ctrl-alt-f      toggle full screen\n"
+    "ctrl-alt-n      switch to virtual console 'n'\n"
+    "ctrl-alt-g      toggle mouse and keyboard grab\n\n"
+    "When using -nographic, press 'ctrl-a h' to get some help.\n";
 
 // Under QEMU's name also what tools look for in it.
 std::string version_text() {
@@ -62,7 +72,11 @@ Result<> take_device(SystemOptions& o, std::string_view text) {
   config::KeyValues values = TRY(config::split_options(text, "driver"));
   auto driver = config::take(values, "driver");
   if (!driver) return fail(ErrorKind::Invalid, "Parameter 'driver' is missing");
-  if (config::asks_for_help(text)) print_and_exit(TRY(machine::device_help(*driver)));
+  if (config::asks_for_help(text)) {
+    const auto help = machine::device_help(*driver);
+    if (!help) return failf(ErrorKind::NotFound, "'{}' is not a valid device model name", *driver);
+    print_and_exit(*help);
+  }
   std::string id = config::take(values, "id").value_or("");
   o.devices.push_back({*driver, std::move(id), std::move(values)});
   return {};
@@ -232,13 +246,33 @@ Result<SystemOptions> parse_command_line(std::span<const char* const> arguments)
     return {};
   };
   config::CommandLine line(Table(options, help).take(), first_disk);
-  help = version_text() + fmt::format("usage: {} [options]\n\n", program_name()) + line.help();
+  help = version_text() + fmt::format(kUsage, program_name()) + line.help() + kKeys;
   const std::vector<std::string> words = TRY(expand_arguments(arguments));
   std::vector<const char*> pointers;
   for (const std::string& word : words) pointers.push_back(word.c_str());
   TRY(line.parse(pointers));
   TRY(check_whole(options));
   return options;
+}
+
+std::string describe_command_line() {
+  SystemOptions options;
+  std::string help;
+  monitor::Json list = monitor::Json::array();
+  for (const Option& option : Table(options, help).take()) {
+    monitor::Json parameters = monitor::Json::array();
+    for (size_t i = 0; option.schema != nullptr && i < option.schema->properties().size(); ++i) {
+      const config::Property& property = option.schema->properties()[i];
+      const std::string& type = property.type;
+      const char* shown = type == "int"    ? "number"
+                          : type == "size" ? "size"
+                          : type == "bool" ? "boolean"
+                                           : "string";
+      parameters.push_back({{"name", property.name}, {"help", property.help}, {"type", shown}});
+    }
+    list.push_back({{"parameters", std::move(parameters)}, {"option", option.name}});
+  }
+  return monitor::write_json(list);
 }
 
 }  // namespace rhea::system

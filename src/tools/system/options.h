@@ -114,4 +114,7 @@ struct SystemOptions {
 // Parses the arguments after argv[0]. -help, -version and their like print and end the process with status 0.
 Result<SystemOptions> parse_command_line(std::span<const char* const> arguments);
 
+// JSON, as QMP's query-command-line-options answers.
+std::string describe_command_line();
+
 }  // namespace rhea::system

@@ -238,6 +238,8 @@ class Setups {
                 Lines& lines) {
     SetupContext context{options, monitor.vm, config.backends, config.devices, monitor, lines};
     for (auto& setup : all_) TRY(setup->open(context));
+    for (machine::DeviceRequest& device : config.devices)
+      device.by_default = device.driver != "virtio-blk-pci";
     for (const DeviceOption& device : options.devices) {
       config.devices.push_back({device.driver, device.values, device.id});
     }
@@ -298,8 +300,10 @@ monitor::Context make_monitor_context(const SystemOptions& options, machine::Vm&
   context.uuid = options.uuid;
   context.version = kCompatibleVersion;
   context.machine_type = options.machine.type;
-  context.cpu_type = options.cpu.value_or("qemu64");
+  const std::string cpu = options.cpu.value_or("qemu64");
+  context.cpu_type = cpu.substr(0, cpu.find(','));
   context.ram_bytes = options.memory.size;
+  context.command_line_options = describe_command_line;
   context.topology = {smp.topology.cores, smp.topology.threads};
   return context;
 }
@@ -366,6 +370,7 @@ Result<int> run_machine(const SystemOptions& options) {
   accelerator->attach(board->memory());
   monitor.board = board.get();
   monitor.site = &board->site();
+  monitor.boot_set = [&board](const std::string& order) { return board->set_boot_order(order); };
   TRY(setups.board_made(vm, *board));
   TRY(vm.start(*board));
   if (!options.gdb.empty()) {

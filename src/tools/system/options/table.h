@@ -19,11 +19,15 @@ using Options = std::vector<Option>;
 template <class T>
 Option grouped(std::string name, std::string argument, std::string help, const config::Group<T>& group,
                std::function<Result<>(std::string_view)> handle) {
-  return {std::move(name), std::move(argument), std::move(help),
+  return {std::move(name),
+          std::move(argument),
+          std::move(help),
           [&group, handle = std::move(handle)](std::string_view text) -> Result<> {
             if (config::asks_for_help(text)) print_and_exit(group.help());
             return handle(text);
-          }};
+          },
+          {},
+          &group.schema()};
 }
 
 Option flag(std::string name, std::string help, bool& to);

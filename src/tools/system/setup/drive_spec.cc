@@ -235,8 +235,9 @@ Result<std::vector<StorageOptions::Named>> join_blockdevs(const std::vector<Stor
         return failf(ErrorKind::NotFound, "{}: Cannot find device='' nor node-name='{}'", node.option,
                      *entry.value);
       used.insert(*entry.value);
-      for (const config::KeyValue& below : child->values)
-        left.push_back({entry.key + "." + below.key, below.value});
+      for (const config::KeyValue& below : child->values) {
+        if (below.key != "node-name") left.push_back({entry.key + "." + below.key, below.value});
+      }
     }
     out.push_back(std::move(whole));
   }

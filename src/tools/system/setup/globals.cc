@@ -74,9 +74,10 @@ constexpr OwnProperty kOwn[] = {
 
 // Of devices that are plugged in: in front of what each was given, which wins.
 bool give_to_devices(const GlobalOption& global, PcConfig& config) {
-  const bool known = machine::find_driver(global.driver) != nullptr;
+  const auto help = machine::device_help(global.driver);
+  const bool known = help && help->find("\n  " + global.property + "=<") != std::string::npos;
   for (machine::DeviceRequest& request : config.devices) {
-    if (request.driver != global.driver) continue;
+    if (!known || request.driver != global.driver) continue;
     const bool given =
         std::ranges::any_of(request.values, [&](const auto& v) { return v.key == global.property; });
     if (!given) request.values.insert(request.values.begin(), {global.property, global.value});

@@ -31,6 +31,7 @@ class MonitorSetup final : public Setup {
                      json.empty() ? monitor::Json() : monitor::parse_json(json).value_or(monitor::Json()));
     };
     chardev::Chardevs& all = context.lines.all();
+    lines_ = &all;
     std::vector<MonRequest> wanted = context.options.monitor.monitors;
     for (const std::string& words : context.lines.shared_with_monitor())
       wanted.push_back({"-serial mon:", words});
@@ -47,13 +48,33 @@ class MonitorSetup final : public Setup {
     return add_parallel_ports(context);
   }
 
+  Result<> board_made(machine::Vm&, machine::PcBoard& board) override {
+    board.site().tree().on_removal([this](const machine::DeviceRequest& request, const std::string& path) {
+      device_left(request, path);
+    });
+    return {};
+  }
+
  private:
+  void device_left(const machine::DeviceRequest& request, const std::string& path) {
+    for (const auto& [key, value] : request.values) {
+      if (key == "chardev" && value) lines_->give_back(*value);
+    }
+    if (request.driver.starts_with("virtio-") && request.driver.find("-pci") != std::string::npos)
+      monitor_->emit("DEVICE_DELETED", {{"path", path + "/virtio-backend"}});
+    monitor::Json data = {{"path", path}};
+    if (!request.id.empty()) data = {{"device", request.id}, {"path", path}};
+    monitor_->emit("DEVICE_DELETED", std::move(data));
+  }
+
   // Ctrl-A s.
   static void commit_all(block::Drives* drives) {
     if (drives == nullptr) return;
     for (const auto& drive : drives->all()) {
       if (!drive->inserted() || !drive->medium().temporary) continue;
-      if (auto done = drive->commit(); !done) log_error("{}: {}", drive->id(), done.error().message());
+      drive->commit([id = drive->id()](const Result<>& done) {
+        if (!done) log_error("{}: {}", id, done.error().message());
+      });
     }
   }
 
@@ -76,6 +97,7 @@ class MonitorSetup final : public Setup {
 
   std::unique_ptr<display::KeySender> keys_;
   std::unique_ptr<monitor::Monitor> monitor_;
+  chardev::Chardevs* lines_ = nullptr;
 };
 
 }  // namespace

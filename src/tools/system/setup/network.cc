@@ -69,7 +69,8 @@ class NetworkSetup final : public Setup, private machine::RunListener {
   }
 
   static Result<> add_card(SetupContext& context, const NicOptions& nic, const std::string& netdev) {
-    const std::string model = nic.model.empty() ? "e1000" : nic.model;
+    const bool q35 = context.options.machine.machine().chipset == machine::Chipset::Q35;
+    const std::string model = !nic.model.empty() ? nic.model : q35 ? "e1000e" : "e1000";
     const char* driver = nullptr;
     for (const Model& known : kModels)
       if (known.name == model) driver = known.driver;

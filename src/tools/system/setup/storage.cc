@@ -27,8 +27,8 @@ class MachineOfDrives final : public block::DriveHost, public machine::RunListen
     log_info("drive {}: {}{}", error.drive.id(), error.error.message(), full ? " (the machine pauses)" : "");
     if (!monitor_.emit) return;
     constexpr const char* kActions[] = {"report", "ignore", "stop"};
-    const monitor::Json data = {{"device", error.drive.id()},
-                                {"node-name", error.drive.config().node_name},
+    const monitor::Json data = {{"device", error.drive.shown_id()},
+                                {"node-name", error.drive.node_name()},
                                 {"reason", error.error.message()},
                                 {"operation", error.op == block::DriveOp::Read ? "read" : "write"},
                                 {"nospace", full},
@@ -38,7 +38,7 @@ class MachineOfDrives final : public block::DriveHost, public machine::RunListen
   void tray_moved(const block::Drive& drive, bool open) override {
     if (!monitor_.emit) return;
     const monitor::Json data = {
-        {"device", drive.id()}, {"id", drive.attachment().device_id}, {"tray-open", open}};
+        {"device", drive.shown_id()}, {"id", drive.attachment().device_id}, {"tray-open", open}};
     monitor_.emit("DEVICE_TRAY_MOVED", monitor::write_json(data));
   }
   void state_changed(machine::RunState, machine::RunState to) override {
