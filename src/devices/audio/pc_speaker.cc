@@ -12,6 +12,7 @@ namespace {
 constexpr unsigned kRate = 32000;
 constexpr int16_t kLoud = 8000;
 constexpr int64_t kTickNs = 10'000'000, kSecondNs = 1'000'000'000;
+constexpr uint64_t kLongest = 65536;                // what the counter can count
 constexpr uint64_t kShortest = I8254::kHz / 20000;  // nobody hears more than 20 kHz
 
 }  // namespace
@@ -30,10 +31,12 @@ void PcSpeaker::state(bus::StateVisitor& v) {
   v.field("period", period_);
   v.field("phase", phase_);
   if (!v.loading()) return;
-  const uint64_t loaded = period_ > 65536 ? 0 : period_;
-  period_ = 0;
-  tone(loaded);
-  if (period_ == 0 || phase_ >= period_ * kRate) phase_ = 0;
+  const uint64_t period = period_, phase = phase_;
+  period_ = phase_ = 0;
+  timer_->cancel();
+  output_->set_active(false);
+  tone(period);
+  if (period_ != 0 && phase < period_ * kRate) phase_ = phase;
 }
 
 void PcSpeaker::play_until_now() {
@@ -58,7 +61,7 @@ void PcSpeaker::tick() {
 }
 
 void PcSpeaker::tone(uint64_t period) {
-  if (period < kShortest) period = 0;
+  if (period < kShortest || period > kLongest) period = 0;
   if (period == period_) return;
   play_until_now();
   if (period_ == 0) {
