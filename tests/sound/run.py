@@ -76,6 +76,10 @@ def beep_on(audiodev, path, headed=True, hertz=1000, environment=None):
     os.environ.update(environment or {})
     try:
         vm, hmp = machine("-audiodev", audiodev, "-M", "pc,pcspk-audiodev=snd")
+    except AssertionError as why:
+        if "this build has no" in str(why):
+            raise Skip("this build has no such back end") from None
+        raise
     finally:
         os.environ.clear()
         os.environ.update(before)
