@@ -503,6 +503,21 @@ dd skip=1000000 if=a.raw of=x
 dd -f raw -O qcow2 bs=16k count=5 skip=2 if=a.raw of=x
 +info x
 +map --output=json x
+
+check -T foo base.qcow2
+check -U base.qcow2
+commit -r abc ov.qcow2
+compare -T foo base.qcow2 base.raw
+convert --salvage -C -O raw base.qcow2 x
+convert -n --target-image-opts -O raw base.qcow2 driver=raw,file.filename=longer.raw
+convert -n --target-image-opts base.qcow2 driver=raw,file.filename=longer.raw
+convert -l snapshot.foo=9 -O raw snap.qcow2 x
+convert -l snapshot.id=1 -O raw snap.qcow2 x
+create -f qcow2 -u -b base.qcow2 x 1M
+create -f vhdx -o log_size=5G x 1M
+resize base.qcow2 0
+resize --shrink base.qcow2 0
+snapshot -d 1 snap.qcow2
 """
 
 # What differs from run to run.

@@ -63,7 +63,7 @@ def snapshots(suite, options):
     suite.run("qemu-img", "check", "x.qcow2")
     suite.run("qemu-img", "compare", "-f", "raw", "-F", "qcow2", "in.raw", "x.qcow2")
     suite.run(suite.rhea_img, "snapshot", "-d", "second", "x.qcow2")
-    suite.run(suite.rhea_img, "snapshot", "-d", "1", "x.qcow2")
+    suite.run(suite.rhea_img, "snapshot", "-d", "first", "x.qcow2")
     suite.run("qemu-img", "check", "x.qcow2")
     suite.run("qemu-img", "compare", "-f", "raw", "-F", "qcow2", "in.raw", "x.qcow2")
 

@@ -87,6 +87,7 @@ int exit_status(const block::CheckReport& r) {
 
 Result<int> run_check(Words words) {
   ImageArguments image;
+  image.cache_name = "source cache";
   Output output = Output::Human;
   block::Repair repair = block::Repair::None;
   bool quiet = false;

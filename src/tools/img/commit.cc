@@ -124,7 +124,9 @@ Result<int> run_commit(Words words) {
                                        image_opts_option(r.image),
                                        object_option(),
                                        {'r', "", true, [&r](const std::string& value) -> Result<> {
-                                          r.rate_limit = TRY(parse_size(value));
+                                          const auto rate = parse_size(value);
+                                          if (!rate) return not_a_size("rate limit");
+                                          r.rate_limit = *rate;
                                           return {};
                                         }}};
   const auto names = TRY(parse_arguments(words, options));

@@ -73,8 +73,8 @@ Result<std::unique_ptr<block::ImageNode>> open_named(const std::string& filename
                                                      const ImageArguments& arguments, block::OpenFlags flags,
                                                      std::string_view cache_default, bool quiet,
                                                      const config::KeyValues& more) {
-  flags.cache =
-      TRY(cache_mode(arguments.cache.empty() ? std::string(cache_default) : arguments.cache, "cache"));
+  flags.cache = TRY(cache_mode(arguments.cache.empty() ? std::string(cache_default) : arguments.cache,
+                               arguments.cache_name));
   flags.force_share = arguments.force_share;
   block::ImageName name;
   name.filename = filename;

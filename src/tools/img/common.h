@@ -15,10 +15,11 @@ enum class Output { Human, Json };
 
 // One image on the command line.
 struct ImageArguments {
-  std::string format;        // -f
-  bool image_opts = false;   // --image-opts: names are option lists
-  bool force_share = false;  // -U
-  std::string cache;         // -t or -T
+  std::string format;                // -f
+  bool image_opts = false;           // --image-opts: names are option lists
+  bool force_share = false;          // -U
+  std::string cache;                 // -t or -T
+  const char* cache_name = "cache";  // as messages call that option
 };
 
 // Makers of the options that many commands share.

@@ -161,6 +161,7 @@ class Comparison {
 
 Result<int> run_compare(Words words) {
   ImageArguments first;
+  first.cache_name = "source cache";
   std::string second_format;
   bool quiet = false;
   bool strict = false;

@@ -26,7 +26,7 @@ constexpr uint64_t kMaxSparse = uint64_t{16} << 20;
 struct Request {
   ImageArguments source;
   std::string cache = "unsafe";
-  std::string output_format = "raw";
+  std::string output_format;  // empty: not given, raw
   std::string backing_file;
   std::string backing_format;
   std::string options;
@@ -114,6 +114,10 @@ Result<> check_request(const Request& r) {
     return fail(ErrorKind::Invalid, "--target-image-opts requires use of -n flag");
   if (r.target_is_zero && !r.skip_create)
     return fail(ErrorKind::Invalid, "--target-is-zero requires use of -n flag");
+  if (r.target_image_opts && !r.output_format.empty())
+    return fail(ErrorKind::Invalid, "--image-opts and --format are mutually exclusive");
+  if (r.copy_offload && r.salvage)
+    return fail(ErrorKind::Invalid, "Cannot use copy offloading in salvaging mode");
   if (r.copy_offload && r.explicit_sparse)
     return fail(ErrorKind::Invalid, "Cannot enable copy offloading when -S is used");
   if (r.copy_offload && r.compress)
@@ -247,10 +251,12 @@ Result<int> run_convert(Words words) {
   Request r;
   auto names = TRY(parse_arguments(words, option_table(r)));
   if (asks_for_options_help(r.options)) {
-    print(TRY(options_help(r.output_format, names.empty() ? "" : names.back())));
+    print(TRY(
+        options_help(r.output_format.empty() ? "raw" : r.output_format, names.empty() ? "" : names.back())));
     return 0;
   }
   TRY(check_request(r));
+  if (r.output_format.empty()) r.output_format = "raw";
   if (names.size() < 2) return fail(ErrorKind::Invalid, "Must specify image file name");
   const std::string output = names.back();
   names.pop_back();

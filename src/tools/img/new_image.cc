@@ -48,6 +48,8 @@ Result<> add_backing(const NewImage& image, const block::FormatDriver& driver, b
   if (!format.empty() && block::find_format(format) == nullptr)
     return failf(ErrorKind::Unsupported, "Unknown driver '{}'{}", format,
                  file.empty() || image.backing_unchecked ? "" : "\nCould not open backing image.");
+  if (!file.empty() && format.empty() && image.backing_unchecked && !image.for_convert)
+    return fail(ErrorKind::Invalid, "Backing file specified without backing format");
   return {};
 }
 

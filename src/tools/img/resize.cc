@@ -27,7 +27,7 @@ Result<uint64_t> wanted_size(const std::string& text, uint64_t current) {
   std::optional<uint64_t> size = *number;
   if (text.starts_with('+')) size = checked_add(current, *number);
   if (text.starts_with('-')) size = checked_sub(current, *number);
-  if (!size || *size > static_cast<uint64_t>(INT64_MAX) || (*size == 0 && relative))
+  if (!size || *size > static_cast<uint64_t>(INT64_MAX) || *size == 0)
     return fail(ErrorKind::Invalid, "New image size must be positive");
   return *size;
 }

@@ -1,9 +1,11 @@
 // snapshot: internal snapshots, listed, made, applied and deleted.
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <chrono>
 
 #include "base/failf.h"
+#include "base/log.h"
 #include "block/facets.h"
 #include "config/key_values.h"
 #include "tools/img/command.h"
@@ -55,7 +57,10 @@ Result<> apply_named(block::ImageNode& image, const std::string& name) {
 
 Result<> remove_named(block::ImageNode& image, const std::string& name) {
   auto* store = block::facet<block::SnapshotStore>(image);
-  if (store == nullptr || !knows(*store, name))
+  const auto is_named = [&](const block::SnapshotInfo& info) { return info.name == name; };
+  // By its name alone, as qemu-img does.
+  const auto all = store != nullptr ? store->list_snapshots() : std::vector<block::SnapshotInfo>();
+  if (std::ranges::none_of(all, is_named))
     return failf(ErrorKind::NotFound, "Could not delete snapshot '{}': snapshot not found", name);
   const auto done = store->delete_snapshot(name);
   if (!done)
@@ -66,11 +71,14 @@ Result<> remove_named(block::ImageNode& image, const std::string& name) {
 }  // namespace
 
 Result<std::string> snapshot_name(const block::SnapshotStore& store, const std::string& text) {
-  if (!text.starts_with("snapshot.id=") && !text.starts_with("snapshot.name=")) return text;
+  if (!text.starts_with("snapshot.")) return text;
   auto given = TRY(config::split_options(text, ""));
   const auto id = config::take(given, "snapshot.id");
   const auto name = config::take(given, "snapshot.name");
-  if (!given.empty()) return failf(ErrorKind::Invalid, "Invalid parameter '{}'", given.front().key);
+  if (!given.empty()) {
+    error_line(fmt::format("Invalid parameter '{}'", given.front().key));
+    return failf(ErrorKind::Invalid, "Failed in parsing snapshot param '{}'", text);
+  }
   for (const block::SnapshotInfo& info : store.list_snapshots()) {
     if ((!id || info.id == *id) && (!name || info.name == *name)) return info.id;
   }

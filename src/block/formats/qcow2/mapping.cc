@@ -84,7 +84,7 @@ Result<Qcow2Image::Mapping> Qcow2Image::map(uint64_t offset, uint64_t length) {
     for (uint64_t place = in_cluster; place < cluster_size_ && at < end;) {
       const Unit kind = unit_kind(entry, static_cast<unsigned>(place / unit_size_));
       const uint64_t host = kind == Unit::Compressed ? entry.word : (entry.word & kOffsetMask) + place;
-      const bool mapped = has_host && kind != Unit::Unallocated;
+      const bool mapped = has_host;
       if (at == offset) {
         out = {.kind = kind, .length = 0, .host = host, .has_host = mapped};
       } else if (kind != out.kind || kind == Unit::Compressed || mapped != out.has_host ||

@@ -69,7 +69,7 @@ Result<Plan> make_plan(const CreateRequest& request) {
   out.size = checked_align_up<uint64_t>(request.size, kSectorSize).value_or(request.size);
   if (out.size > kLargestDisk) return fail(ErrorKind::OutOfRange, "Image size too large; max of 64TB");
   const uint64_t log = request.values.number("log_size", kMiB);
-  if (log >= UINT32_MAX - kMiB) return fail(ErrorKind::OutOfRange, "Log size must be 4 GB or less");
+  if (log >= UINT32_MAX - kMiB) return fail(ErrorKind::OutOfRange, "Log size must be smaller than 4 GB");
   out.log_length = std::max(*checked_align_up<uint64_t>(log, kMiB), kMiB);
   out.block_size = request.values.number("block_size", 0);
   if (out.block_size == 0) out.block_size = usual_block_size(out.size);
