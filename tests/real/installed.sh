@@ -66,13 +66,13 @@ installer() {  # FOLDER: sets $installer to the folder of its kernel and initrd
 for machine in pc q35; do
   name=installer-text-$machine
   if wanted full $name; then
-    # First question on the serial port; the network, found by DHCP; the mirror, from which it loads its components.
+    # First question on the serial port; the network, found by DHCP; the mirror, from which it loads its components. The
+    # mirror is named here: the installer's own choice has a double slash in its addresses, which some proxies refuse.
     if installer text; then
       dialogue $name 900 'expect Select a language' 'send \r' 'expect Select your location' 'send \r' 'expect Configure the keyboard|Keymap to use' 'send \r' \
-        'expect Configure the network.*Hostname' 'send \r' 'expect Domain name' 'send \r' 'expect Debian archive mirror country' 'send \r' \
-        'expect Debian archive mirror' 'send \r' 'expect HTTP proxy' 'send \r' 'expect Root password' \
+        'expect Configure the network.*Hostname' 'send \r' 'expect Domain name' 'send \r' 'expect Root password' \
         -- -machine $machine -cpu max -m 1200 -nic user,model=e1000 -kernel "$installer/linux" -initrd "$installer/initrd.gz" \
-        -append "console=ttyS0 vga=normal fb=false ---"
+        -append "console=ttyS0 vga=normal fb=false mirror/country=manual mirror/http/hostname=deb.debian.org mirror/http/directory=/debian mirror/http/proxy= ---"
     else
       skip $name "$(why)"
     fi
