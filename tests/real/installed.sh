@@ -66,11 +66,12 @@ installer() {  # FOLDER: sets $installer to the folder of its kernel and initrd
 for machine in pc q35; do
   name=installer-text-$machine
   if wanted full $name; then
-    # First question on the serial port; the network, found by DHCP; the mirror, from which it loads its components. The
-    # mirror is named here: the installer's own choice has a double slash in its addresses, which some proxies refuse.
+    # First question on the serial port; the network, found by DHCP; the mirror, whose list of components it reads. The
+    # mirror is named here, because the installer's own choice has a double slash in its addresses, which some proxies refuse;
+    # they don't have the components either.
     if installer text; then
       dialogue $name 900 'expect Select a language' 'send \r' 'expect Select your location' 'send \r' 'expect Configure the keyboard|Keymap to use' 'send \r' \
-        'expect Configure the network.*Hostname' 'send \r' 'expect Domain name' 'send \r' 'expect Root password' \
+        'expect Configure the network.*Hostname' 'send \r' 'expect Domain name' 'send \r' 'expect Loading additional components' 'expect Retrieving ' \
         -- -machine $machine -cpu max -m 1200 -nic user,model=e1000 -kernel "$installer/linux" -initrd "$installer/initrd.gz" \
         -append "console=ttyS0 vga=normal fb=false mirror/country=manual mirror/http/hostname=deb.debian.org mirror/http/directory=/debian mirror/http/proxy= ---"
     else
@@ -81,8 +82,8 @@ for machine in pc q35; do
   if wanted full $name; then
     # As from a CD without serial port: the boot menu is a picture, loaded by network.
     if installer text; then
-      dialogue $name 900 'picture 100' "shot $out/$name.png" 'key down' changed 'key esc' 'screen boot:' -- -machine $machine -cpu max -m 768 -vga std \
-        -boot n -nic "user,model=e1000,tftp=${installer%/debian-installer/amd64},bootfile=debian-installer/amd64/pxelinux.0"
+      dialogue $name 900 'picture 100' "shot $out/$name.png" 'key down' changed 'key down' changed -- -machine $machine -cpu max -m 768 -vga std \
+        -boot n -nic "user,model=e1000,tftp=${installer%/debian-installer/amd64},bootfile=pxelinux.0"
     else
       skip $name "$(why)"
     fi
