@@ -462,7 +462,7 @@ def options_that_contradict_each_other_are_one_line():
     disk.write_bytes(bytes(1 << 20))
     drive, wrong = ["-drive", f"file={disk},format=raw,if=none,id=d"], []
     for words, part in [
-        ([*drive, "-drive", f"file={disk},format=raw,if=none,id=d"], "d"),
+        ([*drive, "-drive", "if=none,id=d"], "d"),
         (["-drive", f"file={disk},format=raw,index=0", "-drive", f"file={disk},format=raw,index=0"], "exists"),
         ([*drive, "-device", "virtio-blk-pci,drive=d", "-device", "virtio-blk-pci,drive=d"], "in use"),
         (["-device", "virtio-blk-pci,drive=nonesuch"], "nonesuch"),
