@@ -11,12 +11,14 @@ hotplug_guest() {
   cat >"$dir/commands.sh" <<'COMMANDS'
 there() { i=0; while [ ! -e "$1" ] && [ $i -lt 300 ]; do sleep 0.1; i=$((i+1)); done; [ -e "$1" ]; }
 gone() { i=0; while [ -e "$1" ] && [ $i -lt 300 ]; do sleep 0.1; i=$((i+1)); done; [ ! -e "$1" ]; }
+# The node is there a moment before the disk answers.
+sum() { i=0; until md5sum <"$1" >/tmp/sum 2>/dev/null || [ $i -ge 300 ]; do sleep 0.1; i=$((i+1)); done; cat /tmp/sum; }
 mark ready
-there /dev/vda && mark "disk $(md5sum </dev/vda)"
+there /dev/vda && mark "disk $(sum /dev/vda)"
 there /sys/class/net/eth0 && mark "card $(cat /sys/class/net/eth0/address)"
 gone /dev/vda && mark "disk gone"
 gone /sys/class/net/eth0 && mark "card gone"
-there /dev/vda && mark "disk again $(md5sum </dev/vda)"
+there /dev/vda && mark "disk again $(sum /dev/vda)"
 mark "all done"
 COMMANDS
   "$guest/make-initramfs.sh" --mode commands --commands "$dir/commands.sh" \
