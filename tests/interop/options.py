@@ -223,6 +223,8 @@ def main():
     strength = None if "--full" in sys.argv else 3 if "--triples" in sys.argv else 2
     suite = Suite(sys.argv[1], sys.argv[2])
     for fmt in FORMATS:
+        if fmt == "luks" and strength == 2 and not words:
+            continue  # qemu-img measures the processor for seconds each time, on a busy machine again and again
         if not words or fmt in words:
             suite.case(f"options/{fmt}", all_of, fmt, strength)
     sys.exit(1 if suite.failed else 0)

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Kills and full disks, many rounds: images.sh [ROUNDS]. Wants a release build.
+# Kills and full disks, many rounds, then triples of option values: images.sh [ROUNDS]. Wants a release build.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 rounds=${1:-200}
@@ -8,3 +8,4 @@ tool=build/release/tests/interop/block_tool
 img=build/release/src/tools/img/rhea-img
 tests/interop/kill.py "$tool" "$img" "$rounds"
 tests/interop/faults.py "$tool" "$img" "$rounds"
+tests/interop/options.py "$tool" "$img" --triples
