@@ -76,14 +76,6 @@ Result<Json> info_roms(Call& call) {
   return Json(call.hmp ? Json(text) : Json{{"human-readable-text", text}});
 }
 
-Result<Json> query_memory_size(Call& call) {
-  return Json{{"base-memory", call.vm.ram_bytes}, {"plugged-memory", 0}};
-}
-
-std::string show_memory_size(const Json& size) {
-  return fmt::format("base memory: {}\nplugged memory: 0\n", size["base-memory"].get<uint64_t>());
-}
-
 Result<Json> none(Call&) {
   return Json::array();
 }
@@ -103,13 +95,6 @@ std::span<const Command> info_commands() {
       {"query-current-machine", nullptr, "", "", {}, query_current_machine},
       {"x-query-jit", "info jit", "", "show dynamic compiler info", {}, info_jit},
       {"x-query-roms", "info roms", "", "show roms", {}, info_roms},
-      {"query-memory-size-summary",
-       "info memory_size_summary",
-       "",
-       "show the amount of initially allocated and present hotpluggable (if enabled) memory in bytes.",
-       {},
-       query_memory_size,
-       show_memory_size},
       // What this machine never has any of.
       {"query-memory-devices", "info memory-devices", "", "show memory devices", {}, none},
       {"query-yank", nullptr, "", "", {}, none},
