@@ -123,6 +123,20 @@ TEST_F(EngineTest, code_that_changes_back_is_used_again) {
   EXPECT_LT(info.blocks, 80u);
 }
 
+// As above with 7d00h: ff /7, which is undefined, and ff /0 inc bx (its second byte changes); the #UD handler
+// at 6000h skips it.
+TEST_F(EngineTest, an_undefined_instruction_is_made_of_all_its_bytes) {
+  ram_->host()[24] = 0x00, ram_->host()[25] = 0x60;  // vector 6 → 0:6000h
+  // mov bp,sp; add word [bp],2; iret
+  program({0x89, 0xe5, 0x83, 0x46, 0x00, 0x02, 0xcf}, 0x6000);
+  // mov cx,100; xor bx,bx; l: test cl,1; mov al,0c3h; jz +2; mov al,0fbh; mov [7d01h],al; call 7d00h; loop l;
+  // hlt
+  program({0xb9, 0x64, 0x00, 0x31, 0xdb, 0xf6, 0xc1, 0x01, 0xb0, 0xc3, 0x74, 0x02,
+           0xb0, 0xfb, 0xa2, 0x01, 0x7d, 0xe8, 0xec, 0x00, 0xe2, 0xef, 0xf4});
+  program({0xff, 0xc3, 0xc3}, 0x7d00);
+  EXPECT_EQ(run().gpr[cpu::RBX] & 0xffff, 50u);
+}
+
 // mov cx,20000; call 8000h; l: mov [8800h],cx; loop l; hlt
 // 8000h: ret
 TEST_F(EngineTest, stores_beside_code_that_ran_once_become_fast) {

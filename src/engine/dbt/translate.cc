@@ -18,6 +18,8 @@ namespace rhea::dbt {
 
 namespace {
 
+constexpr unsigned kLongestInsn = 15;  // bytes
+
 constexpr Form raising(Helper helper) {
   Form f{};
   f.action = Action::HelpEnd;
@@ -202,6 +204,8 @@ class Translator::Work final : Emitter::TargetFlags {
         i.code_bits = static_cast<uint8_t>(code_bits_of(in_.mode));
         i.page_offset = static_cast<uint16_t>(offset);
         i.form = status == DecodeStatus::TooLong ? &kRaiseGp : &kRaiseUd;
+        if (in_.ram != nullptr && !in_.crossing)
+          look(offset, std::min(left, kLongestInsn));  // what made it so
       } else if (const Form* raise = gate(i, in_.mode, *cpuid_)) {
         i.form = raise;
       } else if (i.form->older_without_feature && !form_available(*i.form, *cpuid_)) {
