@@ -14,6 +14,7 @@ StringOp string_op(const Core& c, const Insn& insn) {
           .source = prefixed_segment(insn),
           .rep = repeat_prefix(insn) != 0,
           .down = c.s.direction_flag != 0,
+          .downward_runs = false,
           .step = (c.s.system_flags & cpu::rflags::TF) != 0 || data_watched(c),
           .mask = size_mask(insn.addr_bytes)};
 }
@@ -64,42 +65,56 @@ void note_run(Core& c, const StringOp& op, SegIndex segment, uint64_t linear, bo
   fill_tlb(x, write, linear, entry, t);
 }
 
+// Bytes of a run of at most `limit` elements from `offset` on, or down to its end: in the page and before the
+// address wraps. 0: the first element is not alone in its page, or nothing is known about it.
+uint64_t run_bytes(const StringOp& op, uint64_t offset, uint64_t linear, uint64_t limit) {
+  uint64_t in_page = linear & 0xfff;
+  if (in_page + op.size > 0x1000) return 0;
+  uint64_t bytes = op.down ? in_page + op.size : 0x1000 - in_page;
+  uint64_t room = op.down ? offset : op.mask - offset;  // as far as the address may go without wrapping
+  if (op.down) {
+    if (bytes - op.size > room) bytes = room + op.size;
+  } else if (bytes - 1 > room) {
+    bytes = room + 1;
+  }
+  uint64_t elements = bytes / op.size;
+  return (limit < elements ? limit : elements) * op.size;
+}
+
 }  // namespace
 
 bool find_run(Core& c, const StringOp& op, SegIndex segment, int reg, bool write, uint64_t limit, Run& run) {
-  uint64_t offset = c.s.gpr[reg] & op.mask, linear;
+  uint64_t offset = c.s.gpr[reg] & op.mask, linear, ignored;
   if (find_known_run(c, op, segment, reg, write, limit, run)) return true;
   run.elements = 0;
-  if (op.down || op.step || limit < 4) return true;
-  uint64_t room = op.mask - offset;  // one less than the bytes before the address wraps
-  uint64_t bytes = 0x1000;
-  if (limit < bytes / op.size) bytes = limit * op.size;
-  if (bytes - 1 > room) bytes = room + 1;
-  if (bytes < op.size || !cpu::to_linear(c, segment, offset, op.size, write, linear)) return bytes < op.size;
-  uint64_t page_room = 0x1000 - (linear & 0xfff);
-  if (bytes > page_room) bytes = page_room;
+  if ((op.down && !op.downward_runs) || op.step || limit < 4) return true;
+  if (op.mask - offset < op.size - 1) return true;
+  if (!cpu::to_linear(c, segment, offset, op.size, write, linear)) return false;
+  uint64_t bytes = run_bytes(op, offset, linear, limit);
+  if (bytes == 0) return true;
   if (c.s.cpl == 3 && (c.s.system_flags & cpu::rflags::AC) != 0 && (linear & (op.size - 1)) != 0) return true;
-  uint64_t elements = bytes / op.size, ignored;
-  if (elements == 0) return true;
   // Only the first element may fault here; a limit inside the run is found again element by element.
-  if (!cpu::to_linear(c, segment, offset, static_cast<unsigned>(elements * op.size), write, ignored))
-    return true;
+  uint64_t lowest = op.down ? offset - (bytes - op.size) : offset;
+  if (!cpu::to_linear(c, segment, lowest, static_cast<unsigned>(bytes), write, ignored)) return true;
   cpu::Translation t;
   if (!cpu::translate(c, linear, write ? cpu::Access::Write : cpu::Access::Read, cpu::current_privilege(c), t,
                       segment == cpu::SS)) {
     return false;
   }
-  run.host = cpu::host_pointer(c, t.gpa, elements * op.size, run.range);
-  if (run.host == nullptr || (write && run.range->access == memory::RamAccess::ReadOnly)) return true;
+  uint64_t below = op.down ? bytes - op.size : 0;
+  uint8_t* host = cpu::host_pointer(c, t.gpa - below, bytes, run.range);
+  if (host == nullptr || (write && run.range->access == memory::RamAccess::ReadOnly)) return true;
+  run.host = host + below;
   run.gpa = t.gpa;
-  run.elements = elements;
+  run.elements = bytes / op.size;
   note_run(c, op, segment, linear, write, run, t);
   return true;
 }
 
 void note_written(Core& c, const StringOp& op, const Run& run, uint64_t elements) {
-  if (run.range != nullptr)
-    cpu::note_code_write(c, *run.range, run.gpa, static_cast<unsigned>(elements * op.size));
+  if (run.range == nullptr) return;
+  uint64_t lowest = op.down ? run.gpa - (elements - 1) * op.size : run.gpa;
+  cpu::note_code_write(c, *run.range, lowest, static_cast<unsigned>(elements * op.size));
 }
 
 }  // namespace rhea::dbt::helpers

@@ -12,8 +12,9 @@ struct StringOp {
   cpu::SegIndex source;
   bool rep;
   bool down;
-  bool step;      // TF or data breakpoints: perhaps a trap after each element
-  uint64_t mask;  // of pointers and counter
+  bool downward_runs;  // the caller can do runs that go down
+  bool step;           // TF or data breakpoints: perhaps a trap after each element
+  uint64_t mask;       // of pointers and counter
 };
 
 // Of MOVS, STOS, LODS, CMPS and SCAS as they are about to run.
@@ -26,9 +27,9 @@ void count_down(Core& c, const StringOp& op, uint64_t elements);
 
 // A run of elements in host memory.
 struct Run {
-  uint8_t* host;
+  uint8_t* host;  // of the first element that is done, which is the highest one where they go down
   uint64_t elements;
-  uint64_t gpa;
+  uint64_t gpa;                    // of the same
   const memory::FlatRange* range;  // null: the page is known to hold no code
 };
 

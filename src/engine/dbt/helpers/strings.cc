@@ -2,9 +2,10 @@
 //
 // A repeated instruction goes page by page: as many elements as lie in the pages under the pointers, within
 // the segment limits, before an address wraps, are done by the host's own instruction of the same element
-// size, whose semantics for overlapping operands are the guest's. What is not plain RAM, crosses a page or
-// runs downwards goes element by element. Registers are up to date whenever a fault can arise or pending work
-// is looked at, which is the restart state that the manual asks for.
+// size, whose semantics for overlapping operands are the guest's. MOVS and STOS do so downwards too. What is
+// not plain RAM, crosses a page or is another instruction that runs downwards goes element by element.
+// Registers are up to date whenever a fault can arise or pending work is looked at, which is the restart state
+// that the manual asks for.
 #include "engine/dbt/context.h"
 #include "engine/dbt/helpers/string_run.h"
 #include "engine/dbt/runtime.h"
@@ -19,25 +20,39 @@ bool interrupted(Core& c) {
   return c.pending.load(std::memory_order_relaxed) != 0;
 }
 
-// SAFETY (all four): the pointers and counts come from find_run, which has checked the whole extent; DF is 0
-// in the host.
-void host_movs(uint8_t* to, const uint8_t* from, uint64_t n, unsigned size) {
-  switch (size) {
-    case 1: asm volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(n) : : "memory"); break;
-    case 2: asm volatile("rep movsw" : "+D"(to), "+S"(from), "+c"(n) : : "memory"); break;
-    case 4: asm volatile("rep movsl" : "+D"(to), "+S"(from), "+c"(n) : : "memory"); break;
-    default: asm volatile("rep movsq" : "+D"(to), "+S"(from), "+c"(n) : : "memory"); break;
+// SAFETY (all of them): the pointers and counts come from find_run, which has checked the whole extent; DF is
+// 0 in the host but for the one instruction between STD and CLD.
+#define RHEA_MOVE(insn) asm volatile(insn : "+D"(to), "+S"(from), "+c"(n) : : "memory")
+#define RHEA_STORE(insn) asm volatile(insn : "+D"(to), "+c"(n) : "a"(value) : "memory")
+
+void host_movs(uint8_t* to, const uint8_t* from, uint64_t n, unsigned size, bool down) {
+  switch (size | (down ? 0x10u : 0u)) {
+    case 1: RHEA_MOVE("rep movsb"); break;
+    case 2: RHEA_MOVE("rep movsw"); break;
+    case 4: RHEA_MOVE("rep movsl"); break;
+    case 8: RHEA_MOVE("rep movsq"); break;
+    case 0x11: RHEA_MOVE("std; rep movsb; cld"); break;
+    case 0x12: RHEA_MOVE("std; rep movsw; cld"); break;
+    case 0x14: RHEA_MOVE("std; rep movsl; cld"); break;
+    default: RHEA_MOVE("std; rep movsq; cld"); break;
   }
 }
 
-void host_stos(uint8_t* to, uint64_t value, uint64_t n, unsigned size) {
-  switch (size) {
-    case 1: asm volatile("rep stosb" : "+D"(to), "+c"(n) : "a"(value) : "memory"); break;
-    case 2: asm volatile("rep stosw" : "+D"(to), "+c"(n) : "a"(value) : "memory"); break;
-    case 4: asm volatile("rep stosl" : "+D"(to), "+c"(n) : "a"(value) : "memory"); break;
-    default: asm volatile("rep stosq" : "+D"(to), "+c"(n) : "a"(value) : "memory"); break;
+void host_stos(uint8_t* to, uint64_t value, uint64_t n, unsigned size, bool down) {
+  switch (size | (down ? 0x10u : 0u)) {
+    case 1: RHEA_STORE("rep stosb"); break;
+    case 2: RHEA_STORE("rep stosw"); break;
+    case 4: RHEA_STORE("rep stosl"); break;
+    case 8: RHEA_STORE("rep stosq"); break;
+    case 0x11: RHEA_STORE("std; rep stosb; cld"); break;
+    case 0x12: RHEA_STORE("std; rep stosw; cld"); break;
+    case 0x14: RHEA_STORE("std; rep stosl; cld"); break;
+    default: RHEA_STORE("std; rep stosq; cld"); break;
   }
 }
+
+#undef RHEA_MOVE
+#undef RHEA_STORE
 
 #define RHEA_COMPARE(insn) \
   asm volatile(insn "\n\tlahf\n\tseto %%al" : "+D"(to), "+S"(from), "+c"(n), "=&a"(ax) : : "memory", "cc")
@@ -121,6 +136,7 @@ constexpr unsigned kPollInterval = 64;
 
 Outcome movs(Core& c, const Insn& insn) {
   StringOp op = string_op(c, insn);
+  op.downward_runs = true;
   for (uint64_t left = counter(c, op), n; left != 0; left -= n) {
     Run from, to;
     n = 1;
@@ -130,7 +146,7 @@ Outcome movs(Core& c, const Insn& insn) {
       return Outcome::Fault;
     if (to.elements != 0) {
       n = to.elements;
-      host_movs(to.host, from.host, n, op.size);
+      host_movs(to.host, from.host, n, op.size, op.down);
       note_written(c, op, to, n);
     } else {
       uint64_t value;
@@ -148,6 +164,7 @@ Outcome movs(Core& c, const Insn& insn) {
 
 Outcome stos(Core& c, const Insn& insn) {
   StringOp op = string_op(c, insn);
+  op.downward_runs = true;
   uint64_t value = c.s.gpr[cpu::RAX];
   for (uint64_t left = counter(c, op), n; left != 0; left -= n) {
     Run to;
@@ -155,7 +172,7 @@ Outcome stos(Core& c, const Insn& insn) {
     if (!find_run(c, op, cpu::ES, cpu::RDI, true, left, to)) return Outcome::Fault;
     if (to.elements != 0) {
       n = to.elements;
-      host_stos(to.host, value, n, op.size);
+      host_stos(to.host, value, n, op.size, op.down);
       note_written(c, op, to, n);
     } else if (!write_element(c, op, value)) {
       return Outcome::Fault;
