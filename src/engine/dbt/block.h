@@ -108,6 +108,7 @@ struct CrossingBlock : Block {
   CrossingBlock() : Block(true) {}
   memory::RamBlock* second_ram = nullptr;
   uint64_t second_offset = 0;
+  Near<CrossingBlock> ending_next;  // of those that end on the same page
 };
 
 inline bool Block::goes_on_at(const memory::RamBlock* second_ram, uint64_t second_offset) const {
@@ -127,8 +128,9 @@ inline bool Block::made_from(uint64_t first, uint64_t last) const {
 // One page of RAM that code has been made from.
 struct CodePage {
   std::atomic<uint64_t> lines{0};
-  Near<Block> blocks;   // first by page_next
-  Near<Block> retired;  // dropped, to be used again when their bytes are back
+  Near<Block> blocks;          // first by page_next
+  Near<CrossingBlock> ending;  // begun on another page, first by ending_next; some may have been dropped
+  Near<Block> retired;         // dropped, to be used again when their bytes are back
   uint32_t drops = 0, retired_count = 0;
   // Stores beside the code since the page last lost it all for their sake, and how many the next time takes.
   std::atomic<uint32_t> near_stores{0}, near_limit{4096};

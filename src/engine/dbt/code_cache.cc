@@ -116,7 +116,15 @@ void CodeCache::publish(CacheLock&, Block& block) {
     CodePage& second = page_for(*two.second_ram, two.second_offset / kPageSize);
     second.lines.store(second.lines.load(std::memory_order_relaxed) | 1, std::memory_order_seq_cst);
     two.second_ram->set_page_has_code(two.second_offset / kPageSize, true);
-    crossing_.push_back(&two);
+    for (Near<CrossingBlock>* at = &second.ending; at->get() != nullptr;) {
+      if (at->get()->dropped) {
+        *at = at->get()->ending_next;
+      } else {
+        at = &at->get()->ending_next;
+      }
+    }
+    two.ending_next = second.ending;
+    second.ending = &two;
   }
   find_by_hash(block);
 }
@@ -180,10 +188,10 @@ unsigned CodeCache::drop_range(CacheLock& lock, memory::RamBlock& ram, uint64_t 
     constexpr uint32_t kExactRuns = 64;
     const bool exact = ++p->drops > kPatience && p->drops % kExactRuns != 0;
     if ((mask & 1) != 0) {  // blocks that start on another page and end here are not in this page's list
-      std::erase_if(crossing_, [](const CrossingBlock* b) { return b->dropped.load(); });
-      for (CrossingBlock* b : crossing_) {
-        if (b->second_ram == &ram && b->second_offset / kPageSize == page) drop(lock, *b), ++dropped;
+      for (CrossingBlock* b = p->ending.get(); b != nullptr; b = b->ending_next.get()) {
+        if (!b->dropped) drop(lock, *b), ++dropped;
       }
+      p->ending = nullptr;
     }
     uint64_t left = 0;
     Near<Block>* at = &p->blocks;
@@ -199,9 +207,7 @@ unsigned CodeCache::drop_range(CacheLock& lock, memory::RamBlock& ram, uint64_t 
         at = &b.page_next;
       }
     }
-    for (const CrossingBlock* b : crossing_) {
-      if (!b->dropped && b->second_ram == &ram && b->second_offset / kPageSize == page) left |= 1;
-    }
+    if (p->ending.get() != nullptr) left |= 1;
     p->lines.store(left);
     if (left == 0) ram.set_page_has_code(page, false);
   }
@@ -261,7 +267,6 @@ void CodeCache::reset(CacheLock&) {
     if (t.pages != nullptr) madvise(static_cast<void*>(t.pages), t.count * sizeof(*t.pages), MADV_DONTNEED);
   }
   by_address_.clear();
-  crossing_.clear();
   concessions_.clear();
   far_chunks_ = 0;
   for (uint32_t& next : far_next_) next = 0;

@@ -150,7 +150,6 @@ class CodeCache {
   PageTable tables_[kMaxRams];
   Arena arena_;                     // blocks, links, instructions, pages
   std::vector<Block*> by_address_;  // ascending start, and ascending cold_start
-  std::vector<CrossingBlock*> crossing_;
   std::unordered_map<uint64_t, uint8_t> concessions_;  // by RAM id << 48 | offset
 };
 
