@@ -96,9 +96,11 @@ struct FillLog {
 };
 
 // Which linear addresses may have entries behind them that came from pages above 4 KiB, hashed by the page.
+// What a process maps and what the kernel maps (address bit 63) never meet in a hash: kernels invalidate
+// pages of processes all the time, and their own code is not to pay for that.
 struct LargePages {
-  uint64_t regions[16];   // 2 MiB and 4 MiB
-  uint64_t gigabytes[2];  // by address bit 63
+  uint64_t regions[2][16];  // 2 MiB and 4 MiB
+  uint64_t gigabytes[2];
   static unsigned region(uint64_t linear) {
     return static_cast<unsigned>(linear >> 22 ^ linear >> 54) & 1023;
   }
@@ -106,28 +108,40 @@ struct LargePages {
     if (page_bytes > uint64_t{4} << 20)
       gigabytes[linear >> 63] |= uint64_t{1} << (linear >> 30 & 63);
     else
-      regions[region(linear) / 64] |= uint64_t{1} << (region(linear) % 64);
+      regions[linear >> 63][region(linear) / 64] |= uint64_t{1} << (region(linear) % 64);
   }
   bool may_hold(uint64_t linear) const {
-    return (regions[region(linear) / 64] >> (region(linear) % 64) & 1) != 0 ||
+    return (regions[linear >> 63][region(linear) / 64] >> (region(linear) % 64) & 1) != 0 ||
            (gigabytes[linear >> 63] >> (linear >> 30 & 63) & 1) != 0;
   }
   void clear() {
-    for (uint64_t& word : regions) word = 0;
+    for (auto& half : regions) {
+      for (uint64_t& word : half) word = 0;
+    }
     gigabytes[0] = gigabytes[1] = 0;
   }
 };
 
-// A bit for each page (hashed) that something may come from.
+// A bit for each page (hashed, by address bit 63) that something may come from.
 struct PageFilter {
-  uint64_t words[16];
+  uint64_t words[2][64];
+  bool used[2];
   static unsigned hash(uint64_t linear) {
-    return static_cast<unsigned>((linear >> 12) ^ (linear >> 22)) & 1023;
+    return static_cast<unsigned>((linear >> 12) * 0x9e3779b97f4a7c15 >> 52);
   }
-  void add(uint64_t linear) { words[hash(linear) / 64] |= uint64_t{1} << (hash(linear) % 64); }
-  bool may_hold(uint64_t linear) const { return (words[hash(linear) / 64] >> (hash(linear) % 64) & 1) != 0; }
+  void add(uint64_t linear) {
+    words[linear >> 63][hash(linear) / 64] |= uint64_t{1} << (hash(linear) % 64);
+    used[linear >> 63] = true;
+  }
+  bool may_hold(uint64_t linear) const {
+    return (words[linear >> 63][hash(linear) / 64] >> (hash(linear) % 64) & 1) != 0;
+  }
   void clear() {
-    for (uint64_t& word : words) word = 0;
+    for (unsigned half = 0; half < 2; ++half) {
+      if (!used[half]) continue;
+      used[half] = false;
+      for (uint64_t& word : words[half]) word = 0;
+    }
   }
 };
 
