@@ -20,11 +20,13 @@ WorkerPool::~WorkerPool() {
 }
 
 void WorkerPool::submit(std::function<void()> work) {
-  const std::lock_guard lock(mutex_);
-  CHECK(!stopping_);
-  queue_.push_back(std::move(work));
-  if (queue_.size() > idle_ && threads_.size() < max_threads_) {
-    threads_.emplace_back([this] { work_until_stopped(); });
+  {
+    const std::lock_guard lock(mutex_);
+    CHECK(!stopping_);
+    queue_.push_back(std::move(work));
+    if (queue_.size() > idle_ && threads_.size() < max_threads_)
+      threads_.emplace_back([this] { work_until_stopped(); });
+    if (idle_ == 0) return;
   }
   wake_.notify_one();
 }

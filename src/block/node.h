@@ -51,6 +51,13 @@ class BlockNode {
 
   virtual uint64_t size() const = 0;
   virtual Result<> read(uint64_t offset, std::span<uint8_t> into) = 0;
+  // Reads what can be had without waiting for the host's disk. False: it is not known to be so, or something
+  // is wrong; read() tells.
+  virtual bool read_at_once(uint64_t offset, std::span<uint8_t> into) {
+    static_cast<void>(offset);
+    static_cast<void>(into);
+    return false;
+  }
   virtual Result<> write(uint64_t offset, std::span<const uint8_t> from) = 0;
   // Afterwards the range reads as zeros. Cheap where the node can be told; else zeros are written.
   virtual Result<> write_zeroes(uint64_t offset, uint64_t length, ZeroMode mode) = 0;

@@ -6,6 +6,7 @@
 
 #include <string>
 
+#include "base/access_scope.h"
 #include "machine/machine_host.h"
 
 namespace rhea::machine {
@@ -157,6 +158,7 @@ void Vcpu::main() {
   if (::pthread_getcpuclockid(::pthread_self(), &clock) == 0) thread_clock_ = clock;
   block_signals();
   t_core = &core();
+  AccessScope::take_on(lockstep_ == nullptr);
   if (!thread_name_.empty()) ::pthread_setname_np(::pthread_self(), thread_name_.c_str());
   for (;;) {
     if (stop_ && !stand_still()) return;

@@ -11,6 +11,7 @@
 #include <bit>
 #include <cstring>
 
+#include "base/access_scope.h"
 #include "base/check.h"
 #include "memory/flatten.h"
 
@@ -97,6 +98,7 @@ class HandlerAccess {
   }
 
  private:
+  AccessScope scope_;  // first: it ends after the lock
   IoHandler& handler_;
   IoTraits traits_;
   std::unique_lock<std::recursive_mutex> lock_;

@@ -16,6 +16,9 @@ namespace rhea::block {
 namespace {
 
 constexpr uint64_t kSector = 512;
+// Copying this much is quicker than waking two threads, and holds up the vCPU and the machine for some tens
+// of microseconds only.
+constexpr uint64_t kMostAtOnce = 128 << 10;
 
 inline trace::Event<const std::string&, unsigned, uint64_t, uint64_t> trace_drive_submit{
     "drive_submit", "{} op {} offset {:#x} length {:#x}"};
@@ -55,6 +58,9 @@ struct Drive::Request {
   bool unmap_allowed = false;
   Result<> result{};
 
+  bool read_at_once() const {
+    return op == DriveOp::Read && length <= kMostAtOnce && image->read_at_once(offset, into);
+  }
   ZeroMode zero_mode(bool wanted) const {
     return wanted && unmap_allowed ? ZeroMode::MayUnmap : ZeroMode::KeepAllocated;
   }
@@ -196,7 +202,7 @@ void Drive::start(const RequestPtr& request) {
     request->detect_zeroes = config_.detect_zeroes;
     request->unmap_allowed = config_.discard;
     // The list owns the request until completed(); the worker holds nothing that may die on its thread.
-    work = [raw = request.get()] { raw->result = raw->execute(); };
+    if (!request->read_at_once()) work = [raw = request.get()] { raw->result = raw->execute(); };
   }
   const bool host_may_fail = static_cast<bool>(work);
   drives_.run(std::move(work), [this, raw = request.get(), host_may_fail] {

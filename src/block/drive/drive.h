@@ -1,8 +1,9 @@
 // What a disk controller talks to: a drive with or without a medium in it, whose requests run on worker
 // threads. Between the synchronous nodes of node.h and a device model.
 //
-// A device attaches itself as the frontend, submits requests, and gets each one's Done from the event loop.
-// Error policies are done with here: a device sees the final outcome only, maybe much later (after `cont`).
+// A device attaches itself as the frontend, submits requests, and gets each one's Done later
+// (Drives::end_anywhere()). Error policies are done with here: a device sees the final outcome only, maybe
+// much later (after `cont`).
 //
 // Buffers: the host may use a request's buffer until its Done was destroyed, which after cancel_all() is
 // later than the cancellation and without a call. So let the Done own the buffer (capture a shared_ptr).
@@ -10,7 +11,8 @@
 // Order: requests run in parallel and in no order; a flush covers the writes that were done when it was
 // submitted. After cancel_all() new requests wait until the host has let go of the cancelled ones.
 //
-// Every call and callback with the machine lock held; nothing blocks unless it says so.
+// Every call and callback with the machine lock held; nothing blocks unless it says so. What the host has in
+// its page cache is read at once, without a worker.
 #pragma once
 
 #include <cstdint>

@@ -23,6 +23,9 @@ class TestImage final : public ImageNode {
     std::copy_n(bytes_.begin() + static_cast<std::ptrdiff_t>(offset), into.size(), into.begin());
     return {};
   }
+  bool read_at_once(uint64_t offset, std::span<uint8_t> into) override {
+    return cached && read(offset, into).has_value();
+  }
   Result<> write(uint64_t offset, std::span<const uint8_t> from) override {
     TRY(gate());
     const std::lock_guard guard(mutex_);
@@ -67,6 +70,7 @@ class TestImage final : public ImageNode {
     wake_.notify_all();
   }
 
+  bool cached = false;
   static inline std::atomic<unsigned> flushes, discards, zero_writes, unmaps, closes;
 
  private:
@@ -167,6 +171,44 @@ TEST_F(DriveTest, what_was_written_is_read_and_counted) {
   EXPECT_EQ(drive.stats().read.operations, 1u);
   EXPECT_EQ(drive.stats().highest_written, 1536u);
   EXPECT_EQ(TestImage::flushes, 0u);
+}
+
+// What a vCPU reads from the page cache ends when it leaves the device, not inside of it.
+TEST_F(DriveTest, what_is_cached_is_read_as_the_device_is_left) {
+  Drive& drive = make();
+  image_->cached = true;
+  std::vector<uint8_t> back(512, 1);
+  Outcome first, second;
+  drives_.end_anywhere(true);
+  AccessScope::take_on(true);
+  {
+    const AccessScope access;
+    drive.read(0, back, [&](Result<> result) {
+      into(first)(std::move(result));
+      drive.read(512, back, into(second));
+      EXPECT_FALSE(second.done);
+    });
+    EXPECT_FALSE(first.done);
+  }
+  AccessScope::take_on(false);
+  EXPECT_TRUE(first.done && second.done);
+  EXPECT_EQ(back[0], 0);
+}
+
+TEST_F(DriveTest, a_worker_ends_what_it_did_if_it_may) {
+  Drive& drive = make();
+  std::vector<uint8_t> data(512);
+  Outcome wrote;
+  drives_.end_anywhere(true);
+  drive.write(0, data, into(wrote));
+  for (int i = 0; i < 1000 && !wrote.done; ++i) {  // without the loop
+    lock_.unlock();
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    lock_.lock();
+    if (i > 200) drives_.wait_idle();  // the lock was never free when it looked
+  }
+  EXPECT_TRUE(wrote.done);
+  drives_.end_anywhere(false);
 }
 
 TEST_F(DriveTest, senseless_requests_fail_later_and_touch_no_image) {

@@ -64,6 +64,7 @@ void Drives::run(std::function<void()> work, std::function<void()> then) {
   pool_.submit([this, work = std::move(work), then = std::move(then)]() mutable {
     work();
     completed(std::move(then));
+    complete_here();
   });
 }
 
@@ -76,10 +77,31 @@ void Drives::completed(std::function<void()> then) {
     post = !std::exchange(posted_, true);
     completed_wake_.notify_one();
   }
-  if (!post) return;
+  if (post && (!anywhere_ || !AccessScope::owe(*this))) post_completed();
+}
+
+void Drives::post_completed() {
   wiring_.loop.post([this, alive = std::weak_ptr(alive_)] {
     if (alive.lock()) run_completed();
   });
+}
+
+// A worker, which holds no lock: the loop, which may take long to get a processor, need not do it.
+void Drives::complete_here() {
+  if (!anywhere_) return;
+  const std::unique_lock machine(wiring_.loop.machine_lock(), std::try_to_lock);
+  if (machine.owns_lock() && anywhere_) run_completed();
+}
+
+// A vCPU has just left a device. What its requests ask for in turn (the next piece of a long transfer) is
+// done here too, but not forever: the guest wants to go on.
+void Drives::access_left() {
+  constexpr int kRounds = 8;
+  const std::lock_guard machine(wiring_.loop.machine_lock());
+  for (int i = 0; i < kRounds && anywhere_; ++i) {
+    if (!run_completed()) return;
+  }
+  post_completed();
 }
 
 bool Drives::run_completed() {

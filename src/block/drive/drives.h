@@ -1,6 +1,7 @@
 // All drives of a VM, by id, and the threads that their requests run on. Machine lock held.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
@@ -9,11 +10,12 @@
 
 #include "async/event_loop.h"
 #include "async/worker_pool.h"
+#include "base/access_scope.h"
 #include "block/drive/drive.h"
 
 namespace rhea::block {
 
-class Drives {
+class Drives : private AccessScope::Owed {
  public:
   struct Wiring {
     async::EventLoop& loop;
@@ -22,7 +24,7 @@ class Drives {
   };
   explicit Drives(const Wiring& wiring);
   // Waits for all requests and closes all images.
-  ~Drives();
+  ~Drives() override;
   Drives(const Drives&) = delete;
   Drives& operator=(const Drives&) = delete;
 
@@ -37,6 +39,9 @@ class Drives {
   // It has no device. Its image is closed.
   void remove(Drive& drive);
 
+  // Requests may end on any thread that has the machine lock, where that is sooner than in the loop: on a
+  // worker's, on a vCPU's that leaves a device. While a machine runs.
+  void end_anywhere(bool on) { anywhere_ = on; }
   // The VM goes on: what failed is tried again.
   void resume();
   // Blocks (workers need no machine lock): until nothing is under way, Done's of what ended are called here.
@@ -49,10 +54,13 @@ class Drives {
  private:
   friend class Drive;
 
-  // Runs `work` on a worker, if there is any, and `then` with the machine lock, from the loop or from
-  // wait_idle().
+  // Runs `work` on a worker, if there is any, and `then` with the machine lock, from the loop if
+  // requests end anywhere, where that is soonest; or from wait_idle().
   void run(std::function<void()> work, std::function<void()> then);
   void completed(std::function<void()> then);
+  void post_completed();
+  void complete_here();
+  void access_left() override;
   bool run_completed();
   void drop_removed();
 
@@ -66,6 +74,7 @@ class Drives {
   std::condition_variable completed_wake_;
   std::vector<std::function<void()>> completed_;
   bool posted_ = false;
+  std::atomic<bool> anywhere_{false};  // changed with the machine lock held
 
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   async::WorkerPool pool_;  // last: its threads end before the rest goes

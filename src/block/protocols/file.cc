@@ -4,6 +4,7 @@
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -161,6 +162,17 @@ Result<> FileNode::read(uint64_t offset, std::span<uint8_t> into) {
   trace_read(filename_, offset, into.size());
   TRY(check_range(offset, into.size(), kLargestFile));
   return direct_ ? read_direct(offset, into) : plain_read(offset, into);
+}
+
+bool FileNode::read_at_once(uint64_t offset, std::span<uint8_t> into) {
+  if (direct_ || engine_ != FileEngine::Threads || !knows_at_once_ || offset > kLargestFile - into.size())
+    return false;
+  const iovec part{into.data(), into.size()};
+  const ssize_t got = ::preadv2(fd_, &part, 1, static_cast<off_t>(offset), RWF_NOWAIT);
+  if (got < 0 && errno == EOPNOTSUPP) knows_at_once_ = false;
+  if (got != static_cast<ssize_t>(into.size())) return false;
+  trace_read(filename_, offset, into.size());
+  return true;
 }
 
 Result<> FileNode::write(uint64_t offset, std::span<const uint8_t> from) {

@@ -3,6 +3,7 @@
 // is O_DIRECT; directsync both; unsafe never syncs. Any thread.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 
@@ -30,6 +31,7 @@ class FileNode final : public ProtocolNode {
 
   uint64_t size() const override;
   Result<> read(uint64_t offset, std::span<uint8_t> into) override;
+  bool read_at_once(uint64_t offset, std::span<uint8_t> into) override;
   Result<> write(uint64_t offset, std::span<const uint8_t> from) override;
   Result<> write_zeroes(uint64_t offset, uint64_t length, ZeroMode mode) override;
   Result<> discard(uint64_t offset, uint64_t length) override;
@@ -62,7 +64,8 @@ class FileNode final : public ProtocolNode {
   bool direct_ = false;
   bool sync_each_write_ = false;
   bool never_sync_ = false;
-  std::mutex direct_mutex_;  // read-modify-write of the ends of unaligned writes
+  std::atomic<bool> knows_at_once_{true};  // the file system reads without waiting, if asked to
+  std::mutex direct_mutex_;                // read-modify-write of the ends of unaligned writes
 };
 
 }  // namespace rhea::block

@@ -31,6 +31,7 @@ constexpr uint32_t kUnmapFlag = 1;
 
 constexpr uint64_t kPiece = uint64_t{1} << 20;
 constexpr uint64_t kMaxBuffered = uint64_t{64} << 20;
+constexpr size_t kMostSpare = 8;
 
 inline trace::Event<uint32_t, uint64_t, uint64_t> trace_request{"virtio_blk_request",
                                                                 "type {} sector {} bytes {}"};
@@ -213,9 +214,17 @@ void VirtioBlk::start_transfer(const RequestPtr& request, uint64_t sector) {
   }
   request->offset = sector * kSector;
   request->capacity = std::min(request->length, kPiece);
-  request->buffer = std::make_unique_for_overwrite<uint8_t[]>(request->capacity);
+  request->buffer = buffer_of(request->capacity);
   buffered_ += request->capacity;
   next_piece(request);
+}
+
+// The large ones are kept: fresh memory costs more than what is done with it.
+std::unique_ptr<uint8_t[]> VirtioBlk::buffer_of(uint64_t bytes) {
+  if (bytes < kPiece || spare_.empty()) return std::make_unique_for_overwrite<uint8_t[]>(bytes);
+  std::unique_ptr<uint8_t[]> buffer = std::move(spare_.back());
+  spare_.pop_back();
+  return buffer;
 }
 
 void VirtioBlk::next_piece(const RequestPtr& request) {
@@ -293,6 +302,7 @@ void VirtioBlk::get_id(const RequestPtr& request) {
 
 void VirtioBlk::finish(const RequestPtr& request, uint8_t status) {
   buffered_ -= request->capacity;
+  if (request->capacity == kPiece && spare_.size() < kMostSpare) spare_.push_back(std::move(request->buffer));
   request->capacity = 0;
   const Chain& chain = request->chain;
   Virtqueue& ring = queue(request->queue);

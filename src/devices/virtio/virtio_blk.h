@@ -63,6 +63,7 @@ class VirtioBlk final : public VirtioDevice, private block::DriveFrontend {
   void start_transfer(const RequestPtr& request, uint64_t sector);
   void start_range(const RequestPtr& request);
   void get_id(const RequestPtr& request);
+  std::unique_ptr<uint8_t[]> buffer_of(uint64_t bytes);
   void next_piece(const RequestPtr& request);
   void piece_done(const RequestPtr& request, uint64_t bytes, bool ok);
   block::Drive::Done ends(const RequestPtr& request);
@@ -74,6 +75,7 @@ class VirtioBlk final : public VirtioDevice, private block::DriveFrontend {
   bool initial_write_cache_;
   uint64_t buffered_ = 0;  // bytes of all requests' buffers
   bool starved_ = false;   // a queue waits for buffers
+  std::vector<std::unique_ptr<uint8_t[]>> spare_;
 };
 
 }  // namespace rhea::devices::virtio

@@ -42,7 +42,12 @@ class MachineOfDrives final : public block::DriveHost, public machine::RunListen
     monitor_.emit("DEVICE_TRAY_MOVED", monitor::write_json(data));
   }
   void state_changed(machine::RunState, machine::RunState to) override {
-    if (to == machine::RunState::Running && drives_ != nullptr) drives_->resume();
+    if (drives_ == nullptr) return;
+    drives_->end_anywhere(to == machine::RunState::Running);
+    if (to == machine::RunState::Running) drives_->resume();
+  }
+  void shutting_down(machine::Cause) override {
+    if (drives_ != nullptr) drives_->end_anywhere(false);
   }
 
  private:
