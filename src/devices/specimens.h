@@ -467,10 +467,11 @@ inline std::vector<Entry> entries() {
        }},
       {"mc146818",
        [](World& w) {
-         return with(
-             std::make_unique<Mc146818>(Mc146818::Wiring{
-                 .clock = w.clock, .irq8 = w.line(), .base_seconds = 1'700'000'000, .nmi_mask = [](bool) {}}),
-             4);
+         return with(std::make_unique<Mc146818>(Mc146818::Wiring{.clock = w.clock,
+                                                                 .irq8 = w.line(),
+                                                                 .base_ns = 1'700'000'000'000'000'000,
+                                                                 .nmi_mask = [](bool) {}}),
+                     4);
        }},
       {"hpet",
        [](World& w) {

@@ -87,8 +87,7 @@ Mc146818::Mc146818(Wiring wiring) : wiring_(std::move(wiring)) {
     catch_up();
     schedule();
   });
-  const int64_t base = std::clamp<int64_t>(wiring_.base_seconds, 0, kLatestSecond);
-  offset_ns_ = base * kSecond - wiring_.clock.now_ns();
+  offset_ns_ = std::clamp<int64_t>(wiring_.base_ns, 0, kLatestNs) - wiring_.clock.now_ns();
   ram_[kA] = kDividerRun | 6;
   ram_[kB] = k24Hour;
   ram_[kD] = kValid;

@@ -23,7 +23,7 @@ class Mc146818 final : public bus::Device, public memory::IoHandler {
   struct Wiring {
     async::Clock& clock;  // time runs with it: the host's or the virtual machine's
     bus::IrqLine irq8;
-    int64_t base_seconds = 0;  // what the clock shows at power-on, in seconds since 1970
+    int64_t base_ns = 0;  // what the clock shows at power-on, in nanoseconds since 1970
     std::function<void(bool masked)> nmi_mask;
     bool slew = false;  // periodic interrupts that the guest was late for are made up for, up to a minute
   };

@@ -34,7 +34,7 @@ class RtcTest : public testing::Test {
   // 2024-02-28 23:59:58
   Mc146818 rtc{{.clock = clock,
                 .irq8 = bus::IrqLine(irq, 0),
-                .base_seconds = 1709164798,
+                .base_ns = 1709164798 * kSecond,
                 .nmi_mask = [this](bool masked) { nmi_masked = masked; }}};
 };
 
@@ -49,6 +49,16 @@ TEST_F(RtcTest, shows_the_date_in_bcd_and_rolls_over_in_a_leap_year) {
   EXPECT_EQ(get(8), 0x02u);
   EXPECT_EQ(get(9), 0x24u);
   EXPECT_EQ(get(6), 0x05u);  // a Thursday
+}
+
+TEST_F(RtcTest, begins_within_a_second) {
+  Mc146818 other{
+      {.clock = clock, .irq8 = bus::IrqLine(irq, 0), .base_ns = 1709164798 * kSecond + kSecond * 3 / 4}};
+  EXPECT_EQ(other.seconds(), 1709164798);
+  clock.advance(kSecond / 4 - 1);
+  EXPECT_EQ(other.seconds(), 1709164798);
+  clock.advance(1);
+  EXPECT_EQ(other.seconds(), 1709164799);
 }
 
 TEST_F(RtcTest, binary_and_twelve_hour_formats) {

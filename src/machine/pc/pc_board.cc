@@ -28,6 +28,16 @@ constexpr SerialPort kSerialPorts[4] = {{0x3f8, 4}, {0x2f8, 3}, {0x3e8, 4}, {0x2
 
 }  // namespace
 
+namespace {
+
+int64_t rtc_start_ns(const RtcBase& base, const async::Clock& host) {
+  constexpr int64_t kLatestSecond = 7'000'000'000;  // nanoseconds in 64 bits reach the year 2262
+  const int64_t ns = std::min(base.seconds, kLatestSecond) * 1'000'000'000;
+  return base.host ? ns + host.now_ns() : ns;
+}
+
+}  // namespace
+
 PcBoard::PcBoard(const PcConfig& config, const Wiring& wiring, std::unique_ptr<PcMemory> memory)
     : wiring_(wiring),
       type_(config.machine),
@@ -68,7 +78,7 @@ PcBoard::PcBoard(const PcConfig& config, const Wiring& wiring, std::unique_ptr<P
                      : wiring.rtc_clock != nullptr ? *wiring.rtc_clock
                                                    : wiring.host_clock,
             .irq8 = timer_irq(devices::Hpet::kFromRtc, kRtcIrq),
-            .base_seconds = config.rtc_base_seconds,
+            .base_ns = rtc_start_ns(config.rtc_base, wiring.host_clock),
             .nmi_mask = {},
             .slew = config.rtc_slew}),
       dma_({.memory = memory_->memory()}),

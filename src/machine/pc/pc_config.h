@@ -20,6 +20,13 @@
 
 namespace rhea::machine {
 
+// Where the real-time clock begins: so many seconds since 1970, or ahead of the host's clock. That one is
+// followed with its fraction of a second, or the guest would be behind by up to a second.
+struct RtcBase {
+  bool host = false;
+  int64_t seconds = 0;
+};
+
 struct PcConfig {
   const MachineType* machine = find_machine_type("pc");
   uint64_t ram_bytes = 128 << 20;
@@ -50,7 +57,7 @@ struct PcConfig {
   bool rtc_runs_with_vm = false;                     // -rtc clock=vm
   bool translated = true;                            // by the translator, not KVM
   bool rtc_slew = false;                             // -rtc driftfix=slew
-  int64_t rtc_base_seconds = 0;                      // what the clock shows at start
+  RtcBase rtc_base{};                                // what the clock shows at start
   uint32_t cpuid_signature = 0, cpuid_features = 0;  // CPUID.1 EAX, EDX, for the firmware's tables
 
   // -serial: the ports that exist; a null chardev is a port with nothing attached.

@@ -5,10 +5,11 @@
 #include <string_view>
 
 #include "base/result.h"
+#include "machine/pc/pc_config.h"
 
 namespace rhea::system {
 
-// Seconds since 1970 as the guest's clock shows them. `now` is the host's time.
-Result<int64_t> resolve_rtc_base(std::string_view base, int64_t now);
+// `now` is the host's time in seconds since 1970, for the time zone's difference.
+Result<machine::RtcBase> resolve_rtc_base(std::string_view base, int64_t now);
 
 }  // namespace rhea::system

@@ -209,7 +209,7 @@ Result<machine::PcConfig> configure(const SystemOptions& options, const SmpChoic
   config.rtc_runs_with_vm = options.rtc.clock == RtcClock::Vm;
   config.rtc_slew = options.rtc.driftfix_slew;
   config.translated = accelerator.is_translator();
-  config.rtc_base_seconds = TRY_IN(resolve_rtc_base(options.rtc.base, ::time(nullptr)), "-rtc");
+  config.rtc_base = TRY_IN(resolve_rtc_base(options.rtc.base, ::time(nullptr)), "-rtc");
   cpu::Core probe;
   model.attach(probe, 0);
   cpu::CpuidRegs leaf1 = cpu::query_cpuid(probe, 1, 0);
@@ -263,7 +263,7 @@ Result<> make_deterministic(const SystemOptions& options, machine::PcConfig& con
   constexpr int64_t kNewYear2000 = 946'684'800;
   config.tsc_hz = 1'000'000'000;
   config.rtc_runs_with_vm = true;
-  config.rtc_base_seconds = TRY_IN(resolve_rtc_base(options.rtc.base, kNewYear2000), "-rtc");
+  if (config.rtc_base.host) config.rtc_base = {.seconds = kNewYear2000 + config.rtc_base.seconds};
   return {};
 }
 

@@ -42,9 +42,11 @@ TEST(Topology, impossible_numbers_are_refused) {
 }
 
 TEST(RtcBase, dates_and_words) {
-  EXPECT_EQ(resolve_rtc_base("utc", 5).value(), 5);
-  EXPECT_EQ(resolve_rtc_base("2000-01-01", 5).value(), 946684800);
-  EXPECT_EQ(resolve_rtc_base("2000-01-01T00:00:10", 5).value(), 946684810);
+  EXPECT_TRUE(resolve_rtc_base("utc", 5)->host);
+  EXPECT_EQ(resolve_rtc_base("utc", 5)->seconds, 0);
+  EXPECT_FALSE(resolve_rtc_base("2000-01-01", 5)->host);
+  EXPECT_EQ(resolve_rtc_base("2000-01-01", 5)->seconds, 946684800);
+  EXPECT_EQ(resolve_rtc_base("2000-01-01T00:00:10", 5)->seconds, 946684810);
   EXPECT_FALSE(resolve_rtc_base("yesterday", 5));
 }
 
