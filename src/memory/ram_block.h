@@ -23,10 +23,20 @@ class CodeListener {
   virtual void code_written(RamBlock& block, uint64_t offset, uint64_t length) = 0;
 };
 
+// What a block's memory is in the host.
+struct RamBacking {
+  int fd =
+      -1;  // a file that is as long as the block; not owned, may be closed afterwards. -1: anonymous memory
+  bool shared = false;   // other processes that map the file see what is written; false: private copies
+  bool reserve = true;   // the host accounts for it at once, and refuses what it cannot give
+  bool discard = false;  // what a file holds is given back to the host when the block ends
+};
+
 class RamBlock {
  public:
-  // Anonymous zeroed memory; size is rounded up to pages. Errors: NoSpace when the host cannot give it.
-  static Result<std::unique_ptr<RamBlock>> create(std::string name, uint64_t size);
+  // Zeroed memory, or a file's; size is rounded up to pages. Errors: NoSpace when the host cannot give it.
+  static Result<std::unique_ptr<RamBlock>> create(std::string name, uint64_t size,
+                                                  const RamBacking& backing = {});
   ~RamBlock();
   RamBlock(const RamBlock&) = delete;
   RamBlock& operator=(const RamBlock&) = delete;
@@ -35,6 +45,12 @@ class RamBlock {
   uint64_t size() const { return size_; }
   uint8_t* host() const { return host_; }
   uint32_t id() const { return id_; }  // small, unique in the process
+
+  // Hints to the host, which may be unable to follow them: equal pages may be shared between processes; core
+  // dumps have the contents.
+  void advise(bool mergeable, bool dumpable);
+  // Takes all pages from the host now, with so many threads. Errors: NoSpace when it has not enough.
+  Result<> populate(unsigned threads);
 
   // Per-page mark: the translator has cached code from this page.
   bool page_has_code(uint64_t page) const { return code_marks_[page].load(std::memory_order_relaxed) != 0; }
@@ -52,6 +68,7 @@ class RamBlock {
   uint8_t* host_;
   std::atomic<uint8_t>* code_marks_;
   uint32_t id_;
+  bool discard_ = false;
   void* reserved_ = nullptr;  // the whole mapping, guard pages included
 };
 

@@ -110,7 +110,8 @@ PcBoard::~PcBoard() = default;
 Result<std::unique_ptr<PcBoard>> PcBoard::create(PcConfig config, const Wiring& wiring) {
   PcMemory::Options options{.layout = RamLayout::of(config.ram_bytes, config.machine->chipset),
                             .mergeable = config.ram_mergeable,
-                            .dumpable = config.ram_dumpable};
+                            .dumpable = config.ram_dumpable,
+                            .ram = config.ram};
   std::unique_ptr<PcMemory> memory = TRY_IN(PcMemory::create(options, config.bios, wiring.lock), "memory");
   for (size_t i = 0; i < wiring.cores.size(); i++) {
     wiring.cores[i]->apic_id = config.topology.apic_id(static_cast<unsigned>(i));

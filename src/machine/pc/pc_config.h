@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -17,6 +18,7 @@
 #include "machine/plug/backends.h"
 #include "machine/plug/device_request.h"
 #include "machine/smbios/smbios.h"
+#include "memory/ram_block.h"
 
 namespace rhea::machine {
 
@@ -31,6 +33,7 @@ struct PcConfig {
   const MachineType* machine = find_machine_type("pc");
   uint64_t ram_bytes = 128 << 20;
   bool ram_mergeable = true, ram_dumpable = true;  // ram_block.h
+  std::shared_ptr<memory::RamBlock> ram;           // of ram_bytes, made already; null: the board makes it
   cpu::Topology topology;
   std::vector<uint8_t> bios;  // firmware/firmware_files.h; empty: it is in flash
   SystemFlash::Options flash;

@@ -1,8 +1,6 @@
 // See pc_memory.h.
 #include "machine/pc/pc_memory.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <cstring>
 
@@ -25,10 +23,11 @@ Result<std::unique_ptr<PcMemory>> PcMemory::create(const Options& options, const
   const uint64_t ram_bytes = options.layout.low + options.layout.high;
   if (ram_bytes < kOneMiB) return fail(ErrorKind::Invalid, "the machine needs at least 1 MiB of memory");
   std::unique_ptr<PcMemory> m(new PcMemory(options.layout, lock));
-  m->ram_ = TRY(memory::RamBlock::create("pc.ram", ram_bytes));
-  // Hints, which a host may be unable to follow.
-  ::madvise(m->ram_->host(), m->ram_->size(), options.mergeable ? MADV_MERGEABLE : MADV_UNMERGEABLE);
-  ::madvise(m->ram_->host(), m->ram_->size(), options.dumpable ? MADV_DODUMP : MADV_DONTDUMP);
+  m->ram_ = options.ram;
+  if (!m->ram_) {
+    m->ram_ = TRY(memory::RamBlock::create("pc.ram", ram_bytes));
+    m->ram_->advise(options.mergeable, options.dumpable);
+  }
   std::lock_guard guard(lock);
   for (memory::AddressSpace* view : m->views()) view->begin();
   TRY(m->map_ram());

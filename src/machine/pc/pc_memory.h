@@ -25,6 +25,8 @@ class PcMemory final : public devices::HostBridgeListener {
     RamLayout layout;
     bool mergeable = true;  // the host may share equal pages between machines
     bool dumpable = true;   // guest memory is part of core dumps
+    // As large as the layout, its properties settled by whoever made it; null: anonymous memory is made.
+    std::shared_ptr<memory::RamBlock> ram = nullptr;
   };
   // An empty bios: map_firmware() follows. Errors: NoSpace when the host cannot give so much memory.
   static Result<std::unique_ptr<PcMemory>> create(const Options& options, const std::vector<uint8_t>& bios,
@@ -100,7 +102,7 @@ class PcMemory final : public devices::HostBridgeListener {
   RamLayout layout_;
   memory::AddressSpace memory_;
   memory::AddressSpace smm_memory_;
-  std::unique_ptr<memory::RamBlock> ram_;
+  std::shared_ptr<memory::RamBlock> ram_;
   std::unique_ptr<memory::RamBlock> bios_;
   std::vector<uint8_t> bios_image_;
   memory::RamBlock* firmware_ = nullptr;  // what is below 1 MiB: its last bytes

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/failf.h"
 #include "base/log.h"
 
 namespace rhea::machine {
@@ -19,7 +20,11 @@ Result<std::unique_ptr<SystemFlash>> SystemFlash::create(const Backends& backend
   if (!backends.drive) return nullptr;
   for (const std::string& id : options.drives) {
     auto drive = backends.drive(id);
-    if (!drive && drive.error().kind() == ErrorKind::NotFound) break;
+    if (!drive && drive.error().kind() == ErrorKind::NotFound) {
+      if (id != "pflash0" && id != "pflash1")
+        return failf(ErrorKind::NotFound, "Property 'cfi.pflash01.drive' can't find value '{}'", id);
+      break;
+    }
     if (!drive) return std::unexpected(std::move(drive).error());
     TRY_IN(flash->add_unit(**drive, end, options.secure), "drive " + id);
     end -= flash->units_.back()->chip->size();

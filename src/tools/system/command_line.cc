@@ -125,8 +125,7 @@ void add_machine_options(Options& to, SystemOptions& o) {
   to.push_back(grouped("smp", "[cpus=]N[,sockets=N][,cores=N][,threads=N][,maxcpus=N]",
                        "vCPUs and their topology", smp_group(),
                        [&o](std::string_view text) { return smp_group().parse_into(text, o.smp); }));
-  to.push_back(grouped("m", "[size=]N[M|G]", "guest RAM, 128 MiB by default", memory_group(),
-                       [&o](std::string_view text) { return memory_group().parse_into(text, o.memory); }));
+  add_memory_options(to, o);
   to.push_back(grouped("rtc", "[base=utc|localtime|DATE][,clock=host|vm][,driftfix=none|slew]",
                        "the guest's clock", rtc_group(),
                        [&o](std::string_view text) { return rtc_group().parse_into(text, o.rtc); }));
@@ -194,6 +193,7 @@ void add_run_options(Options& to, SystemOptions& o) {
 Result<> check_whole(SystemOptions& o) {
   TRY(expand_machine_accel(o));
   TRY(check_monitor_options(o));
+  TRY(settle_memory(o));
   if (o.kernel.empty() && o.append_given)
     return fail(ErrorKind::Invalid, "-append only allowed with -kernel option");
   if (o.kernel.empty() && !o.initrd.empty())
@@ -209,14 +209,14 @@ class Table {
     rows_.push_back({"help", "", "prints this help", print_help});
     rows_.push_back({"h", "", "as -help", print_help});
     add("Standard options", add_machine_options);
-    add("Firmware and direct boot", add_boot_options);
+    add("Standard options", [](Options& to, SystemOptions& o) { add_audio_options(to, o.audio); });
     add("Block device options", add_storage_options);
-    add("USB options", add_usb_options);
+    add("USB convenience options", add_usb_options);
     add("Display options", add_display_options);
-    add("Audio options", [](Options& to, SystemOptions& o) { add_audio_options(to, o.audio); });
     add("Network options", add_network_options);
     add("Character device options", add_line_options);
-    add("Monitor options", add_monitor_options);
+    add("Boot Image or Kernel specific", add_boot_options);
+    add("Debug/Expert options", add_monitor_options);
     add("Debug/Expert options", add_run_options);
     add("Generic object creation", add_object_options);
   }

@@ -12,6 +12,7 @@
 #include "tools/system/options/audio.h"
 #include "tools/system/options/display.h"
 #include "tools/system/options/machine.h"
+#include "tools/system/options/memory_objects.h"
 #include "tools/system/options/monitor.h"
 #include "tools/system/options/network.h"
 #include "tools/system/options/objects.h"
@@ -22,10 +23,6 @@ namespace rhea::system {
 
 struct SmpOptions {
   std::optional<uint64_t> cpus = {}, sockets = {}, cores = {}, threads = {}, maxcpus = {};
-};
-
-struct MemoryOptions {
-  uint64_t size = uint64_t{128} << 20;
 };
 
 enum class EngineKind : uint8_t { Dbt, Kvm };

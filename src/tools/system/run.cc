@@ -23,6 +23,7 @@
 #include "tools/system/rtc_base.h"
 #include "tools/system/setup/globals.h"
 #include "tools/system/setup/machine.h"
+#include "tools/system/setup/memory.h"
 #include "tools/system/setup/setup.h"
 #include "tools/system/topology.h"
 #include "tools/system/uuid.h"
@@ -244,6 +245,7 @@ class Setups {
       config.devices.push_back({device.driver, device.values, device.id});
     }
     TRY(apply_globals(options.globals, config));
+    memories_ = TRY(make_memories(options, config));
     return {};
   }
   Result<> board_made(machine::Vm& vm, machine::PcBoard& board) {
@@ -253,18 +255,18 @@ class Setups {
   }
 
  private:
+  Memories memories_;
   std::array<std::unique_ptr<Setup>, 7> all_{make_object_setup(),  make_display_setup(), make_audio_setup(),
                                              make_network_setup(), make_storage_setup(), make_usb_setup(),
                                              make_monitor_setup()};
 };
 
 // Time comes from the vCPUs, and the date from the command line alone.
-Result<> make_deterministic(const SystemOptions& options, machine::PcConfig& config) {
+void make_deterministic(machine::PcConfig& config) {
   constexpr int64_t kNewYear2000 = 946'684'800;
   config.tsc_hz = 1'000'000'000;
   config.rtc_runs_with_vm = true;
   if (config.rtc_base.host) config.rtc_base = {.seconds = kNewYear2000 + config.rtc_base.seconds};
-  return {};
 }
 
 // -cpu …,tsc-frequency=: the host's counter, scaled.
@@ -356,7 +358,7 @@ Result<int> run_machine(const SystemOptions& options) {
   auto config = TRY(configure(options, smp, *model, *accelerator, lines));
   config.backends = make_backends(options, vm, lines);
   TRY(setups.open(options, config, monitor, lines));
-  if (choice.deterministic()) TRY(make_deterministic(options, config));
+  if (choice.deterministic()) make_deterministic(config);
   TRY(set_tsc_rate(*model, choice, cores, config));
   async::Clock& rtc_clock = options.rtc.clock == RtcClock::Monotonic
                                 ? static_cast<async::Clock&>(vm.loop().monotonic_clock())

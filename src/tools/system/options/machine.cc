@@ -55,6 +55,7 @@ const config::Group<MachineOptions>& machine_group() {
           choice("kernel-irqchip", &M::irqchip,
                  {{"on", IrqChip::On}, {"off", IrqChip::Off}, {"split", IrqChip::Split}},
                  "as kernel_irqchip"),
+          text("memory-backend", &M::memory_backend, "id of the object that is the guest's memory"),
           text("pflash0", &M::pflash0, "id of the drive or block node with the firmware"),
           text("pflash1", &M::pflash1, "… and with its variables"),
       }};

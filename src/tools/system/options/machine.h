@@ -31,6 +31,7 @@ struct MachineOptions {
   bool dump_guest_core = true;
   bool graphics = true;
   std::optional<IrqChip> irqchip;
+  std::string memory_backend;    // id of an object; empty: the machine makes its memory itself
   std::string pflash0, pflash1;  // ids of drives; empty: those of -drive if=pflash
 
   const machine::MachineType& machine() const;

@@ -10,7 +10,8 @@ namespace rhea::system {
 namespace {
 
 constexpr const char* kKinds =
-    "List of user creatable objects:\n  filter-dump\n  rng-builtin\n  rng-random\n  secret\n";
+    "List of user creatable objects:\n  filter-dump\n  memory-backend-file\n  memory-backend-memfd\n"
+    "  memory-backend-ram\n  rng-builtin\n  rng-random\n  secret\n";
 
 struct RandomKeys {
   std::string filename = "/dev/urandom";
@@ -45,12 +46,15 @@ Result<> take_object(SystemOptions& options, std::string_view text) {
   const std::string kind = config::take(values, "qom-type").value_or("");
   if (kind == "filter-dump") return take_network_object(options.network, values);
   const bool is_rng = kind == "rng-random" || kind == "rng-builtin";
-  if (!is_rng && kind != "secret")
+  const std::optional<MemoryKind> memory = memory_kind(kind);
+  if (!is_rng && !memory && kind != "secret")
     return failf(ErrorKind::Unsupported, "objects of type '{}' are not supported", kind);
+  if (memory && config::asks_for_help(text)) print_and_exit(memory_object_help(*memory));
   if (config::asks_for_help(text))
     print_and_exit(kind == "rng-random" ? random_group().help() : "There are no options for " + kind + ".\n");
   const auto id = config::take(values, "id");
   if (!id || id->empty()) return fail(ErrorKind::Invalid, "Parameter 'id' is missing");
+  if (memory) return take_memory_object(options, *memory, *id, values);
   if (is_rng) return take_rng(options.objects, kind, *id, values);
   options.objects.secrets.push_back({*id, std::move(values)});
   return {};
@@ -59,7 +63,7 @@ Result<> take_object(SystemOptions& options, std::string_view text) {
 }  // namespace
 
 void add_object_options(Options& to, SystemOptions& options) {
-  to.push_back({"object", "filter-dump|rng-builtin|rng-random|secret,id=ID[,…]",
+  to.push_back({"object", "filter-dump|memory-backend-KIND|rng-builtin|rng-random|secret,id=ID[,…]",
                 "something that others refer to by its id; -object help lists the kinds",
                 [&options](std::string_view text) { return take_object(options, text); }});
 }

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "config/key_values.h"
+#include "tools/system/options/memory_objects.h"
 #include "tools/system/options/table.h"
 
 namespace rhea::system {
@@ -21,6 +22,7 @@ struct SecretObject {
 };
 
 struct ObjectOptions {
+  std::vector<MemoryObject> memories;
   std::vector<RngObject> rngs;
   std::vector<SecretObject> secrets;
 };
