@@ -52,8 +52,10 @@ TEST_F(RtcTest, shows_the_date_in_bcd_and_rolls_over_in_a_leap_year) {
 }
 
 TEST_F(RtcTest, begins_within_a_second) {
-  Mc146818 other{
-      {.clock = clock, .irq8 = bus::IrqLine(irq, 0), .base_ns = 1709164798 * kSecond + kSecond * 3 / 4}};
+  Mc146818 other{{.clock = clock,
+                  .irq8 = bus::IrqLine(irq, 0),
+                  .base_ns = 1709164798 * kSecond + kSecond * 3 / 4,
+                  .nmi_mask = {}}};
   EXPECT_EQ(other.seconds(), 1709164798);
   clock.advance(kSecond / 4 - 1);
   EXPECT_EQ(other.seconds(), 1709164798);

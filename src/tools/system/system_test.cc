@@ -42,7 +42,8 @@ TEST(Topology, impossible_numbers_are_refused) {
 }
 
 TEST(MemoryBackend, is_the_machines_memory) {
-  auto o = parse({"-object", "memory-backend-file,id=m,size=64M,mem-path=x,share=on", "-M", "q35,memory-backend=m"});
+  auto o = parse(
+      {"-object", "memory-backend-file,id=m,size=64M,mem-path=x,share=on", "-M", "q35,memory-backend=m"});
   ASSERT_TRUE(o) << o.error().message();
   EXPECT_EQ(o->memory.size, uint64_t{64} << 20);
   ASSERT_EQ(o->objects.memories.size(), 1u);
@@ -66,13 +67,16 @@ TEST(MemoryBackend, contradictions_are_refused) {
   };
   const char* object = "memory-backend-ram,id=m,size=64M";
   EXPECT_THAT(message({"-M", "pc,memory-backend=m"}), HasSubstr("Memory backend 'm' not found"));
-  EXPECT_THAT(message({"-m", "128", "-object", object, "-M", "pc,memory-backend=m"}), HasSubstr("does not match"));
+  EXPECT_THAT(message({"-m", "128", "-object", object, "-M", "pc,memory-backend=m"}),
+              HasSubstr("does not match"));
   EXPECT_THAT(message({"-object", object, "-object", object}), HasSubstr("Duplicate ID"));
   EXPECT_THAT(message({"-object", "memory-backend-ram,id=m"}), HasSubstr("'size' is missing"));
   EXPECT_THAT(message({"-object", "memory-backend-file,id=m,size=1M"}), HasSubstr("'mem-path' is missing"));
   EXPECT_THAT(message({"-object", "memory-backend-ram,id=m,size=1M,seal=on"}), HasSubstr("seal"));
-  EXPECT_THAT(message({"-object", "memory-backend-memfd,id=m,size=4M,hugetlbsize=2M"}), HasSubstr("hugetlb=on"));
-  EXPECT_THAT(message({"-object", object, "-M", "pc,memory-backend=m", "-mem-path", "x"}), HasSubstr("together"));
+  EXPECT_THAT(message({"-object", "memory-backend-memfd,id=m,size=4M,hugetlbsize=2M"}),
+              HasSubstr("hugetlb=on"));
+  EXPECT_THAT(message({"-object", object, "-M", "pc,memory-backend=m", "-mem-path", "x"}),
+              HasSubstr("together"));
 }
 
 TEST(RtcBase, dates_and_words) {

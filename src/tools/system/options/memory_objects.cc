@@ -112,7 +112,8 @@ Result<> settle_memory(SystemOptions& o) {
     return fail(ErrorKind::Invalid, "'-mem-path' can't be used together with '-machine memory-backend'");
   if (backend.empty() && (!o.memory.path.empty() || o.memory.prealloc)) {
     backend = "pc.ram";
-    if (find(o, backend) != nullptr) return failf(ErrorKind::Invalid, "Duplicate ID '{}' for object", backend);
+    if (find(o, backend) != nullptr)
+      return failf(ErrorKind::Invalid, "Duplicate ID '{}' for object", backend);
     o.objects.memories.push_back({.kind = o.memory.path.empty() ? MemoryKind::Ram : MemoryKind::File,
                                   .id = backend,
                                   .size = o.memory.size,

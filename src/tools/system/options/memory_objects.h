@@ -1,4 +1,5 @@
-// Guest memory: -m, -mem-path, -mem-prealloc, -object memory-backend-ram|file|memfd, -machine memory-backend=.
+// Guest memory: -m, -mem-path, -mem-prealloc, -object memory-backend-ram|file|memfd, -machine
+// memory-backend=.
 #pragma once
 
 #include <cstdint>
@@ -28,7 +29,7 @@ struct MemoryObject {
   std::string id;
   uint64_t size = 0;
   std::optional<bool> merge = {}, dump = {};  // otherwise as -machine says
-  std::optional<bool> share = {};        // a memfd is shared unless it says no, others are not
+  std::optional<bool> share = {};             // a memfd is shared unless it says no, others are not
   bool reserve = true, prealloc = false;
   uint32_t prealloc_threads = 1;
   MemoryPolicy policy = MemoryPolicy::Default;

@@ -49,7 +49,8 @@ int open_nameless(const std::string& folder) {
 Result<Fd> open_file(const MemoryObject& object) {
   struct stat info {};
   const bool folder = ::stat(object.path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
-  Fd fd(folder ? open_nameless(object.path) : ::open(object.path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
+  Fd fd(folder ? open_nameless(object.path)
+               : ::open(object.path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
   if (fd.get() < 0 || ::fstat(fd.get(), &info) != 0)
     return failf(ErrorKind::Io, "can't open backing store {} for guest RAM: {}", object.path, why());
   if (!S_ISREG(info.st_mode))
@@ -60,8 +61,8 @@ Result<Fd> open_file(const MemoryObject& object) {
                  object.size);
   }
   if (length == 0 && ::ftruncate(fd.get(), static_cast<off_t>(object.size)) != 0)
-    return failf(ErrorKind::NoSpace, "can't make backing store {} {} bytes long: {}", object.path, object.size,
-                 why());
+    return failf(ErrorKind::NoSpace, "can't make backing store {} {} bytes long: {}", object.path,
+                 object.size, why());
   return fd;
 }
 
@@ -96,12 +97,12 @@ Result<Fd> open_store(const MemoryObject& object) {
 Result<std::shared_ptr<memory::RamBlock>> make_memory(const MemoryObject& object,
                                                       const MachineOptions& machine) {
   const Fd store = TRY(open_store(object));  // the mapping outlives it
-  std::shared_ptr<memory::RamBlock> block = TRY(memory::RamBlock::create(
-      object.id, object.size,
-      {.fd = store.get(),
-       .shared = object.share.value_or(object.kind == MemoryKind::Memfd),
-       .reserve = object.reserve,
-       .discard = object.discard_data}));
+  std::shared_ptr<memory::RamBlock> block =
+      TRY(memory::RamBlock::create(object.id, object.size,
+                                   {.fd = store.get(),
+                                    .shared = object.share.value_or(object.kind == MemoryKind::Memfd),
+                                    .reserve = object.reserve,
+                                    .discard = object.discard_data}));
   block->advise(object.merge.value_or(machine.mem_merge), object.dump.value_or(machine.dump_guest_core));
   if (object.prealloc) TRY(block->populate(object.prealloc_threads));
   return block;
