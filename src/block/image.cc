@@ -20,6 +20,15 @@ Result<> ImageNode::read_backing(uint64_t offset, std::span<uint8_t> into) {
   return {};
 }
 
+bool ImageNode::read_backing_at_once(uint64_t offset, std::span<const iovec> into) {
+  const uint64_t end = backing_ ? backing_->size() : 0;
+  const uint64_t present = offset < end ? std::min(bytes_of(into), end - offset) : 0;
+  Pieces pieces(into);
+  if (present != 0 && !backing_->read_at_once(offset, pieces.take(present))) return false;
+  fill_zero(pieces.take(UINT64_MAX));
+  return true;
+}
+
 Result<ChainExtent> chain_extent(ImageNode& top, uint64_t offset, uint64_t length, const ImageNode* base) {
   ChainExtent out;
   ImageNode* node = &top;

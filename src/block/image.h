@@ -69,6 +69,7 @@ class ImageNode : public BlockNode {
  protected:
   // Reads from the backing image; zeros where there is none or it is shorter.
   Result<> read_backing(uint64_t offset, std::span<uint8_t> into);
+  bool read_backing_at_once(uint64_t offset, std::span<const iovec> into);
 
  private:
   const FormatDriver& driver_;

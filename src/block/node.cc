@@ -27,6 +27,24 @@ bool is_zero(std::span<const uint8_t> bytes) {
   return any == 0;
 }
 
+void fill_zero(std::span<const iovec> pieces) {
+  for (const iovec& piece : pieces) std::memset(piece.iov_base, 0, piece.iov_len);
+}
+
+std::vector<iovec> Pieces::take(uint64_t bytes) {
+  std::vector<iovec> out;
+  while (bytes != 0 && !rest_.empty()) {
+    const uint64_t n = std::min<uint64_t>(rest_[0].iov_len - used_, bytes);
+    if (n != 0) out.push_back({static_cast<uint8_t*>(rest_[0].iov_base) + used_, n});
+    bytes -= n;
+    used_ += n;
+    if (used_ != rest_[0].iov_len) continue;
+    rest_ = rest_.subspan(1);
+    used_ = 0;
+  }
+  return out;
+}
+
 Result<> write_filled(BlockNode& node, uint64_t offset, uint64_t length, uint8_t byte) {
   constexpr uint64_t kPiece = 256 * 1024;  // stays in a processor's cache
   constexpr size_t kAlignment = 4096;      // for O_DIRECT

@@ -10,9 +10,12 @@
 // protocols read zeros there and grow on writes.
 #pragma once
 
+#include <sys/uio.h>
+
 #include <cstdint>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 
@@ -38,6 +41,26 @@ struct Extent {
   }
 };
 
+inline uint64_t bytes_of(std::span<const iovec> pieces) {
+  uint64_t bytes = 0;
+  for (const iovec& piece : pieces) bytes += piece.iov_len;
+  return bytes;
+}
+
+void fill_zero(std::span<const iovec> pieces);
+
+// Pieces of memory, taken from the front.
+class Pieces {
+ public:
+  explicit Pieces(std::span<const iovec> pieces) : rest_(pieces) {}
+  // The next `bytes`, or all that is left.
+  std::vector<iovec> take(uint64_t bytes);
+
+ private:
+  std::span<const iovec> rest_;
+  uint64_t used_ = 0;  // of the first
+};
+
 enum class Preallocation { Off, Metadata, Falloc, Full };
 enum class ZeroMode { MayUnmap, KeepAllocated };
 
@@ -51,9 +74,9 @@ class BlockNode {
 
   virtual uint64_t size() const = 0;
   virtual Result<> read(uint64_t offset, std::span<uint8_t> into) = 0;
-  // Reads what can be had without waiting for the host's disk. False: it is not known to be so, or something
-  // is wrong; read() tells.
-  virtual bool read_at_once(uint64_t offset, std::span<uint8_t> into) {
+  // Reads one piece behind the other what can be had without waiting for the host's disk. False: it is not
+  // known to be so, or something is wrong; read() tells. The pieces may have been written then.
+  virtual bool read_at_once(uint64_t offset, std::span<const iovec> into) {
     static_cast<void>(offset);
     static_cast<void>(into);
     return false;

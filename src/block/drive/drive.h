@@ -92,6 +92,9 @@ class Drive {
   // The whole range must be inside size(), else the request fails with OutOfRange; without a medium with
   // NotFound; a write to a read-only one with Permission. Done is never called inside the call.
   void read(uint64_t offset, std::span<uint8_t> into, Done done);
+  // Reads inside the call what the host has in its page cache. False: it has not, or requests wait for their
+  // turn; the pieces may have been written, and read() is what to do.
+  bool read_at_once(uint64_t offset, std::span<const iovec> into);
   void write(uint64_t offset, std::span<const uint8_t> from, Done done);
   void flush(Done done);
   // A hint; succeeds without an effect if discard=ignore.

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <chrono>
 #include <mutex>
+#include <thread>
 
 #include "async/fake_clock.h"
 #include "block/drive/drives.h"
@@ -23,8 +24,9 @@ class TestImage final : public ImageNode {
     std::copy_n(bytes_.begin() + static_cast<std::ptrdiff_t>(offset), into.size(), into.begin());
     return {};
   }
-  bool read_at_once(uint64_t offset, std::span<uint8_t> into) override {
-    return cached && read(offset, into).has_value();
+  bool read_at_once(uint64_t offset, std::span<const iovec> into) override {
+    if (!cached || into.size() != 1) return false;
+    return read(offset, {static_cast<uint8_t*>(into[0].iov_base), into[0].iov_len}).has_value();
   }
   Result<> write(uint64_t offset, std::span<const uint8_t> from) override {
     TRY(gate());
@@ -209,6 +211,125 @@ TEST_F(DriveTest, a_worker_ends_what_it_did_if_it_may) {
   }
   EXPECT_TRUE(wrote.done);
   drives_.end_anywhere(false);
+}
+
+// A vCPU, the workers and the loop all end requests, and the device is reset in between.
+TEST_F(DriveTest, each_request_ends_once_whoever_ends_it) {
+  constexpr int kAccesses = 2000;
+  Drive& drive = make();
+  drives_.end_anywhere(true);
+  int submitted = 0, ended = 0, let_go = 0;
+  std::atomic<bool> finished = false;
+  struct Buffer {
+    explicit Buffer(int& count) : count_(count) {}
+    ~Buffer() { count_++; }
+    Buffer(const Buffer&) = delete;
+    Buffer& operator=(const Buffer&) = delete;
+    std::vector<uint8_t> bytes = std::vector<uint8_t>(512);
+    int& count_;
+  };
+  std::thread vcpu([&] {
+    AccessScope::take_on(true);
+    for (int i = 0; i < kAccesses; ++i) {
+      if (i % 10 == 0) std::this_thread::sleep_for(std::chrono::microseconds(100));
+      const AccessScope access;
+      const std::lock_guard guard(lock_);
+      image_->cached = i % 3 != 0;
+      const auto buffer = std::make_shared<Buffer>(let_go);
+      auto done = [&ended, buffer](Result<> result) { ended += result.has_value() ? 1 : 0; };
+      submitted++;
+      if (i % 5 == 0)
+        drive.write(512, buffer->bytes, std::move(done));
+      else
+        drive.read(1024, buffer->bytes, std::move(done));
+      if (i % 97 == 0) drive.cancel_all();
+    }
+    finished = true;
+  });
+  turn_until([&] { return finished && drive.in_flight() == 0; });
+  vcpu.join();
+  EXPECT_EQ(submitted, kAccesses);
+  EXPECT_EQ(let_go, kAccesses);
+  EXPECT_GT(ended, 0);
+  EXPECT_LE(ended, kAccesses - kAccesses / 97);
+}
+
+// A device that is reset as it is accessed: the read that was done at once is not handed over.
+TEST_F(DriveTest, what_is_cached_can_be_cancelled) {
+  Drive& drive = make();
+  image_->cached = true;
+  std::vector<uint8_t> back(512);
+  Outcome cancelled, next;
+  drives_.end_anywhere(true);
+  AccessScope::take_on(true);
+  {
+    const AccessScope access;
+    drive.read(0, back, into(cancelled));
+    drive.cancel_all();
+    drive.read(0, back, into(next));
+  }
+  AccessScope::take_on(false);
+  EXPECT_FALSE(cancelled.done);
+  EXPECT_TRUE(next.done);
+  EXPECT_EQ(drive.in_flight(), 0u);
+}
+
+TEST_F(DriveTest, what_is_cached_waits_for_what_waits) {
+  Drive& drive = make();
+  std::vector<uint8_t> back(512);
+  const iovec piece{back.data(), back.size()};
+  EXPECT_FALSE(drive.read_at_once(0, {&piece, 1}));  // not cached
+  image_->cached = true;
+  EXPECT_TRUE(drive.read_at_once(0, {&piece, 1}));
+  EXPECT_FALSE(drive.read_at_once(64 * 1024, {&piece, 1}));
+  EXPECT_EQ(drive.stats().read.operations, 1u);
+  image_->cached = false;
+  image_->hold(true);
+  drive.read(0, back, [](Result<>) {});
+  drive.cancel_all();
+  image_->cached = true;
+  EXPECT_FALSE(drive.read_at_once(0, {&piece, 1}));  // the cancelled one comes first
+  image_->hold(false);
+  settle(drive);
+  EXPECT_TRUE(drive.read_at_once(0, {&piece, 1}));
+}
+
+// As the machine stands still between the request and the end of the access.
+TEST_F(DriveTest, what_may_end_anywhere_no_more_ends_in_the_loop) {
+  Drive& drive = make();
+  image_->cached = true;
+  std::vector<uint8_t> back(512);
+  Outcome read;
+  drives_.end_anywhere(true);
+  AccessScope::take_on(true);
+  {
+    const AccessScope access;
+    drive.read(0, back, into(read));
+    drives_.end_anywhere(false);
+  }
+  AccessScope::take_on(false);
+  EXPECT_FALSE(read.done);
+  turn_until([&] { return read.done; });
+}
+
+TEST_F(DriveTest, a_chain_of_cached_reads_gives_the_guest_its_turn) {
+  Drive& drive = make();
+  image_->cached = true;
+  std::vector<uint8_t> back(512);
+  int ended = 0;
+  std::function<void(Result<>)> next = [&](Result<>) {
+    if (++ended < 50) drive.read(0, back, next);
+  };
+  drives_.end_anywhere(true);
+  AccessScope::take_on(true);
+  {
+    const AccessScope access;
+    drive.read(0, back, next);
+  }
+  AccessScope::take_on(false);
+  EXPECT_GT(ended, 1);
+  EXPECT_LT(ended, 50);
+  turn_until([&] { return ended == 50; });
 }
 
 TEST_F(DriveTest, senseless_requests_fail_later_and_touch_no_image) {

@@ -1,6 +1,8 @@
 // See drives.h.
 #include "block/drive/drives.h"
 
+#include <immintrin.h>
+
 #include "base/failf.h"
 #include "base/log.h"
 
@@ -9,6 +11,10 @@ namespace {
 
 // As many requests reach the host at once; QEMU's thread pool has as many.
 constexpr unsigned kThreads = 64;
+// How often a vCPU or a worker looks for more to end.
+constexpr int kRounds = 8;
+// Some ten microseconds.
+constexpr int kTries = 1000;
 
 }  // namespace
 
@@ -58,65 +64,72 @@ void Drives::resume() {
 void Drives::run(std::function<void()> work, std::function<void()> then) {
   running_++;
   if (!work) {
-    completed(std::move(then));
+    if (completed(std::move(then)) && (!anywhere_ || !AccessScope::owe(*this))) post_completed();
     return;
   }
   pool_.submit([this, work = std::move(work), then = std::move(then)]() mutable {
     work();
-    completed(std::move(then));
-    complete_here();
+    if (completed(std::move(then)) && !complete_here()) post_completed();
   });
 }
 
-// Any thread.
-void Drives::completed(std::function<void()> then) {
-  bool post = false;
-  {
-    const std::lock_guard guard(completed_mutex_);
-    completed_.push_back(std::move(then));
-    post = !std::exchange(posted_, true);
-    completed_wake_.notify_one();
-  }
-  if (post && (!anywhere_ || !AccessScope::owe(*this))) post_completed();
+// Any thread. True: nobody else is about to end it.
+bool Drives::completed(std::function<void()> then) {
+  const std::lock_guard guard(completed_mutex_);
+  completed_.push_back(std::move(then));
+  completed_wake_.notify_one();
+  return !std::exchange(told_, true);
 }
 
 void Drives::post_completed() {
   wiring_.loop.post([this, alive = std::weak_ptr(alive_)] {
-    if (alive.lock()) run_completed();
+    if (alive.lock()) end_completed(1);
   });
 }
 
-// A worker, which holds no lock: the loop, which may take long to get a processor, need not do it.
-void Drives::complete_here() {
-  if (!anywhere_) return;
-  const std::unique_lock machine(wiring_.loop.machine_lock(), std::try_to_lock);
-  if (machine.owns_lock() && anywhere_) run_completed();
+// A worker, which holds no lock: the loop, which may take long to get a processor, need not do it. It may not
+// wait for the lock, which the one that waits for the worker may hold, but a vCPU is about to let go of it.
+bool Drives::complete_here() {
+  if (!anywhere_) return false;
+  std::unique_lock machine(wiring_.loop.machine_lock(), std::try_to_lock);
+  for (int i = 0; i < kTries && !machine.owns_lock(); ++i) {
+    _mm_pause();
+    if (i % 16 == 0) static_cast<void>(machine.try_lock());
+  }
+  if (!machine.owns_lock() || !anywhere_) return false;
+  end_completed(kRounds);
+  return true;
 }
 
-// A vCPU has just left a device. What its requests ask for in turn (the next piece of a long transfer) is
-// done here too, but not forever: the guest wants to go on.
+// A vCPU has just left a device.
 void Drives::access_left() {
-  constexpr int kRounds = 8;
   const std::lock_guard machine(wiring_.loop.machine_lock());
-  for (int i = 0; i < kRounds && anywhere_; ++i) {
-    if (!run_completed()) return;
+  end_completed(anywhere_ ? kRounds : 0);
+}
+
+// By whom completed() told. What the requests ask for in turn (the next piece of a long transfer) is done
+// here too, but not forever: the guest wants to go on.
+void Drives::end_completed(int rounds) {
+  for (int i = 0; i < rounds; ++i) run_completed();
+  {
+    const std::lock_guard guard(completed_mutex_);
+    told_ = !completed_.empty();
+    if (!told_) return;
   }
   post_completed();
 }
 
-bool Drives::run_completed() {
+void Drives::run_completed() {
   std::vector<std::function<void()>> now;
   {
     const std::lock_guard guard(completed_mutex_);
     now.swap(completed_);
-    posted_ = false;
   }
   for (const auto& then : now) {
     running_--;
     then();
   }
   if (!removed_.empty()) drop_removed();
-  return !now.empty();
 }
 
 void Drives::wait_idle() {

@@ -54,14 +54,15 @@ class Drives : private AccessScope::Owed {
  private:
   friend class Drive;
 
-  // Runs `work` on a worker, if there is any, and `then` with the machine lock, from the loop if
-  // requests end anywhere, where that is soonest; or from wait_idle().
+  // Runs `work` on a worker, if there is any, and `then` with the machine lock: from the loop, from
+  // wait_idle() or, while requests end anywhere, where that is soonest.
   void run(std::function<void()> work, std::function<void()> then);
-  void completed(std::function<void()> then);
+  bool completed(std::function<void()> then);
   void post_completed();
-  void complete_here();
+  bool complete_here();
   void access_left() override;
-  bool run_completed();
+  void end_completed(int rounds);
+  void run_completed();
   void drop_removed();
 
   Wiring wiring_;
@@ -73,7 +74,7 @@ class Drives : private AccessScope::Owed {
   std::mutex completed_mutex_;
   std::condition_variable completed_wake_;
   std::vector<std::function<void()>> completed_;
-  bool posted_ = false;
+  bool told_ = false;                  // somebody is about to end what is in there
   std::atomic<bool> anywhere_{false};  // changed with the machine lock held
 
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

@@ -34,8 +34,8 @@ class RawImage final : public ImageNode, public ReservingWriter {
     TRY(check_range(offset, into.size(), size()));
     return file().read(offset_ + offset, into);
   }
-  bool read_at_once(uint64_t offset, std::span<uint8_t> into) override {
-    return check_range(offset, into.size(), size()).has_value() &&
+  bool read_at_once(uint64_t offset, std::span<const iovec> into) override {
+    return check_range(offset, bytes_of(into), size()).has_value() &&
            file().read_at_once(offset_ + offset, into);
   }
   Result<> write(uint64_t offset, std::span<const uint8_t> from) override {

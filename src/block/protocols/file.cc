@@ -4,11 +4,11 @@
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <cstdlib>
 #include <cstring>
 #include <vector>
@@ -164,14 +164,16 @@ Result<> FileNode::read(uint64_t offset, std::span<uint8_t> into) {
   return direct_ ? read_direct(offset, into) : plain_read(offset, into);
 }
 
-bool FileNode::read_at_once(uint64_t offset, std::span<uint8_t> into) {
-  if (direct_ || engine_ != FileEngine::Threads || !knows_at_once_ || offset > kLargestFile - into.size())
+bool FileNode::read_at_once(uint64_t offset, std::span<const iovec> into) {
+  const uint64_t bytes = bytes_of(into);
+  if (direct_ || engine_ != FileEngine::Threads || !knows_at_once_ || into.size() > IOV_MAX ||
+      !check_range(offset, bytes, kLargestFile))
     return false;
-  const iovec part{into.data(), into.size()};
-  const ssize_t got = ::preadv2(fd_, &part, 1, static_cast<off_t>(offset), RWF_NOWAIT);
+  const ssize_t got =
+      ::preadv2(fd_, into.data(), static_cast<int>(into.size()), static_cast<off_t>(offset), RWF_NOWAIT);
   if (got < 0 && errno == EOPNOTSUPP) knows_at_once_ = false;
-  if (got != static_cast<ssize_t>(into.size())) return false;
-  trace_read(filename_, offset, into.size());
+  if (got < 0 || static_cast<uint64_t>(got) != bytes) return false;
+  trace_read(filename_, offset, bytes);
   return true;
 }
 

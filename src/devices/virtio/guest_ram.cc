@@ -66,4 +66,30 @@ bool GuestRam::write(uint64_t address, std::span<const uint8_t> from) {
   return true;
 }
 
+bool GuestRam::find_writable(uint64_t address, uint64_t bytes, std::vector<iovec>& places) {
+  while (bytes != 0) {
+    const memory::FlatRange* range = find(address);
+    if (range == nullptr || range->access != memory::RamAccess::ReadWrite) return false;
+    const uint64_t skip = address - range->start;
+    const uint64_t n = std::min<uint64_t>(bytes, range->size - skip);
+    places.push_back({range->ram->host() + range->offset + skip, n});
+    bytes -= n;
+    address += n;
+    if (address == 0 && bytes != 0) return false;
+  }
+  return true;
+}
+
+void GuestRam::written(uint64_t address, uint64_t bytes) {
+  while (bytes != 0) {
+    const memory::FlatRange* range = find(address);
+    if (range == nullptr) return;
+    const uint64_t skip = address - range->start;
+    const uint64_t n = std::min<uint64_t>(bytes, range->size - skip);
+    range->ram->note_written(range->offset + skip, n);
+    bytes -= n;
+    address += n;
+  }
+}
+
 }  // namespace rhea::devices::virtio

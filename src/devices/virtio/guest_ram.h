@@ -2,10 +2,13 @@
 // make a device call itself or another one in the middle of a request. Caller holds the machine lock.
 #pragma once
 
+#include <sys/uio.h>
+
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
+#include <vector>
 
 #include "base/endian.h"
 #include "memory/address_space.h"
@@ -21,6 +24,11 @@ class GuestRam {
   // False: part of the range is no RAM, or wraps; nothing or a part was copied.
   bool read(uint64_t address, std::span<uint8_t> to);
   bool write(uint64_t address, std::span<const uint8_t> from);
+
+  // Appends where the range lies in host memory, for whoever writes it and says so by written(); the places
+  // are good as long as the machine lock is held. False as above.
+  bool find_writable(uint64_t address, uint64_t bytes, std::vector<iovec>& places);
+  void written(uint64_t address, uint64_t bytes);
 
   template <std::unsigned_integral T>
   std::optional<T> load(uint64_t address) {

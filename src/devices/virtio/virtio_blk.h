@@ -64,6 +64,7 @@ class VirtioBlk final : public VirtioDevice, private block::DriveFrontend {
   void start_range(const RequestPtr& request);
   void get_id(const RequestPtr& request);
   std::unique_ptr<uint8_t[]> buffer_of(uint64_t bytes);
+  bool read_at_once(const Request& request);
   void next_piece(const RequestPtr& request);
   void piece_done(const RequestPtr& request, uint64_t bytes, bool ok);
   block::Drive::Done ends(const RequestPtr& request);
@@ -75,6 +76,8 @@ class VirtioBlk final : public VirtioDevice, private block::DriveFrontend {
   bool initial_write_cache_;
   uint64_t buffered_ = 0;  // bytes of all requests' buffers
   bool starved_ = false;   // a queue waits for buffers
+  bool serving_ = false;   // what ends is shown to the driver when all was looked at
+  uint64_t at_once_ = 0;   // bytes that may still be read inside this kick
   std::vector<std::unique_ptr<uint8_t[]>> spare_;
 };
 

@@ -24,7 +24,9 @@ class VirtioBlkTest : public ::testing::Test {
 
   void plug(VirtioBlk::Options options = {}, bool read_only = false) {
     block::OpenRequest request;
-    request.file = std::make_unique<block::MemoryNode>(std::vector<uint8_t>(kSize));
+    auto node = std::make_unique<block::MemoryNode>(std::vector<uint8_t>(kSize));
+    memory_node = node.get();
+    request.file = std::move(node);
     request.flags.writable = true;
     std::shared_ptr<block::ImageNode> image = std::move(*block::raw_driver().open(request));
     block::DriveConfig config{.id = "d"};
@@ -58,6 +60,21 @@ class VirtioBlkTest : public ::testing::Test {
     guest.rings[0]->put<uint32_t>(kData + 12, flags);
     return request(type, 0, 16, 0);
   }
+  // A read of the disk's beginning into `data`, not yet told of.
+  void add_read(const std::vector<testing::Buffer>& data) {
+    guest.rings[0]->put<uint32_t>(kHeaderAt, kIn);
+    guest.rings[0]->put<uint64_t>(kHeaderAt + 8, 0);
+    *guest.at(kStatusAt) = kUntouched;
+    std::vector<testing::Buffer> buffers = {{kHeaderAt, 16, false}};
+    buffers.insert(buffers.end(), data.begin(), data.end());
+    buffers.push_back({kStatusAt, 1, true});
+    guest.rings[0]->add(buffers, true);
+  }
+  unsigned taken() {
+    unsigned count = 0;
+    while (guest.rings[0]->take()) ++count;
+    return count;
+  }
   std::span<uint8_t> data(size_t bytes) { return {guest.at(kData), bytes}; }
 
   testing::PciGuest guest;
@@ -65,6 +82,7 @@ class VirtioBlkTest : public ::testing::Test {
   async::FakeClock clock{0};
   std::unique_lock<std::recursive_mutex> hold{guest.lock};
   block::Drives drives{{.loop = loop, .clock = clock}};
+  block::MemoryNode* memory_node = nullptr;
   block::Drive* drive = nullptr;
   std::optional<testing::Used> used;
 
@@ -99,6 +117,53 @@ TEST_F(VirtioBlkTest, large_requests_are_done_in_pieces) {
   drives.wait_idle();
   EXPECT_EQ(*guest.at(kStatusAt), kOk);
   EXPECT_EQ(drive->stats().write.bytes, 40u * 0x10000);
+}
+
+// What the host's page cache has is in the guest's memory when the kick returns, with one interrupt for all.
+TEST_F(VirtioBlkTest, cached_reads_end_inside_the_kick) {
+  plug();
+  std::iota(data(4096).begin(), data(4096).end(), uint8_t{9});
+  const std::vector<uint8_t> sent(data(4096).begin(), data(4096).end());
+  EXPECT_EQ(request(kOut, 0, 4096, 0), kOk);
+  EXPECT_EQ(guest.common(0x1000, 1), 1u);  // ISR: read and cleared
+  memory_node->cached = true;
+  std::ranges::fill(data(8192), uint8_t{0});
+  add_read({{kData, 512, true}, {kData + 4096, 1024, true}});
+  add_read({{kData + 2048, 512, true}});
+  guest.kick(0);
+  EXPECT_EQ(*guest.at(kStatusAt), kOk);
+  EXPECT_EQ(taken(), 2u);
+  EXPECT_TRUE(guest.pin);
+  EXPECT_TRUE(std::equal(sent.begin(), sent.begin() + 512, guest.at(kData)));
+  EXPECT_TRUE(std::equal(sent.begin() + 512, sent.begin() + 1536, guest.at(kData + 4096)));
+  EXPECT_TRUE(std::equal(sent.begin(), sent.begin() + 512, guest.at(kData + 2048)));
+  EXPECT_EQ(*guest.at(kData + 512), 0);
+  EXPECT_EQ(drive->stats().read.operations, 2u);
+  EXPECT_EQ(drive->stats().read.bytes, 2048u);
+  drives.wait_idle();
+  EXPECT_EQ(taken(), 0u);
+}
+
+TEST_F(VirtioBlkTest, a_kick_reads_a_bounded_amount_at_once) {
+  plug();
+  memory_node->cached = true;
+  const std::vector<testing::Buffer> megabyte(16, {kData, 0x10000, true});
+  for (int i = 0; i < 3; ++i) add_read(megabyte);
+  guest.kick(0);
+  EXPECT_EQ(taken(), 2u);
+  drives.wait_idle();
+  EXPECT_EQ(taken(), 1u);
+}
+
+TEST_F(VirtioBlkTest, cached_data_outside_of_ram_fails_alone) {
+  plug();
+  memory_node->cached = true;
+  add_read({{kData, 512, true}, {0xe0000000, 512, true}});
+  guest.kick(0);
+  drives.wait_idle();
+  EXPECT_EQ(*guest.at(kStatusAt), kIoError);
+  EXPECT_EQ(taken(), 1u);
+  EXPECT_EQ(guest.status() & kNeedsReset, 0);
 }
 
 TEST_F(VirtioBlkTest, requests_outside_of_the_disk_fail) {

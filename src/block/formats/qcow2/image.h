@@ -80,6 +80,7 @@ class Qcow2Image final : public ImageNode,
 
   uint64_t size() const override { return size_; }
   Result<> read(uint64_t offset, std::span<uint8_t> into) override;
+  bool read_at_once(uint64_t offset, std::span<const iovec> into) override;
   Result<> write(uint64_t offset, std::span<const uint8_t> from) override;
   Result<> write_zeroes(uint64_t offset, uint64_t length, ZeroMode mode) override;
   Result<> discard(uint64_t offset, uint64_t length) override;

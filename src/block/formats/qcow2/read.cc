@@ -31,6 +31,38 @@ Result<> Qcow2Image::read(uint64_t offset, std::span<uint8_t> into) {
   return {};
 }
 
+// What is mapped by tables that are in memory, and for which nobody else holds the lock.
+bool Qcow2Image::read_at_once(uint64_t offset, std::span<const iovec> into) {
+  uint64_t left = bytes_of(into);
+  if (encrypted() || !check_range(offset, left, size_)) return false;
+  Pieces pieces(into);
+  while (left != 0) {
+    Result<Mapping> mapping;
+    {
+      const std::unique_lock lock(mutex_, std::try_to_lock);
+      if (!lock.owns_lock()) return false;
+      const auto table = l2_table_offset(l1_index(offset));
+      if (!table || (*table != 0 && !tables_.has(*table))) return false;
+      mapping = map(offset, left);
+    }
+    if (!mapping) return false;
+    const std::vector<iovec> part = pieces.take(mapping->length);
+    switch (mapping->kind) {
+      case Unit::Unallocated:
+        if (!read_backing_at_once(offset, part)) return false;
+        break;
+      case Unit::Zero: fill_zero(part); break;
+      case Unit::Data:
+        if (!(data_file_ ? *data_file_ : file()).read_at_once(mapping->host, part)) return false;
+        break;
+      case Unit::Compressed: return false;
+    }
+    offset += mapping->length;
+    left -= mapping->length;
+  }
+  return true;
+}
+
 // `into` is a part of one cluster. Whole clusters are unpacked in place; of parts, the last cluster is kept.
 Result<> Qcow2Image::read_compressed(uint64_t word, uint64_t offset, std::span<uint8_t> into) {
   const Packed place = packed_place(word);

@@ -28,6 +28,8 @@ class TableCache {
   const uint8_t* last_if(uint64_t offset) const {
     return offset == last_offset_ ? last_->bytes.data() : nullptr;
   }
+  // Whether get() needs no reading.
+  bool has(uint64_t offset) const { return offset == last_offset_ || tables_.contains(offset); }
   // A new table of zeros, dirty.
   Result<uint8_t*> create(uint64_t offset);
   void mark_dirty(uint64_t offset);
