@@ -195,6 +195,26 @@ inline void poke_usb(bus::usb::UsbDevice& device, uint64_t v) {
   static_cast<void>(device.in(endpoint, std::span(data).first(v % 65)));
 }
 
+inline Specimen usb_storage(bool cdrom) {
+  Specimen s{.device = std::make_unique<UsbStorage>(UsbStorage::Wiring{.cdrom = cdrom}), .regions = {}};
+  auto* disk = static_cast<UsbStorage*>(s.device.get());
+  s.poke = [disk](uint64_t v) {
+    poke_usb(*disk, v);
+    // A command wrapper around the number.
+    std::array<uint8_t, 31> wrapper{'U', 'S', 'B', 'C'};
+    for (size_t i = 0; i < 8; ++i) wrapper[8 + i] = wrapper[15 + i] = static_cast<uint8_t>(v >> (8 * i));
+    wrapper[13] = 0;
+    wrapper[14] = 16;
+    static_cast<void>(disk->setup(std::array<uint8_t, 8>{0, 9, 1, 0, 0, 0, 0, 0}));
+    static_cast<void>(disk->in(0, {}));
+    static_cast<void>(disk->out(2, wrapper));
+    std::array<uint8_t, 64> data{};
+    static_cast<void>(disk->in(1, data));
+    static_cast<void>(disk->out(2, data));
+  };
+  return s;
+}
+
 inline Specimen usb_pointer(World& world, UsbPointer::Form form) {
   Specimen s{.device = std::make_unique<UsbPointer>(UsbPointer::Wiring{.clock = world.clock, .form = form}),
              .regions = {}};
@@ -764,27 +784,8 @@ inline std::vector<Entry> entries() {
          s.poke = [hub](uint64_t v) { poke_usb(*hub, v); };
          return s;
        }},
-      {"usb_storage",
-       [](World&) {
-         Specimen s{.device = std::make_unique<UsbStorage>(UsbStorage::Wiring{}), .regions = {}};
-         auto* disk = static_cast<UsbStorage*>(s.device.get());
-         s.poke = [disk](uint64_t v) {
-           poke_usb(*disk, v);
-           // A command wrapper around the number.
-           std::array<uint8_t, 31> wrapper{'U', 'S', 'B', 'C'};
-           for (size_t i = 0; i < 8; ++i)
-             wrapper[8 + i] = wrapper[15 + i] = static_cast<uint8_t>(v >> (8 * i));
-           wrapper[13] = 0;
-           wrapper[14] = 16;
-           static_cast<void>(disk->setup(std::array<uint8_t, 8>{0, 9, 1, 0, 0, 0, 0, 0}));
-           static_cast<void>(disk->in(0, {}));
-           static_cast<void>(disk->out(2, wrapper));
-           std::array<uint8_t, 64> data{};
-           static_cast<void>(disk->in(1, data));
-           static_cast<void>(disk->out(2, data));
-         };
-         return s;
-       }},
+      {"usb_storage", [](World&) { return usb_storage(false); }},
+      {"usb_storage_cd", [](World&) { return usb_storage(true); }},
       {"usb_keyboard",
        [](World& w) {
          Specimen s{.device = std::make_unique<UsbKeyboard>(UsbKeyboard::Wiring{.clock = w.clock}),

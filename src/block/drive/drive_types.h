@@ -38,6 +38,7 @@ struct DriveConfig {
   ErrorPolicy on_read_error = ErrorPolicy::Report;
   ErrorPolicy on_write_error = ErrorPolicy::Enospc;
   DetectZeroes detect_zeroes = DetectZeroes::Off;
+  bool cdrom = false;                    // media=cdrom: what a device that can be either makes of it
   bool discard = false;                  // discard=unmap: requests reach the image
   bool write_cache = true;               // false: a write is done once it is on the disk
   std::shared_ptr<Throttle> throttle{};  // shared by the drives of a throttling group; null: none

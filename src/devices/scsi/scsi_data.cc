@@ -20,14 +20,22 @@ ScsiDisk::~ScsiDisk() {
 
 Result<> ScsiDisk::connect(const std::string& device_id) {
   if (drive() == nullptr) return {};
-  TRY(drive()->attach(*this, {.removable = wiring_.removable, .device_id = device_id}));
+  TRY(drive()->attach(
+      *this, {.removable = wiring_.removable || cd_, .has_tray = cd_.has_value(), .device_id = device_id}));
   connected_ = true;
   return {};
 }
 
 void ScsiDisk::media_changed() {
   stopped_ = false;
-  attention_ = kMediumChanged;
+  if (cd_)
+    cd_->media_changed();
+  else
+    attention_ = kMediumChanged;
+}
+
+void ScsiDisk::eject_requested(bool) {
+  if (cd_) cd_->eject_requested();
 }
 
 // Done of a command that was given up since does nothing.
@@ -44,6 +52,7 @@ void ScsiDisk::drive_failed(const Error& error, bool writing) {
   if (error.kind() == ErrorKind::NotFound) sense = kNotReadyNoMedium;
   if (error.kind() == ErrorKind::Permission) sense = kWriteProtected;
   if (error.kind() == ErrorKind::OutOfRange) sense = kLbaOutOfRange;
+  if (cd_) cd_->read_failed();
   fail(sense);
   progressed();
 }
@@ -212,6 +221,7 @@ void ScsiDisk::state(bus::StateVisitor& v) {
     v.field("code", sense->code);
     v.field("qualifier", sense->qualifier);
   }
+  if (cd_) cd_->state(v);
   std::vector<uint8_t> queue(kLargestQueue);
   auto size = static_cast<uint32_t>(queue_.size());
   size = std::min(size, static_cast<uint32_t>(queue_.size()));

@@ -13,7 +13,7 @@ constexpr uint32_t kBlock = 512;
 constexpr char kVendor[] = "QEMU    ";
 constexpr char kProduct[] = "QEMU HARDDISK   ";
 constexpr char kRevision[] = "2.5+";
-constexpr uint8_t kCachingPage = 0x08, kAllPages = 0x3f;
+constexpr uint8_t kGeometryPage = 0x04, kCachingPage = 0x08, kAllPages = 0x3f;
 constexpr uint32_t kMostUnmapBlocks = 1u << 22, kMostUnmapRanges = 255;
 
 void put16(std::vector<uint8_t>& to, uint64_t value) {
@@ -34,6 +34,12 @@ void put_text(std::vector<uint8_t>& to, std::string_view text) {
 
 }  // namespace
 
+ScsiDisk::ScsiDisk(Wiring wiring) : wiring_(std::move(wiring)) {
+  if (!wiring_.cdrom) return;
+  cd_.emplace(wiring_.drive, CdromCommands::Options{.product = "QEMU CD-ROM", .atapi = false});
+  attention_ = {};  // CdromCommands has its own
+}
+
 uint64_t ScsiDisk::blocks() const {
   return drive() == nullptr ? 0 : drive()->size() / kBlock;
 }
@@ -52,6 +58,7 @@ void ScsiDisk::start(std::span<const uint8_t> command) {
   std::ranges::copy(command.first(std::min(command.size(), command_.size())), command_.begin());
   const auto op = static_cast<Op>(command_[0]);
   // SPC-4, 5.14: what happened since is told once, by any command but these.
+  if (cd_) return execute_cd();
   const bool tells = op != Op::Inquiry && op != Op::ReportLuns && op != Op::RequestSense;
   if (tells && attention_.key != 0) {
     const Sense attention = attention_;
@@ -108,6 +115,24 @@ void ScsiDisk::execute() {
     case Op::FormatUnit: break;
   }
   fail(kInvalidOp);
+}
+
+void ScsiDisk::execute_cd() {
+  CdReply reply = cd_->execute(command_);
+  switch (reply.kind) {
+    case CdReply::Kind::Good: return finish();
+    case CdReply::Kind::Failed: return fail(cd_->sense());
+    case CdReply::Kind::Data: return answer(std::move(reply.data), UINT64_MAX);
+    case CdReply::Kind::Sectors: break;
+  }
+  if (reply.raw) return fail(kInvalidField);
+  if (reply.sectors == 0) return finish();
+  at_ = uint64_t{reply.lba} * CdromCommands::kSector;
+  left_ = total_ = uint64_t{reply.sectors} * CdromCommands::kSector;
+  direction_ = Direction::ToHost;
+  use_ = Use::Medium;
+  phase_ = Phase::Data;
+  fetch();
 }
 
 bool ScsiDisk::check_medium() {
@@ -211,20 +236,35 @@ void ScsiDisk::request_sense() {
   answer(std::move(out), command_[4]);
 }
 
+// SBC, 8.3.10 (not in SBC-3 any more): cylinders, heads, how fast it turns. SeaBIOS asks.
+void ScsiDisk::add_geometry(std::vector<uint8_t>& pages, bool changeable) const {
+  constexpr uint64_t kHeads = 16, kSectors = 63;
+  pages.insert(pages.end(), {kGeometryPage, 22});
+  const size_t at = pages.size();
+  pages.resize(at + 22);
+  if (changeable) return;
+  const auto cylinders =
+      static_cast<uint32_t>(std::clamp<uint64_t>(blocks() / (kHeads * kSectors), 2, 16383));
+  pages[at + 1] = static_cast<uint8_t>(cylinders >> 8);
+  pages[at + 2] = static_cast<uint8_t>(cylinders);
+  pages[at + 3] = kHeads;
+  store_be(&pages[at + 18], uint16_t{5400});
+}
+
 // SPC-4, 6.11; SBC-3, 6.4.5. Changeable values: the write cache.
 void ScsiDisk::mode_sense() {
   const bool wide = static_cast<Op>(command_[0]) == Op::ModeSense10;
   const uint8_t page = command_[2] & 0x3f;
   const uint8_t control = command_[2] >> 6;
   if (control == 3) return fail(kSavingUnsupported);
-  if (page != kCachingPage && page != kAllPages && page != 0) return fail(kInvalidField);
+  if (page != kGeometryPage && page != kCachingPage && page != kAllPages && page != 0)
+    return fail(kInvalidField);
   std::vector<uint8_t> pages;
-  if (page != 0) {
-    pages.assign(20, 0);
-    pages[0] = kCachingPage;
-    pages[1] = 18;
-    const bool cached = control == 0 ? drive() != nullptr && drive()->write_cache() : true;
-    if (cached) pages[2] = 4;  // WCE
+  if (page == kGeometryPage || page == kAllPages) add_geometry(pages, control == 1);
+  if (page == kCachingPage || page == kAllPages) {
+    const bool cached = control == 1 || (drive() != nullptr && drive()->write_cache());
+    pages.insert(pages.end(), {kCachingPage, 18, static_cast<uint8_t>(cached ? 4 : 0)});  // WCE
+    pages.resize(pages.size() + 17);
   }
   const uint8_t protect = drive() != nullptr && drive()->read_only() ? 0x80 : 0;
   const uint8_t device = static_cast<uint8_t>(protect | 0x10);  // DPOFUA

@@ -1,20 +1,23 @@
-// A SCSI direct-access device over a drive: what USB mass storage talks to. One command at a time; the
-// transport moves its data in pieces of any size with take() and give().
+// A SCSI direct-access or CD-ROM device over a drive: what USB mass storage talks to. One command at a time;
+// the transport moves its data in pieces of any size with take() and give().
 //
-// T10 SPC-4 (inquiry, mode pages, sense data) and SBC-3 (reading, writing, unmapping). Missing: reservations,
-// persistent mode pages, protection information, CD-ROM commands. Caller holds the machine lock.
+// T10 SPC-4 (inquiry, mode pages, sense data) and SBC-3 (reading, writing, unmapping); a CD-ROM's commands
+// are cdrom_commands.h's. Missing: reservations, persistent mode pages, protection information, raw sectors
+// of CDs. Caller holds the machine lock.
 #pragma once
 
 #include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "block/drive/drive.h"
 #include "bus/device.h"
+#include "devices/scsi/cdrom_commands.h"
 #include "devices/scsi/scsi_regs.h"
 
 namespace rhea::devices::scsi {
@@ -24,12 +27,13 @@ class ScsiDisk final : public block::DriveFrontend {
   struct Wiring {
     block::Drive* drive = nullptr;  // null: never has a medium
     bool removable = false;
+    bool cdrom = false;  // with a drive
     std::string serial{};
     std::function<void()> progressed{};  // take() or give() can go on, or the command ended
   };
   enum class Direction : uint8_t { None, ToHost, FromHost };
 
-  explicit ScsiDisk(Wiring wiring) : wiring_(std::move(wiring)) {}
+  explicit ScsiDisk(Wiring wiring);
   ~ScsiDisk() override;
   // Takes the drive. Errors: Busy.
   Result<> connect(const std::string& device_id);
@@ -55,6 +59,7 @@ class ScsiDisk final : public block::DriveFrontend {
 
   void media_changed() override;
   void resized() override { attention_ = kCapacityChanged; }
+  void eject_requested(bool force) override;
 
  private:
   enum class Phase : uint8_t { Finished, Data, Flushing, Zeroing };
@@ -62,6 +67,7 @@ class ScsiDisk final : public block::DriveFrontend {
   enum class Use : uint8_t { Medium, ModeSelect, Unmap, WriteSame };
 
   void execute();
+  void execute_cd();
   bool check_medium();
   void answer(std::vector<uint8_t> data, uint64_t allocation);
   void fail(Sense sense);
@@ -70,6 +76,7 @@ class ScsiDisk final : public block::DriveFrontend {
   void vital_product_data(uint8_t page);
   void request_sense();
   void mode_sense();
+  void add_geometry(std::vector<uint8_t>& pages, bool changeable) const;
   void start_stop();
   void read_capacity10();
   void read_capacity16();
@@ -118,6 +125,7 @@ class ScsiDisk final : public block::DriveFrontend {
   Sense sense_, attention_ = kPowerOn;
   Sense told_;  // what REQUEST SENSE tells
   bool stopped_ = false;
+  std::optional<CdromCommands> cd_;
 };
 
 }  // namespace rhea::devices::scsi

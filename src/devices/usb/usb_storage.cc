@@ -27,6 +27,7 @@ UsbStorage::UsbStorage(const Wiring& wiring)
       serial_(wiring.serial.empty() ? "1" : wiring.serial),
       disk_({.drive = wiring.drive,
              .removable = wiring.removable,
+             .cdrom = wiring.cdrom,
              .serial = wiring.serial,
              .progressed = [this] { disk_progressed(); }}) {}
 
@@ -61,7 +62,7 @@ bus::usb::Descriptors UsbStorage::describe(Speed speed) const {
 
 void UsbStorage::reset_transport() {
   phase_ = Phase::Command;
-  tag_ = expected_ = 0;
+  tag_ = expected_ = missing_ = 0;
   broken_ = phase_error_ = false;
   disk_.reset();
 }
@@ -102,6 +103,7 @@ bool UsbStorage::take_command(std::span<const uint8_t> wrapper) {
   tag_ = load_le<uint32_t>(&wrapper[4]);
   expected_ = load_le<uint32_t>(&wrapper[8]);
   phase_error_ = false;
+  missing_ = 0;
   const bool to_host = (wrapper[12] & 0x80) != 0;
   disk_.start(wrapper.subspan(15, wrapper[14]));
   phase_ = expected_ == 0 ? Phase::Status : to_host ? Phase::DataIn : Phase::DataOut;
@@ -148,6 +150,13 @@ Reply UsbStorage::give_data(std::span<uint8_t> into) {
   const auto part = into.first(std::min<size_t>(into.size(), expected_));
   size_t got = 0;
   if (!disk_.take(part, got)) return {Status::Nak};
+  // 6.7.2: what a command that failed does not deliver is filled up. Firmware takes a short packet for the
+  // end of the transport.
+  if (got < part.size() && disk_.finished() && disk_.status() != scsi::kGood) {
+    std::ranges::fill(part.subspan(got), uint8_t{0});
+    missing_ += static_cast<uint32_t>(part.size() - got);
+    got = part.size();
+  }
   expected_ -= static_cast<uint32_t>(got);
   // A short packet ends the data; what the host wants beyond is the residue.
   if (expected_ == 0 || got < part.size() || part.size() < into.size()) {
@@ -166,7 +175,7 @@ Reply UsbStorage::give_status(std::span<uint8_t> into) {
   std::array<uint8_t, kStatusSize> status{};
   store_le(&status[0], kStatusSignature);
   store_le(&status[4], tag_);
-  store_le(&status[8], expected_);
+  store_le(&status[8], expected_ + missing_);
   status[12] = phase_error_ ? kPhaseError : disk_.status() == scsi::kGood ? kPassed : kFailed;
   std::ranges::copy(status, into.begin());
   phase_ = Phase::Command;
@@ -180,6 +189,7 @@ void UsbStorage::state(bus::StateVisitor& v) {
   v.field("expected", expected_);
   v.field("broken", broken_);
   v.field("phase_error", phase_error_);
+  v.field("missing", missing_);
   disk_.state(v);
   if (v.loading() && phase_ > Phase::Status) phase_ = Phase::Command;
 }

@@ -18,6 +18,7 @@ class UsbStorage final : public bus::usb::UsbDevice {
   struct Wiring {
     block::Drive* drive = nullptr;  // null: a reader without a medium
     bool removable = false;
+    bool cdrom = false;  // with a drive
     std::string serial{};
   };
   explicit UsbStorage(const Wiring& wiring);
@@ -50,6 +51,7 @@ class UsbStorage final : public bus::usb::UsbDevice {
   uint32_t expected_ = 0;  // bytes that the host still wants to move
   bool broken_ = false;    // the wrapper made no sense: stalled until the host resets the transport
   bool phase_error_ = false;
+  uint32_t missing_ = 0;  // bytes that were sent in place of data
 };
 
 }  // namespace rhea::devices

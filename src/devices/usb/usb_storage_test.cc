@@ -29,7 +29,7 @@ struct Root : bus::usb::PortOwner {
 struct UsbStorageTest : ::testing::Test {
   static constexpr uint64_t kSize = uint64_t{1} << 20;
 
-  void plug(bool read_only = false) {
+  void plug(bool read_only = false, bool cdrom = false) {
     std::vector<uint8_t> bytes(kSize);
     for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<uint8_t>(i * 7 + i / 512);
     content = bytes;
@@ -38,7 +38,7 @@ struct UsbStorageTest : ::testing::Test {
     request.flags.writable = true;
     std::shared_ptr<block::ImageNode> image = std::move(*block::raw_driver().open(request));
     drive = *drives.add({.id = "d"}, block::Medium{.image = image, .filename = "x", .read_only = read_only});
-    disk = std::make_unique<UsbStorage>(UsbStorage::Wiring{.drive = drive, .serial = "SN1"});
+    disk = std::make_unique<UsbStorage>(UsbStorage::Wiring{.drive = drive, .cdrom = cdrom, .serial = "SN1"});
     ASSERT_TRUE(disk->connect("u"));
     port.attach(*disk);
     disk->setup(std::array<uint8_t, 8>{0, 9, 1, 0, 0, 0, 0, 0});
@@ -166,7 +166,7 @@ TEST_F(UsbStorageTest, refuses_what_it_cannot) {
   settle();
   send(512, true, {0x28, 0, 0, 0xff, 0, 0, 0, 0, 1, 0});
   std::array<uint8_t, 512> sector{};
-  EXPECT_EQ(in(sector).length, 0u);
+  EXPECT_EQ(in(sector).length, 512u);  // filled up
   EXPECT_EQ(status(), (std::pair<uint32_t, unsigned>(512, 1)));
   EXPECT_EQ(sense_code(), 0x21u);
   send(512, false, {0x2a, 0, 0, 0, 0, 0, 0, 0, 1, 0});
@@ -176,6 +176,59 @@ TEST_F(UsbStorageTest, refuses_what_it_cannot) {
   send(0, false, {0xee, 0, 0, 0, 0, 0});
   EXPECT_EQ(status().second, 1u);
   EXPECT_EQ(sense_code(), 0x20u);
+}
+
+TEST_F(UsbStorageTest, the_data_of_what_failed_is_filled_up_and_counted_as_missing) {
+  plug();
+  settle();
+  send(64, true, {0x1a, 0, 0x0a, 0, 64, 0});  // a mode page that it has not
+  std::array<uint8_t, 64> data{1, 2, 3};
+  EXPECT_EQ(in(data).length, 64u);
+  EXPECT_EQ(data[0], 0);
+  EXPECT_EQ(status(), (std::pair<uint32_t, unsigned>(64, 1)));
+  EXPECT_EQ(sense_code(), 0x24u);
+}
+
+TEST_F(UsbStorageTest, tells_its_geometry) {
+  plug();
+  settle();
+  send(28, true, {0x1a, 8, 4, 0, 28, 0});
+  std::array<uint8_t, 28> page{};
+  EXPECT_EQ(in(page).length, 28u);
+  EXPECT_EQ(status(), (std::pair<uint32_t, unsigned>(0, 0)));
+  EXPECT_EQ(page[0], 27);
+  EXPECT_EQ(page[4], 4);
+  EXPECT_EQ(page[5], 22);
+  EXPECT_EQ(page[8], 2);   // cylinders
+  EXPECT_EQ(page[9], 16);  // heads
+}
+
+TEST_F(UsbStorageTest, a_cd_is_a_cd) {
+  plug(true, true);
+  send(36, true, {0x12, 0, 0, 0, 36, 0});
+  std::array<uint8_t, 36> inquiry{};
+  EXPECT_EQ(in(inquiry).length, 36u);
+  EXPECT_EQ(inquiry[0], 5);
+  EXPECT_EQ(inquiry[1], 0x80);
+  status();
+  send(8, true, {0x25, 0, 0, 0, 0, 0, 0, 0, 0, 0});
+  std::array<uint8_t, 8> capacity{};
+  EXPECT_EQ(in(capacity).length, 8u);
+  EXPECT_EQ(load_be<uint32_t>(&capacity[0]), kSize / 2048 - 1);
+  EXPECT_EQ(load_be<uint32_t>(&capacity[4]), 2048u);
+  EXPECT_EQ(status().second, 0u);
+  send(4096, true, {0x28, 0, 0, 0, 0, 3, 0, 0, 2, 0});
+  std::vector<uint8_t> data(4096);
+  EXPECT_EQ(in(data).length, 4096u);
+  EXPECT_TRUE(std::equal(data.begin(), data.end(), content.begin() + 3 * 2048));
+  EXPECT_EQ(status(), (std::pair<uint32_t, unsigned>(0, 0)));
+  send(512, false, {0x2a, 0, 0, 0, 0, 0, 0, 0, 1, 0});  // WRITE
+  EXPECT_EQ(out(std::vector<uint8_t>(512)).status, Status::Ack);
+  EXPECT_EQ(status().second, 1u);
+  EXPECT_EQ(sense_code(), 0x20u);
+  send(0, false, {0x1b, 0, 0, 0, 2, 0});  // eject
+  EXPECT_EQ(status().second, 0u);
+  EXPECT_TRUE(drive->tray_open());
 }
 
 TEST_F(UsbStorageTest, a_bad_wrapper_stalls_until_reset) {

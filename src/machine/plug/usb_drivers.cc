@@ -226,6 +226,7 @@ Result<> add_storage(DeviceSite& site, const DeviceRequest& request) {
   auto storage = std::make_unique<devices::UsbStorage>(
       devices::UsbStorage::Wiring{.drive = drive,
                                   .removable = options.removable,
+                                  .cdrom = drive->config().cdrom,
                                   .serial = options.serial.empty() ? drive->serial() : options.serial});
   TRY(storage->connect(request.id));
   auto* disk = TRY(plug_usb(site, request, options, std::move(storage)));

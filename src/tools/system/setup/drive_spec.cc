@@ -160,6 +160,7 @@ Result<DriveSpec> DrivePlaces::drive(const StorageOptions::Named& option, bool s
   spec.config.id = fields.id.value_or(default_id(spec));
   spec.config.node_name = fields.node_name.value_or("");
   spec.config.serial = fields.serial.value_or("");
+  spec.config.cdrom = spec.cdrom;
   spec.config.on_write_error = policy_of(fields.werror);
   spec.config.on_read_error = policy_of(fields.rerror);
   TRY(set_cache(fields, spec));
