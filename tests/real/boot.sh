@@ -75,7 +75,15 @@ order menu-times-out 20 'screen Press ESC' 'expect ^DISK$' -- -m 64 -vga std "${
 order strict 30 'screen No bootable device' 'absent DISK' -- -m 64 -vga std "${hd[@]}" "${vd[@]}" -device virtio-blk-pci,drive=vd -boot strict=on
 order strict-chosen 20 'expect ^SECOND$' -- -m 64 "${hd[@]}" "${vd[@]}" -device virtio-blk-pci,drive=vd,bootindex=1 -boot strict=on
 order reboot-timeout 20 end -- -m 64 -boot reboot-timeout=500 -no-reboot
-unset hd cd again fd vd nic all m
+order usb-disk-xhci 40 'expect ^SECOND$' -- -m 64 "${hd[@]}" "${vd[@]}" -device qemu-xhci -device usb-storage,drive=vd,bootindex=1
+order usb-cd-ehci 40 'expect ^CD$' -- -m 64 "${cd[@]:0:2}" -device usb-ehci,id=e -device usb-storage,bus=e.0,drive=cd
+order usb-disk-behind-hubs 60 'expect ^SECOND$' -- -m 64 "${vd[@]}" -usb -device usb-hub,port=1 -device usb-hub,port=1.2 \
+  -device usb-storage,port=1.2.3,drive=vd
+for kib in 360 720 1200 2880; do
+  [[ ! -d $m ]] || says floppy$kib.img FLOPPY$kib ${kib}K
+  order floppy-$kib 20 "expect ^FLOPPY$kib$" -- -m 64 -drive "file=$m/floppy$kib.img,format=raw,if=floppy" -boot a
+done
+unset hd cd again fd vd nic all m kib
 rm -rf "$boot_media"
 
 # ---- a real-mode guest from a floppy ----

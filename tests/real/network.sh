@@ -137,3 +137,24 @@ COMMANDS
   rm -rf "$dir"
 }
 network_pair linux-net-pair
+
+# script TIER SCRIPT NAME... : tests of a script that prints ok, not ok and skip itself.
+script() {
+  local tier=$1 script=$2 name line chosen=()
+  shift 2
+  for name in "$@"; do wanted "$tier" "$name" && chosen+=("$name"); done
+  ((${#chosen[@]})) || return
+  command -v python3 >/dev/null || { skip "${chosen[0]}" "needs python3"; return; }
+  while IFS= read -r line; do
+    name=${line#*ok } name=${name#skip }
+    case $line in
+      'ok '*) ok "$name" ;;
+      'skip '*) skip "${name%%: *}" "${name#*: }" ;;
+      'not ok '*) not_ok "${name%%: *}" "${name#*: }" ;;
+      *) echo "    $line" ;;
+    esac
+  done < <(python3 -B "$here/$script" "$emulator" "$accel" "$out/${script%.py}.d" "${chosen[@]}" 2>&1)
+}
+script quick network.py linux-net-user-mode-by-monitor
+script full network.py linux-net-restricted-and-forwarded linux-net-sockets-in-a-group-and-by-datagram \
+  linux-net-tap-in-a-bridge linux-net-tap-as-an-open-descriptor

@@ -414,6 +414,9 @@ fi
 . "$here/tables.sh"
 . "$here/installed.sh"
 . "$here/hotplug.sh"
+script quick disks.py linux-disks-formats
+script full disks.py linux-disks-floppies linux-disks-cache-modes linux-disks-throttles linux-disks-holes linux-disks-full-host-disk \
+  linux-disks-smart
 
 echo "# $skipped skipped ($emulator)"
 echo "$passed passed, $failed failed"

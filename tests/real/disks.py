@@ -1,0 +1,277 @@
+#!/usr/bin/env python3
+"""Disks under a stock kernel, where the host's file has to be looked at or the monitor used while the guest runs: each
+image format, floppies of each size, cache modes by their system calls, throttles, discards, zeroes, full and failing
+host disks, SMART. Prints `ok NAME`, `not ok NAME: why` or `skip NAME: why`.
+
+  tests/real/disks.py EMULATOR ACCELERATOR FOLDER [NAME...]"""
+import hashlib
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import time
+
+from linux_guest import EMULATOR, FOLDER, Guest, ROOT, Skip, expect, main, test
+
+IMG = os.environ.get("RHEA_IMG", str(pathlib.Path(EMULATOR).resolve().parents[1] / "img/rhea-img"))
+MODULES = "ata_piix,ahci,virtio_pci,virtio_blk,sd_mod"
+MIB = 1 << 20
+
+
+def img(*words):
+    done = subprocess.run([IMG, *map(str, words)], capture_output=True, text=True, check=False)
+    expect(done.returncode == 0, f"rhea-img {' '.join(map(str, words))}: {done.stderr.strip() or done.stdout.strip()}")
+    return done.stdout
+
+
+def noise(name, size):
+    data = os.urandom(size)
+    (FOLDER / name).write_bytes(data)
+    return data
+
+
+def blocks(name):
+    return os.stat(FOLDER / name).st_blocks * 512
+
+
+def done(guest, seconds=90):
+    guest.wait("RHEA-GUEST-DONE 0", seconds)
+    guest.process.wait(60)
+    expect(guest.process.returncode == 0, f"status {guest.process.returncode}")
+
+
+@test
+def formats():
+    """Each format is written and read by the guest; afterwards rhea-img finds the image sound and the bytes there."""
+    kinds = ["raw", "qcow2", "qed", "vdi", "vpc", "vmdk", "vhdx"]
+    size = 16 * MIB
+    options, names = [], {}
+    for i, kind in enumerate(kinds):
+        img("create", "-q", "-f", kind, FOLDER / f"disk.{kind}", size)
+        names[f"vd{chr(ord('a') + i)}"] = kind
+        options += ["-drive", f"file={FOLDER}/disk.{kind},format={kind},if=virtio"]
+    commands = """
+seq 1 300000 | head -c 1500160 >/tmp/data
+for d in DISKS; do
+  for at in 0 37 101 220; do dd if=/tmp/data of=/dev/$d bs=64k seek=$at conv=fsync,notrunc 2>/dev/null || mark "$d no write"; done
+  echo 3 >/proc/sys/vm/drop_caches
+  for at in 0 37 101 220; do dd if=/dev/$d bs=64k skip=$at 2>/dev/null | head -c 1500160 | cmp - /tmp/data || mark "$d differs"; done
+  mark "$d $(sha256sum </dev/$d | cut -c1-64)"
+done
+""".replace("DISKS", " ".join(names))
+    with Guest("formats", commands, *options, modules=MODULES) as guest:
+        sums = {disk: guest.wait(f"@@{disk} ([0-9a-f]{{64}})\n", 180)[1] for disk in names}
+        done(guest)
+    for disk, kind in names.items():
+        raw = FOLDER / f"{kind}.raw"
+        img("convert", "-f", kind, "-O", "raw", FOLDER / f"disk.{kind}", raw)
+        data = raw.read_bytes()[:size]
+        expect(hashlib.sha256(data).hexdigest() == sums[disk], f"{kind}: the image is not what the guest read")
+        if kind != "raw":
+            img("check", "-q", "-f", kind, FOLDER / f"disk.{kind}")
+
+
+@test
+def floppies():
+    """Each size, read and written; the drive's type in CMOS is the medium's."""
+    commands = """
+for d in fd0 fd1; do
+  sum=$(sha256sum </dev/$d | cut -c1-64)  # first: a drive's size is known when it was opened
+  mark "$d $(cat /sys/block/$d/size) $sum"
+  dd if=/dev/zero bs=512 count=3 2>/dev/null | tr '\\0' w | dd of=/dev/$d bs=512 seek=717 conv=fsync,notrunc 2>/dev/null || mark "$d no write"
+done
+"""
+    for kinds in ((360, 720), (1200, 1440), (2880, 1440)):
+        contents, options = [], []
+        for unit, kib in enumerate(kinds):
+            contents.append(noise(f"floppy{unit}", kib * 1024))
+            options += ["-drive", f"file={FOLDER}/floppy{unit},format=raw,if=floppy,index={unit}"]
+        with Guest("floppies", commands, *options, modules="floppy") as guest:
+            for unit, kib in enumerate(kinds):
+                found = guest.wait(f"@@fd{unit} (\\d+) ([0-9a-f]*)", 180)
+                expect(int(found[1]) == kib * 2, f"{kib} KiB: the kernel finds {found[1]} sectors")
+                expect(found[2] == hashlib.sha256(contents[unit]).hexdigest(), f"{kib} KiB: what is read is not what is there")
+            done(guest)
+        for unit, kib in enumerate(kinds):
+            wanted = contents[unit][:717 * 512] + b"w" * 1536 + contents[unit][720 * 512:]
+            expect((FOLDER / f"floppy{unit}").read_bytes() == wanted, f"{kib} KiB: what was written is not there")
+
+
+@test
+def cache_modes():
+    """What each cache= does with the host's file, by its system calls."""
+    if shutil.which("strace") is None:
+        raise Skip("needs strace")
+    commands = """
+dd if=/dev/vda of=/dev/null bs=4k count=4 iflag=direct 2>/dev/null
+mark writing
+dd if=/dev/zero of=/dev/vda bs=4k count=10 oflag=direct 2>/dev/null
+mark flushing
+dd if=/dev/zero of=/dev/vda bs=4k count=1 seek=20 conv=fsync oflag=direct 2>/dev/null
+"""
+    for mode, direct, each_write, flushes in (("writeback", False, False, True), ("none", True, False, True),
+                                              ("writethrough", False, True, True), ("directsync", True, True, True),
+                                              ("unsafe", False, False, False)):
+        noise("cache.img", MIB)
+        trace = FOLDER / "calls"
+        with Guest("cache", commands, "-drive", f"file={FOLDER}/cache.img,format=raw,if=virtio,cache={mode}", modules=MODULES,
+                   prefix=["strace", "-f", "-y", "-e", "trace=openat,pwrite64,pwritev,pwritev2,fdatasync,fsync", "-o", str(trace)]) as guest:
+            done(guest, 240)
+        calls = [line for line in trace.read_text(errors="replace").splitlines() if "cache.img" in line]
+        opened = [line for line in calls if "openat(" in line and "O_RDWR" in line]
+        writes = [line for line in calls if "pwrite" in line]
+        synced = [line for line in calls if re.search("(fdata|f)sync", line)]
+        expect(opened and all(("O_DIRECT" in line) == direct for line in opened), f"{mode}: opened by {opened}")
+        expect(len(writes) >= 11, f"{mode}: {len(writes)} writes")
+        expect((len(synced) >= 11) if each_write else (1 <= len(synced) < 11) if flushes else not synced,
+               f"{mode}: {len(synced)} flushes for {len(writes)} writes")
+
+
+@test
+def throttles():
+    commands = """
+took() { b=$(cut -d' ' -f1 /proc/uptime); shift; "$@" 2>/dev/null; echo "$b $(cut -d' ' -f1 /proc/uptime)" | awk '{printf "%d", ($2 - $1) * 1000}'; }
+mark "bytes $(took x dd if=/dev/vda of=/dev/null bs=64k count=48 iflag=direct)"
+mark "operations $(took x dd if=/dev/zero of=/dev/vdb bs=4k count=60 oflag=direct)"
+mark "free $(took x dd if=/dev/vdc of=/dev/null bs=64k count=48 iflag=direct)"
+"""
+    options = []
+    for name, limits in (("a", "throttling.bps-total=1048576"), ("b", "throttling.iops-write=20"), ("c", "throttling.iops-write=20")):
+        noise(f"throttle.{name}", 4 * MIB)
+        options += ["-drive", f"file={FOLDER}/throttle.{name},format=raw,if=virtio,{limits}"]
+    with Guest("throttles", commands, *options, modules=MODULES) as guest:
+        size = int(guest.wait("@@bytes (\\d+)")[1])
+        count = int(guest.wait("@@operations (\\d+)")[1])
+        free = int(guest.wait("@@free (\\d+)")[1])
+        done(guest)
+    expect(2000 < size < 6000, f"3 MiB at 1 MiB/s took {size} ms")
+    expect(2000 < count < 6000, f"60 writes at 20 a second took {count} ms")
+    expect(free < 1500, f"reads beside iops-write took {free} ms")
+
+
+@test
+def holes():
+    """discard=unmap by blkdiscard and fstrim, discard=ignore, detect-zeroes= by what the host's file occupies."""
+    mkfs = shutil.which("mkfs.ext4", path=os.environ["PATH"] + ":/sbin:/usr/sbin")
+    if mkfs is None:
+        raise Skip("needs mkfs.ext4")
+    for name in ("unmap", "ignore", "zeroes-unmap", "zeroes-off"):
+        noise(name, 8 * MIB)
+    img("convert", "-O", "qcow2", FOLDER / "unmap", FOLDER / "unmap.qcow2")
+    with open(FOLDER / "ext4", "wb") as disk:
+        disk.truncate(48 * MIB)
+    subprocess.run([mkfs, "-q", "-F", FOLDER / "ext4"], check=True)
+    commands = """
+blkdiscard /dev/vda || mark "no discard"
+blkdiscard /dev/vdb
+dd if=/dev/zero of=/dev/vdc bs=64k count=128 oflag=direct 2>/dev/null
+dd if=/dev/zero of=/dev/vdd bs=64k count=128 oflag=direct 2>/dev/null
+blkdiscard /dev/vde
+mount -t ext4 /dev/vdf /mnt && head -c 20000000 /dev/urandom >/mnt/file && sync && ask full
+rm /mnt/file && sync && fstrim /mnt && mark trimmed
+umount /mnt
+"""
+    drives = [("unmap", "raw", "discard=unmap"), ("ignore", "raw", "discard=ignore"),
+              ("zeroes-unmap", "raw", "discard=unmap,detect-zeroes=unmap"), ("zeroes-off", "raw", "discard=unmap"),
+              ("unmap.qcow2", "qcow2", "discard=unmap"), ("ext4", "raw", "discard=on")]
+    options = [word for name, kind, more in drives for word in ("-drive", f"file={FOLDER}/{name},format={kind},if=virtio,{more}")]
+    with Guest("holes", commands, *options, modules=MODULES + ",crc32c_generic,ext4") as guest:
+        guest.wait("@@full", 120)
+        full = blocks("ext4")
+        guest.answer()
+        guest.wait("@@trimmed")
+        done(guest)
+    expect(full > 20_000_000, f"the file in the guest occupies {full}")
+    expect(blocks("ext4") < full - 15_000_000, f"fstrim: {full} before, {blocks('ext4')} after")
+    expect(blocks("unmap") < MIB, f"discard=unmap leaves {blocks('unmap')}")
+    expect(blocks("ignore") >= 8 * MIB, f"discard=ignore leaves {blocks('ignore')}")
+    expect(blocks("zeroes-unmap") < MIB, f"detect-zeroes=unmap leaves {blocks('zeroes-unmap')}")
+    expect(blocks("zeroes-off") >= 8 * MIB, f"without detect-zeroes {blocks('zeroes-off')} are left")
+    expect(blocks("unmap.qcow2") < MIB, f"qcow2 keeps {blocks('unmap.qcow2')}")
+
+
+def small_file_system(mib):
+    """A mounted tmpfs; gives its path, is taken away by the caller."""
+    path = FOLDER / "small"
+    path.mkdir(exist_ok=True)
+    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={mib}m", "rhea", path], check=False).returncode != 0:
+        raise Skip("a file system that gets full needs root")
+    return path
+
+
+@test
+def full_host_disk():
+    """werror=enospc and stop pause the machine; `cont` goes on once there is room, and nothing is lost. report and ignore."""
+    commands = """
+seq 1 2000000 | head -c 12000000 >/tmp/data
+mark start
+dd if=/tmp/data of=/dev/DISK bs=1M oflag=direct 2>/dev/null && mark wrote || mark failed
+"""
+    data = b"".join(b"%d\n" % i for i in range(1, 2000001))[:12000000]
+    for bus, policy in (("virtio", "enospc"), ("ide", "enospc"), ("ahci", "stop"), ("virtio", "report"), ("virtio", "ignore")):
+        path = small_file_system(4)
+        try:
+            with open(path / "disk", "wb") as disk:
+                disk.truncate(16 * MIB)
+            options = ["-drive", f"file={path}/disk,format=raw,if=none,id=d,werror={policy}"]
+            options += {"virtio": ["-device", "virtio-blk-pci,drive=d"], "ide": ["-device", "ide-hd,drive=d,bus=ide.0"],
+                        "ahci": ["-device", "ahci,id=sata", "-device", "ide-hd,drive=d,bus=sata.0"]}[bus]
+            with Guest("full", commands.replace("DISK", "vda" if bus == "virtio" else "sda"), *options, modules=MODULES) as guest:
+                guest.wait("@@start")
+                if policy in ("report", "ignore"):
+                    guest.wait("@@failed" if policy == "report" else "@@wrote")
+                    expect("running" in guest.command("info status"), f"{policy}: it does not run")
+                    continue
+                end = time.monotonic() + 60
+                while "io-error" not in (status := guest.command("info status")):
+                    expect(time.monotonic() < end, f"{bus} {policy}: {status}")
+                    time.sleep(0.2)
+                guest.command("cont")  # still full: it stops again
+                time.sleep(1)
+                expect("io-error" in guest.command("info status"), f"{bus} {policy}: goes on without room")
+                subprocess.run(["mount", "-o", "remount,size=32m", path], check=True)
+                guest.command("cont")
+                guest.wait("@@wrote")
+                done(guest)
+            expect((path / "disk").read_bytes()[:len(data)] == data, f"{bus} {policy}: the data is not whole")
+        finally:
+            subprocess.run(["umount", path], check=False)
+
+
+@test
+def smart():
+    """smartctl in the guest, on IDE and on AHCI."""
+    packages = subprocess.run([ROOT / "scripts/guest/fetch-package.sh", "smartmontools", "libcap-ng0"], capture_output=True, text=True,
+                              check=False).stdout.strip()
+    program = pathlib.Path(packages) / "usr/sbin/smartctl"
+    if not program.exists():
+        raise Skip("smartctl cannot be had")
+    commands = """
+for d in sda sdb; do
+  smartctl -i -H -A -c /dev/$d >/tmp/s; mark "$d status $?"
+  sed -n 's/^Device Model: */model /p; s/^Serial Number: */serial /p; s/^SMART overall-health self-assessment test result: */health /p' /tmp/s
+  grep -c -E '^ *[0-9]+ [A-Z][A-Za-z_]+ ' /tmp/s
+  smartctl -t short /dev/$d | grep -i "testing has begun"
+  mark "$d end"
+done
+"""
+    for name in ("a", "b"):
+        noise(name, 4 * MIB)
+    libs = subprocess.run(["ldd", program], capture_output=True, text=True, check=False).stdout
+    extra = ["--add", f"{program}:/usr/sbin/smartctl"]
+    for lib in re.findall("/[^ )]+", libs):
+        extra += ["--add", f"{lib}:{lib}"]
+    for lib in pathlib.Path(packages, "usr/lib/x86_64-linux-gnu").glob("libcap-ng.so.0*"):
+        extra += ["--add", f"{lib}:/usr/lib/x86_64-linux-gnu/{lib.name}"]
+    with Guest("smart", commands, "-drive", f"file={FOLDER}/a,format=raw,if=none,id=a", "-device", "ide-hd,drive=a,bus=ide.0,serial=S1",
+               "-drive", f"file={FOLDER}/b,format=raw,if=none,id=b", "-device", "ahci,id=sata", "-device",
+               "ide-hd,drive=b,bus=sata.0,serial=S2", modules=MODULES, extra=extra) as guest:
+        for disk in ("sda", "sdb"):
+            said = guest.wait(f"@@{disk} status 0\n((.|\n)*)@@{disk} end")[1]
+            for what in ("model QEMU HARDDISK", "serial S", "health PASSED", "Testing has begun"):
+                expect(what in said, f"{disk}: no '{what}' in {said!r}")
+        done(guest)
+
+
+main("linux-disks-")
