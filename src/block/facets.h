@@ -86,6 +86,10 @@ class BackingChanger {
  public:
   virtual ~BackingChanger() = default;
   virtual Result<> change_backing(const BackingReference& reference) = 0;
+  // Whole units (the last one up to the image's end) read as zeros from now on, whatever backs the image
+  // later. 0: there is no such mark, zeros have to be written.
+  virtual uint64_t zero_mark_unit() const { return 0; }
+  virtual Result<> mark_zero(uint64_t offset, uint64_t length) = 0;
 };
 
 // -- commit: emptying an image whose content went to its backing image

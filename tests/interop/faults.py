@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Commands killed at any moment, disks that are full, files that may not grow: what is left can be used.
 
-faults.py BLOCK_TOOL RHEA_IMG [ROUNDS [PREFIX OF COMMANDS]]
+faults.py BLOCK_TOOL RHEA_IMG [ROUNDS [PREFIX OF COMMANDS [each]]]
+With "each", and strace: not at any moment, but in turn before or after each call that changes a file (ROUNDS of them).
 """
 import os
 import random
@@ -37,17 +38,6 @@ def sound(suite, image, what):
         assert done.returncode in (0, 3), f"{what}: {program}: {(done.stdout + done.stderr)[:1000]}"
 
 
-def needs_only_flags(suite, image, what):
-    """Taking references away and marking what is left as the only one are two writes. Between them a cluster
-    is not marked: it is copied at the next write for nothing, and a repair marks it."""
-    done = suite.run("qemu-img", "check", "-f", "qcow2", image, check=False)
-    errors = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("ERROR")]
-    assert done.returncode == 2 and errors, f"{what}: exit {done.returncode}: {done.stderr[-500:]}"
-    other = [line for line in errors if not (line.startswith("ERROR OFLAG_COPIED") and line.endswith("refcount=1"))]
-    assert not other, f"{what}: {other[:5]}"
-    suite.run(suite.rhea_img, "check", "-q", "-r", "all", "-f", "qcow2", image)
-
-
 def reads_as(suite, raw, image, what, cut):
     """`cut`: what lies behind may be gone already, or not yet."""
     if cut:
@@ -60,6 +50,7 @@ def reads_as(suite, raw, image, what, cut):
     assert done.returncode == 0, f"{what}: {done.stdout}{done.stderr}"
 
 
+CALLS = "pwrite64,pwritev,pwritev2,ftruncate,fallocate,fsync,fdatasync,copy_file_range"
 COMMANDS = {
     "commit": ["commit", "-q", "-f", "qcow2", "over.qcow2"],
     "rebase": ["rebase", "-q", "-f", "qcow2", "-b", "other.qcow2", "-F", "qcow2", "over.qcow2"],
@@ -80,35 +71,95 @@ COMMANDS = {
 }
 
 
-def interrupted(suite, name, options, rounds):
+def prepare(suite, name, options):
     chain(suite, options)
     if name.startswith("snapshot"):
-        suite.run(suite.rhea_img, "snapshot", "-q", "-c", "one", "over.qcow2")
+        snapshots(suite)
     if name == "bitmap":
         suite.run(suite.rhea_img, "bitmap", "--add", "-g", "64k", "over.qcow2", "kept")
     for image in ("base", "over"):
         shutil.copy(f"{image}.qcow2", f"{image}.kept")
+
+
+def put_back():
+    for image in ("base", "over"):
+        shutil.copy(f"{image}.kept", f"{image}.qcow2")
+    if os.path.exists("out.qcow2"):
+        os.unlink("out.qcow2")
+
+
+def judge(suite, name, what, number):
+    for image in ("base.qcow2", "over.qcow2"):
+        sound(suite, image, what)
+    if name.startswith("snapshot"):
+        of_snapshots(suite, what, number)
+    else:
+        reads_as(suite, "over.raw", "over.qcow2", what, name == "shrink")
+    if os.path.exists("out.qcow2") and os.path.getsize("out.qcow2") >= 65536 * 3:
+        sound(suite, "out.qcow2", what)
+
+
+def interrupted(suite, name, options, rounds):
+    prepare(suite, name, options)
     started = time.monotonic()
     suite.run(suite.rhea_img, *COMMANDS[name])
     duration = time.monotonic() - started
     generator = random.Random(name)
     for number in range(rounds):
-        for image in ("base", "over"):
-            shutil.copy(f"{image}.kept", f"{image}.qcow2")
-        if os.path.exists("out.qcow2"):
-            os.unlink("out.qcow2")
+        put_back()
         process = subprocess.Popen([suite.rhea_img, *COMMANDS[name]], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         time.sleep(generator.uniform(0, duration))
         process.kill()
         process.wait()
-        what = f"{name} round {number}"
-        if name.startswith("snapshot") and suite.run("qemu-img", "check", "-q", "over.qcow2", check=False).returncode == 2:
-            needs_only_flags(suite, "over.qcow2", what)
-        for image in ("base.qcow2", "over.qcow2"):
-            sound(suite, image, what)
-        reads_as(suite, "over.raw", "over.qcow2", what, name == "shrink")
-        if os.path.exists("out.qcow2") and os.path.getsize("out.qcow2") >= 65536 * 3:
-            sound(suite, "out.qcow2", what)
+        judge(suite, name, f"{name} round {number}", number)
+
+
+def interrupted_at_each(suite, name, options, rounds):
+    prepare(suite, name, options)
+    traced = ["strace", "-f", "-qq", "-o", "calls", "-e", f"trace={CALLS}"]
+    suite.run(*traced, suite.rhea_img, *COMMANDS[name])
+    with open("calls", encoding="utf-8", errors="replace") as calls:
+        count = sum(1 for line in calls if "(" in line)
+    places = range(1, count + 1)
+    if count > rounds:
+        places = sorted(random.Random(name).sample(places, rounds))
+    for place in places:
+        put_back()
+        suite.run(*traced, "-e", f"inject={CALLS}:signal=KILL:when={place}", suite.rhea_img, *COMMANDS[name], check=False)
+        judge(suite, name, f"{name} at call {place} of {count}", place)
+
+
+def snapshots(suite):
+    """over.qcow2 was over.raw when "one" was made, is now.raw now: shared, own and compressed clusters, zeros."""
+    suite.run(suite.rhea_img, "snapshot", "-q", "-c", "one", "over.qcow2")
+    shutil.copy("over.raw", "now.raw")
+    with open("now.raw", "r+b") as now:
+        for offset, length, byte in ((0, 9000, 1), (5 * MIB, 3 * MIB, 2), (9 * MIB, MIB, 0)):
+            command = f"write -P {byte} {offset} {length}" if byte else f"write -z {offset} {length}"
+            suite.run("qemu-io", "-f", "qcow2", "-c", command, "over.qcow2")
+            now.seek(offset)
+            now.write(bytes([byte]) * length)
+        now.seek(12 * MIB)
+        now.write(b"\7" * MIB)
+    suite.run("qemu-io", "-f", "qcow2", "-c", f"discard {12 * MIB} {MIB}", "-c", f"write -c -P 7 {12 * MIB} {MIB}", "over.qcow2")
+
+
+def of_snapshots(suite, what, number):
+    """The image reads as one of its two states, each snapshot as it was made; it can be written and checked again."""
+    def differs(raw, *source):
+        return suite.run("qemu-img", "compare", "-f", "raw", "-F", "qcow2", raw, *source, check=False).returncode
+    listed = [line.split()[1] for line in suite.run("qemu-img", "snapshot", "-l", "over.qcow2").stdout.splitlines()[2:]]
+    states = [raw for raw in ("over.raw", "now.raw") if not differs(raw, "over.qcow2")]
+    assert states and ("apply" in what or states == ["now.raw"]), f"{what}: reads as {states}"
+    assert set(listed) <= {"one", "two"} and ("delete" in what or "one" in listed), f"{what}: {listed}"
+    for name, raw in (("one", "over.raw"), ("two", "now.raw")):
+        if name in listed:
+            suite.run("qemu-img", "convert", "-f", "qcow2", "-l", name, "-O", "raw", "over.qcow2", "then.raw")
+            assert suite.run("cmp", raw, "then.raw", check=False).returncode == 0, f"{what}: {name} differs"
+    if number % 4 == 0:
+        suite.run(suite.rhea_img, "check", "-q", "-r", "leaks", "over.qcow2", check=False)
+        suite.run("qemu-io", "-f", "qcow2", "-c", f"write -P 9 {MIB} {4 * MIB}", "over.qcow2")
+        suite.run("qemu-img", "check", "-q", "over.qcow2")
 
 
 def one_line(done, words):
@@ -164,13 +215,19 @@ def may_mount():
 def main():
     suite = Suite(sys.argv[1], sys.argv[2])
     rounds = int(sys.argv[3]) if len(sys.argv) > 3 else 4
+    only = sys.argv[4] if len(sys.argv) > 4 else ""
     for name in COMMANDS:
-        if len(sys.argv) > 4 and not name.startswith(sys.argv[4]):
+        if not name.startswith(only):
             continue
-        for options in ("", "cluster_size=4k"):
-            suite.case(f"faults/{name}/{options}", interrupted, name, options, rounds)
-    limits = ["rlimit"]
-    if may_mount():
+        for options in ("", "cluster_size=4k", "cluster_size=512") if name.startswith("snapshot") else ("", "cluster_size=4k"):
+            if "each" in sys.argv[5:]:
+                suite.case(f"faults/each/{name}/{options}", interrupted_at_each, name, options, rounds)
+            else:
+                suite.case(f"faults/{name}/{options}", interrupted, name, options, rounds)
+    limits = [] if only else ["rlimit"]
+    if only:
+        pass
+    elif may_mount():
         limits.append("tmpfs")
     else:
         print("skip interop/faults/tmpfs: a tmpfs cannot be mounted here (needs root)")

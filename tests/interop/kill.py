@@ -4,6 +4,7 @@
 kill.py BLOCK_TOOL RHEA_IMG [ROUNDS]
 """
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -29,6 +30,7 @@ CHURNED = [
     ("qcow2", "data_file=data", True), ("vdi", "", True), ("qed", "", True), ("vmdk", "", True), ("vhdx", "block_size=1M", True),
     ("vpc", "force_size=on", False), ("raw", "", False),
 ]
+SHARED = ["", "cluster_size=512", "cluster_size=4k,extended_l2=off", "extended_l2=on", "refcount_bits=64"]
 
 
 def killed(suite, fmt, options, has_check, rounds):
@@ -59,8 +61,9 @@ def killed(suite, fmt, options, has_check, rounds):
                 assert now == expected[sector:sector + 512] or not any(now), f"round {number}: rubbish at {sector}"
 
 
-def content_of(lines):
-    """By sector: the bytes that it may hold, after the writes in `lines` of which the last flushed ones are certain."""
+def content_of(lines, before=None):
+    """By sector: the bytes that it may hold, after the writes in `lines` of which the last flushed ones are certain.
+    `before`: what the image held, else zeros; each sector is full of one byte."""
     allowed, now = {}, {}
     for line in lines:
         if line == "flush":
@@ -70,7 +73,7 @@ def content_of(lines):
             continue
         offset, length, byte = map(int, line.split())
         for sector in range(offset // 512, (offset + length) // 512):
-            allowed.setdefault(sector, {0}).add(byte)
+            allowed.setdefault(sector, {before[sector * 512] if before else 0}).add(byte)
             now[sector] = byte
     return allowed
 
@@ -104,11 +107,52 @@ def churned(suite, fmt, options, has_check, rounds):
             assert fine, f"round {number}: sector {sector} holds {part[:4].hex()}, not one of {allowed.get(sector, {0})}"
 
 
+def shared(suite, options, rounds):
+    """Writes and zeroes over clusters that snapshots hold too: the same, and the snapshots stay what they were."""
+    extra = ["-o", options] if options else []
+    generator = random.Random(f"shared {options}")
+    suite.run(suite.rhea_img, "create", "-q", "-f", "qcow2", *extra, "kept", SIZE)
+    suite.run("qemu-io", "-f", "qcow2", "-c", f"write -P 1 0 {SIZE // 2}", "-c", "write -P 2 30M 3M", "kept")
+    suite.run(suite.rhea_img, "snapshot", "-q", "-c", "one", "kept")
+    suite.run("qemu-io", "-f", "qcow2", "-c", "write -P 3 5M 6M", "kept")
+    suite.run(suite.rhea_img, "snapshot", "-q", "-c", "two", "kept")
+    suite.run("qemu-img", "convert", "-f", "qcow2", "-O", "raw", "kept", "now.raw")
+    with open("now.raw", "rb") as file:
+        now = file.read()
+    for name in ("one", "two"):
+        suite.run("qemu-img", "convert", "-f", "qcow2", "-l", name, "-O", "raw", "kept", f"{name}.raw")
+    for number in range(rounds):
+        shutil.copy("kept", "x")
+        with open("log", "wb") as log:
+            writer = subprocess.Popen([suite.block_tool, "churn", "qcow2", "x", str(generator.randrange(1 << 30))], stdout=log)
+            time.sleep(generator.uniform(0.005, 0.3))
+            writer.kill()
+            writer.wait()
+        with open("log", encoding="ascii") as log:
+            text = log.read()
+        changed = content_of(text[:text.rfind("\n") + 1].splitlines(), now)
+        for program in ("qemu-img", suite.rhea_img):
+            done = suite.run(program, "check", "-f", "qcow2", "x", check=False)
+            assert done.returncode in (0, 3), f"round {number}: {program}: {done.stdout[:2000]}{done.stderr[:2000]}"
+        suite.run("qemu-img", "convert", "-f", "qcow2", "-O", "raw", "x", "their.raw")
+        with open("their.raw", "rb") as file:
+            found = file.read(SIZE)
+        for sector in range(SIZE // 512):
+            part = found[sector * 512:sector * 512 + 512]
+            fine = part.count(part[0]) == 512 and part[0] in changed.get(sector, {now[sector * 512]})
+            assert fine, f"round {number}: sector {sector} holds {part[:4].hex()}"
+        for name in ("one", "two"):
+            suite.run("qemu-img", "convert", "-f", "qcow2", "-l", name, "-O", "raw", "x", "then.raw")
+            suite.run("cmp", f"{name}.raw", "then.raw")
+
+
 def main():
     suite = Suite(sys.argv[1], sys.argv[2])
     rounds = int(sys.argv[3]) if len(sys.argv) > 3 else 6
     for fmt, options, has_check in CHURNED:
         suite.case(f"kill/churn/{fmt}/{options}", churned, fmt, options, has_check, rounds)
+    for options in SHARED:
+        suite.case(f"kill/shared/qcow2/{options}", shared, options, rounds)
     for fmt, options, has_check in FORMATS:
         suite.case(f"kill/{fmt}/{options}", killed, fmt, options, has_check, rounds)
     sys.exit(1 if suite.failed else 0)

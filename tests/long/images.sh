@@ -8,4 +8,5 @@ tool=build/release/tests/interop/block_tool
 img=build/release/src/tools/img/rhea-img
 tests/interop/kill.py "$tool" "$img" "$rounds"
 tests/interop/faults.py "$tool" "$img" "$rounds"
+if command -v strace >/dev/null; then tests/interop/faults.py "$tool" "$img" "$rounds" "" each; fi
 tests/interop/options.py "$tool" "$img" --triples

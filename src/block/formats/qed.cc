@@ -98,6 +98,8 @@ class QedImage final : public ClusterImage, public Checker, public BackingChange
   Result<> resize(uint64_t size, Preallocation preallocation) override;
   Result<CheckReport> check(Repair repair) override;
   Result<> change_backing(const BackingReference& reference) override;
+  uint64_t zero_mark_unit() const override { return header_.cluster_size; }
+  Result<> mark_zero(uint64_t offset, uint64_t length) override;
   // Before the first write: what an unclean end or a newer program left.
   Result<> make_writable();
   Result<> close() override {
@@ -311,6 +313,17 @@ Result<> QedImage::change_backing(const BackingReference& reference) {
   std::memcpy(head.data() + sizeof header_, reference.file.data(), reference.file.size());
   TRY(file().write(0, head));
   reference_ = {.file = reference.file, .format = reference.format == "raw" ? "raw" : ""};
+  return {};
+}
+
+Result<> QedImage::mark_zero(uint64_t offset, uint64_t length) {
+  const std::lock_guard lock(mutex());
+  for (uint64_t at = offset; at < offset + length; at += cluster_size()) {
+    const uint64_t index = at / cluster_size();
+    const Place old = TRY(locate(index));
+    if (!TRY(link_zero(index, old)))
+      return failf(ErrorKind::Invalid, "cluster {} has data, which a mark would lose", index);
+  }
   return {};
 }
 

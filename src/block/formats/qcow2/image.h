@@ -1,16 +1,19 @@
 // A qcow2 image as a node. Files: image.cc opening, header, flush; mapping.cc L1/L2 tables; read.cc;
-// write.cc; zero.cc zeroing and discarding; resize.cc; snapshot.cc; bitmaps.cc; check.cc.
+// write.cc; zero.cc zeroing and discarding; resize.cc; snapshot.cc and snapshot_table.cc; bitmaps.cc;
+// check.cc.
 //
 // Locking: mutex_ guards all metadata, in memory and on the disk. Data moves without it. A write into
 // clusters that must be allocated registers its guest range in busy_, so that two writers of one cluster do
 // not both allocate it; its L2 entries change after the data is written.
 //
 // Order on the disk, see flush_metadata(): refcounts that rise, then L2 tables, then L1 entries (written
-// through), then refcounts that fall.
+// through), then refcounts that fall. What snapshots change is one step, see snapshot.cc.
 #pragma once
 
 #include <condition_variable>
+#include <functional>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "block/crypto/encrypted_io.h"
@@ -42,6 +45,9 @@ struct Snapshot {
   uint64_t disk_size = 0;
   std::vector<uint8_t> unknown_extra;  // behind what we know, kept as it is
 };
+
+// The bytes of the table of all of them.
+std::vector<uint8_t> snapshot_table(const std::vector<Snapshot>& snapshots);
 
 struct Bitmap {
   BitmapInfo info;
@@ -108,6 +114,8 @@ class Qcow2Image final : public ImageNode,
   Result<> delete_snapshot(const std::string& id_or_name) override;
   Result<> read_from_snapshot(const std::string& id_or_name) override;
   Result<> change_backing(const BackingReference& reference) override;
+  uint64_t zero_mark_unit() const override { return header_.version < 3 ? 0 : cluster_size_; }
+  Result<> mark_zero(uint64_t offset, uint64_t length) override;
   Result<> make_empty() override;
   Result<> amend(const CreateValues& values, bool force, const Progress& progress) override;
   bool keeps_bitmaps() const override { return header_.version >= 3; }
@@ -185,6 +193,7 @@ class Qcow2Image final : public ImageNode,
   Result<> fill_and_write(uint64_t offset, std::span<const uint8_t> from, uint64_t host,
                           const L2Entry& old_first, const L2Entry& old_last);
   Result<uint64_t> allocate_data(uint64_t offset, uint64_t clusters, uint64_t& got);
+  L2Entry extended_entry(const L2Entry& old, uint64_t place, uint64_t from, uint64_t to) const;
   Result<> link(uint64_t offset, uint64_t length, uint64_t host, uint64_t clusters);
   bool is_busy(uint64_t begin, uint64_t end) const;
   void finish_busy(uint64_t begin);
@@ -192,7 +201,8 @@ class Qcow2Image final : public ImageNode,
   Result<> record_changes(uint64_t offset, uint64_t length);
 
   // zero.cc
-  Result<> drop_clusters(uint64_t offset, uint64_t end, bool as_zero, bool keep);
+  enum class Drop { Plain, ReadsZero, HidesAll };
+  Result<> drop_clusters(uint64_t offset, uint64_t end, Drop drop, bool keep);
 
   // image.cc
   Result<> flush_metadata();
@@ -208,9 +218,22 @@ class Qcow2Image final : public ImageNode,
 
   // snapshot.cc
   Result<> load_snapshots();
-  Result<> store_snapshots(const std::vector<Snapshot>& snapshots);
+  struct State {  // what changes when snapshots come, go or are applied
+    std::vector<uint64_t> l1;
+    std::vector<Snapshot> snapshots;  // one whose L1 table has no place gets a copy of `l1`
+    uint64_t disk_size;
+  };
+  using ClusterVisitor = std::function<Result<>(uint64_t first, uint64_t count)>;
   Result<size_t> find_snapshot(const std::string& id_or_name) const;
-  Result<> change_l1_refcounts(const std::vector<uint64_t>& l1, int64_t difference);
+  Result<> change_state(const std::function<Result<>(State&)>& change);
+  Result<> write_state(const State& state);
+  Result<uint64_t> write_to_new_place(std::span<const uint8_t> bytes);
+  void give_up_place(uint64_t offset, uint64_t bytes);
+  Result<> visit_clusters(uint64_t table_offset, const ClusterVisitor& visit);
+  Result<> add_references(const std::vector<uint64_t>& l1);
+  Result<> drop_references(const std::vector<uint64_t>& l1);
+  Result<std::optional<TableCache::Table>> with_true_flags(uint64_t table_offset);
+  Result<> renew_flags(std::vector<uint64_t>& l1, uint64_t references);
   Result<> refresh_copied();
 
   // amend.cc

@@ -9,7 +9,6 @@ namespace rhea::block::qcow2 {
 namespace {
 
 constexpr uint64_t kCacheBytes = uint64_t{4} << 20;
-constexpr uint64_t kMaxCluster = static_cast<uint64_t>(INT64_MAX) >> kMinClusterBits;
 
 }  // namespace
 
@@ -110,6 +109,10 @@ Result<> Refcounts::create_block(uint64_t index) {
   TRY(cache_.write_all());
   table_[index] = offset;
   protect(offset, 1);
+  if (shadow_) {
+    shadow_->moved.insert(index);
+    return {};
+  }
   uint8_t entry[8];
   store_be(entry, offset);
   return file_.write(header_.refcount_table_offset + index * 8, entry);
@@ -120,6 +123,7 @@ Result<> Refcounts::create_block(uint64_t index) {
 Result<> Refcounts::grow_table(uint64_t index) {
   const uint64_t per_block = header_.refcounts_per_block();
   const uint64_t cluster_size = header_.cluster_size();
+  if (shadow_) return grow_shadow_table(index);
   const uint64_t first = index * per_block;
   uint64_t blocks = 0;
   uint64_t table_clusters = 0;
@@ -171,6 +175,7 @@ Result<uint64_t> Refcounts::get(uint64_t cluster) {
 
 Result<> Refcounts::set(uint64_t cluster, uint64_t value) {
   uint64_t offset = 0;
+  TRY(move_block(cluster / header_.refcounts_per_block()));
   uint8_t* block = TRY(block_for(cluster, value != 0, offset));
   if (block == nullptr) return {};
   store_refcount(block, cluster % header_.refcounts_per_block(), header_.refcount_order, value);
@@ -180,13 +185,25 @@ Result<> Refcounts::set(uint64_t cluster, uint64_t value) {
 }
 
 Result<> Refcounts::add(uint64_t first_cluster, uint64_t count, int64_t difference) {
-  for (uint64_t cluster = first_cluster; cluster < first_cluster + count; ++cluster) {
-    const uint64_t old = TRY(get(cluster));
-    const auto change = static_cast<uint64_t>(difference < 0 ? -difference : difference);
-    if (difference < 0 ? old < change : max_refcount() - old < change)
-      return failf(ErrorKind::Invalid, "Refcount of cluster {} cannot change from {} by {}", cluster, old,
-                   difference);
-    TRY(set(cluster, difference < 0 ? old - change : old + change));
+  const auto change = static_cast<uint64_t>(difference < 0 ? -difference : difference);
+  const uint64_t per_block = header_.refcounts_per_block();
+  const uint64_t end = first_cluster + count;
+  for (uint64_t cluster = first_cluster; cluster < end;) {
+    const uint64_t stop = std::min(end, (cluster / per_block + 1) * per_block);
+    uint64_t offset = 0;
+    TRY(move_block(cluster / per_block));
+    uint8_t* block = TRY(block_for(cluster, difference > 0, offset));
+    if (block != nullptr) cache_.mark_dirty(offset);
+    for (; cluster < stop; ++cluster) {
+      const uint64_t index = cluster % per_block;
+      const uint64_t old = block == nullptr ? 0 : load_refcount(block, index, header_.refcount_order);
+      if (difference < 0 ? old < change : max_refcount() - old < change)
+        return failf(ErrorKind::Invalid, "Refcount of cluster {} cannot change from {} by {}", cluster, old,
+                     difference);
+      const uint64_t now = difference < 0 ? old - change : old + change;
+      store_refcount(block, index, header_.refcount_order, now);
+      if (now == 0) hint_ = std::min(hint_, cluster);
+    }
   }
   return {};
 }
@@ -221,8 +238,9 @@ Result<uint64_t> Refcounts::allocate_large(uint64_t count) {
     store_be(&entries[i * 8], offset);
   }
   TRY(cache_.write_all());
-  TRY(file_.write(header_.refcount_table_offset + index * 8, entries));
+  if (!shadow_) TRY(file_.write(header_.refcount_table_offset + index * 8, entries));
   for (uint64_t i = 0; i < blocks; ++i) {
+    if (shadow_) shadow_->moved.insert(index + i);
     table_[index + i] = (first + count + i) << header_.cluster_bits;
     protect(table_[index + i], 1);
   }
@@ -242,9 +260,10 @@ Result<uint64_t> Refcounts::allocate(uint64_t count) {
       length = 0;
     }
     if (length < count) continue;
-    // Making a missing block may take a cluster of the run itself.
+    // Making a missing block, or moving one, may take a cluster of the run itself.
     for (uint64_t i = 0; i < count; ++i) {
       uint64_t offset = 0;
+      TRY(move_block((first + i) / header_.refcounts_per_block()));
       TRY(block_for(first + i, true, offset));
     }
     for (uint64_t i = 0; i < count && length == count; ++i) {
@@ -265,17 +284,23 @@ Result<Refcounts::Run> Refcounts::allocate_up_to(uint64_t count, uint64_t wanted
     }
     hint_ = first;
   }
+  const uint64_t per_block = header_.refcounts_per_block();
   uint64_t length = 0;
   while (length < count) {
+    const uint64_t begin = first + length;
+    const uint64_t stop = std::min(first + count, (begin / per_block + 1) * per_block);
     uint64_t offset = 0;
-    TRY(block_for(first + length, true, offset));
-    if (!TRY(is_free(first + length))) {
-      if (length != 0) break;
-      ++first;  // the new block took it
-      continue;
-    }
-    TRY(set(first + length, 1));
-    ++length;
+    TRY(move_block(begin / per_block));
+    uint8_t* block = TRY(block_for(begin, true, offset));
+    uint64_t at = begin;
+    while (at < stop && at != 0 && !protected_.contains(at) &&
+           load_refcount(block, at % per_block, header_.refcount_order) == 0)
+      store_refcount(block, at++ % per_block, header_.refcount_order, 1);
+    if (at != begin) cache_.mark_dirty(offset);
+    length += at - begin;
+    if (at == stop) continue;
+    if (length != 0) break;
+    ++first;  // the new block took it
   }
   if (first == hint_) hint_ = first + length;
   return Run{.offset = first << header_.cluster_bits, .count = length};

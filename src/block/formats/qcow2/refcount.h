@@ -6,11 +6,16 @@
 // before what refers to the cluster; counts that fall wait (free()) until apply_frees(), which the image
 // calls after the tables without the reference are written. A freed cluster is not used again before that.
 //
+// Counts that must change together with the flags in the tables ("the count is 1") change in a shadow: from
+// begin_shadow() on, each block that changes moves to a place that the table on the disk does not list, and
+// one write of the header makes all of it valid.
+//
 // Caller holds the image's lock.
 #pragma once
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <unordered_set>
 #include <vector>
 
@@ -23,6 +28,8 @@ namespace rhea::block::qcow2 {
 // One count in a refcount block of 2^order bits each.
 uint64_t load_refcount(const uint8_t* block, uint64_t index, unsigned order);
 void store_refcount(uint8_t* block, uint64_t index, unsigned order, uint64_t value);
+
+constexpr uint64_t kMaxCluster = static_cast<uint64_t>(INT64_MAX) >> kMinClusterBits;
 
 class Refcounts {
  public:
@@ -59,6 +66,18 @@ class Refcounts {
   void free(uint64_t offset, uint64_t count);
   Result<> apply_frees();
   bool frees_pending() const { return !pending_.empty(); }
+  // Takes one reference away: at once where others remain, else with apply_frees().
+  Result<> drop(uint64_t first_cluster, uint64_t count);
+
+  // Nothing may be dirty or pending.
+  void begin_shadow();
+  // Writes the blocks and a new table. The caller makes them valid by writing the header, whose fields are
+  // set.
+  Result<> write_shadow();
+  // The old blocks and the old table are given up.
+  void finish_shadow();
+  // All is as it was before begin_shadow(), the header's fields too.
+  void abandon_shadow();
 
   Result<> write_back() { return cache_.write_all(); }
   bool any_dirty() const { return cache_.any_dirty(); }
@@ -77,9 +96,20 @@ class Refcounts {
  private:
   Result<uint8_t*> block_for(uint64_t cluster, bool create, uint64_t& offset);
   Result<> create_block(uint64_t index);
+  Result<> move_block(uint64_t index);
   Result<> grow_table(uint64_t index);
+  Result<> grow_shadow_table(uint64_t index);
   Result<uint64_t> allocate_large(uint64_t count);
   Result<bool> is_free(uint64_t cluster);
+
+  struct Shadow {
+    std::vector<uint64_t> old_table;
+    std::unordered_set<uint64_t> old_protected;
+    uint64_t old_hint;
+    uint64_t old_offset;
+    uint32_t old_clusters;
+    std::unordered_set<uint64_t> moved;  // indexes of blocks that the table on the disk does not list
+  };
 
   BlockNode& file_;
   Header& header_;
@@ -88,6 +118,7 @@ class Refcounts {
   std::vector<uint64_t> table_;
   std::vector<Run> pending_;
   std::unordered_set<uint64_t> protected_;
+  std::optional<Shadow> shadow_;
   uint64_t hint_ = 0;  // no cluster below this one is free
 };
 

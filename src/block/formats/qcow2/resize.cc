@@ -75,7 +75,7 @@ Result<> Qcow2Image::cut_file() {
 Result<> Qcow2Image::shrink(uint64_t size) {
   const uint64_t end = *checked_align_up(size_, cluster_size_);
   const uint64_t begin = *checked_align_up(size, cluster_size_);
-  TRY(drop_clusters(begin, end, false, false));
+  TRY(drop_clusters(begin, end, Drop::Plain, false));
   TRY(flush_metadata());
   TRY(drop_tables(header_.l1_entries_for(size)));
   header_.size = size;

@@ -1,170 +1,178 @@
 // Internal snapshots: copies of the L1 table whose L2 tables and clusters are shared by counting.
+//
+// An image is damaged in the eyes of a check as soon as a count and the flags "the count is 1" in the active
+// tables disagree, and no order of writes in place keeps them agreeing. So whatever changes goes to new
+// places (refcount blocks and their table, L2 tables whose flags change, both L1 tables, the snapshot table)
+// and one write of the header makes all of it valid. Who dies before or after that leaves leaks at most.
 #include <algorithm>
-#include <cstring>
-#include <ctime>
 
 #include "base/checked.h"
 #include "base/failf.h"
 #include "block/formats/qcow2/image.h"
 
 namespace rhea::block::qcow2 {
-namespace {
 
-constexpr uint32_t kMaxExtraData = 1024;
-
-std::string text_of(std::span<const uint8_t> bytes) {
-  return {bytes.begin(), bytes.end()};
-}
-
-}  // namespace
-
-Result<> Qcow2Image::load_snapshots() {
-  snapshots_.clear();
-  uint64_t at = header_.snapshots_offset;
-  const uint64_t file_size = file().size();
-  for (uint32_t i = 0; i < header_.nb_snapshots; ++i) {
-    at = (at + 7) & ~uint64_t{7};
-    uint8_t bytes[sizeof(RawSnapshot)];
-    if (!range_within(at, sizeof bytes, file_size))
-      return fail(ErrorKind::Invalid, "Failed to read snapshot table");
-    TRY(file().read(at, bytes));
-    RawSnapshot raw;
-    std::memcpy(&raw, bytes, sizeof raw);
-    at += sizeof raw;
-    const uint32_t extra_size = raw.extra_data_size;
-    if (extra_size > kMaxExtraData)
-      return fail(ErrorKind::Invalid, "Too much extra metadata in snapshot table entry");
-    std::vector<uint8_t> rest(extra_size + raw.id_size + raw.name_size);
-    if (!range_within(at, rest.size(), file_size))
-      return fail(ErrorKind::Invalid, "Failed to read snapshot table");
-    TRY(file().read(at, rest));
-    at += rest.size();
-    RawSnapshotExtra extra;
-    if (extra_size != 0) std::memcpy(&extra, rest.data(), std::min<size_t>(sizeof extra, extra_size));
-    Snapshot one;
-    one.l1_table_offset = raw.l1_table_offset;
-    one.l1_size = raw.l1_size;
-    if (!is_aligned(one.l1_table_offset, cluster_size_) || one.l1_size > kMaxL1Bytes / 8)
-      return fail(ErrorKind::Invalid, "Snapshot L1 table offset invalid");
-    one.info.vm_state_size = extra_size >= 8 ? extra.vm_state_size.get() : raw.vm_state_size.get();
-    one.disk_size = extra_size >= 16 ? extra.disk_size.get() : header_.size;
-    if (extra_size >= sizeof extra && extra.icount.get() != UINT64_MAX) one.info.icount = extra.icount.get();
-    if (extra_size > sizeof extra)
-      one.unknown_extra.assign(rest.begin() + sizeof extra, rest.begin() + extra_size);
-    const auto names = std::span<const uint8_t>(rest).subspan(extra_size);
-    one.info.id = text_of(names.first(raw.id_size));
-    one.info.name = text_of(names.subspan(raw.id_size));
-    one.info.date_s = raw.date_sec.get();
-    one.info.date_ns = raw.date_nsec;
-    one.info.vm_clock_ns = raw.vm_clock_nsec;
-    snapshots_.push_back(std::move(one));
-  }
-  snapshot_table_bytes_ = header_.nb_snapshots == 0 ? 0 : at - header_.snapshots_offset;
-  return {};
-}
-
-// Writes a new table and makes it the valid one; the old one's clusters are given up.
-Result<> Qcow2Image::store_snapshots(const std::vector<Snapshot>& snapshots) {
-  std::vector<uint8_t> bytes;
-  for (const Snapshot& one : snapshots) {
-    bytes.resize((bytes.size() + 7) & ~size_t{7});
-    RawSnapshot raw;
-    raw.l1_table_offset = one.l1_table_offset;
-    raw.l1_size = one.l1_size;
-    raw.id_size = static_cast<uint16_t>(one.info.id.size());
-    raw.name_size = static_cast<uint16_t>(one.info.name.size());
-    raw.date_sec = static_cast<uint32_t>(one.info.date_s);
-    raw.date_nsec = one.info.date_ns;
-    raw.vm_clock_nsec = one.info.vm_clock_ns;
-    raw.vm_state_size =
-        one.info.vm_state_size > UINT32_MAX ? 0 : static_cast<uint32_t>(one.info.vm_state_size);
-    raw.extra_data_size = static_cast<uint32_t>(sizeof(RawSnapshotExtra) + one.unknown_extra.size());
-    RawSnapshotExtra extra;
-    extra.vm_state_size = one.info.vm_state_size;
-    extra.disk_size = one.disk_size;
-    extra.icount = one.info.icount.value_or(UINT64_MAX);
-    const auto add = [&bytes](const void* from, size_t size) {
-      const auto* data = static_cast<const uint8_t*>(from);
-      bytes.insert(bytes.end(), data, data + size);
-    };
-    add(&raw, sizeof raw);
-    add(&extra, sizeof extra);
-    add(one.unknown_extra.data(), one.unknown_extra.size());
-    add(one.info.id.data(), one.info.id.size());
-    add(one.info.name.data(), one.info.name.size());
-  }
-  uint64_t offset = 0;
-  const auto clusters_of = [this](uint64_t size) {
-    return (size + cluster_size_ - 1) >> header_.cluster_bits;
-  };
-  if (!bytes.empty()) {
-    offset = TRY(refcounts_.allocate(clusters_of(bytes.size())));
-    TRY(file().write(offset, bytes));
-    refcounts_.protect(offset, bytes.size());
-  }
-  TRY(flush_metadata());
-  TRY(file().flush());
-  const uint64_t old_offset = header_.snapshots_offset;
-  const uint64_t old_size = snapshot_table_bytes_;
-  header_.snapshots_offset = offset;
-  header_.nb_snapshots = static_cast<uint32_t>(snapshots.size());
-  TRY(write_header());
-  snapshot_table_bytes_ = bytes.size();
-  if (old_size != 0) {
-    refcounts_.unprotect(old_offset, old_size);
-    refcounts_.free(old_offset, clusters_of(old_size));
-  }
-  snapshots_ = snapshots;
-  return {};
-}
-
-Result<size_t> Qcow2Image::find_snapshot(const std::string& id_or_name) const {
-  for (size_t i = 0; i < snapshots_.size(); ++i) {
-    if (snapshots_[i].info.id == id_or_name) return i;
-  }
-  for (size_t i = 0; i < snapshots_.size(); ++i) {
-    if (snapshots_[i].info.name == id_or_name) return i;
-  }
-  return fail(ErrorKind::NotFound, "snapshot not found");
-}
-
-std::vector<SnapshotInfo> Qcow2Image::list_snapshots() const {
-  const std::lock_guard lock(mutex_);
-  std::vector<SnapshotInfo> out;
-  for (const Snapshot& snapshot : snapshots_) out.push_back(snapshot.info);
-  return out;
-}
-
-// All that an L1 table refers to gets another reference, or loses one (later, see Refcounts::free).
-Result<> Qcow2Image::change_l1_refcounts(const std::vector<uint64_t>& l1, int64_t difference) {
-  for (const uint64_t l1_entry : l1) {
-    const uint64_t table_offset = l1_entry & kOffsetMask;
-    if (table_offset == 0) continue;
-    if (!is_aligned(table_offset, cluster_size_))
-      return fail(ErrorKind::Invalid, "L2 table offset unaligned");
-    for (uint64_t i = 0; i < l2_entries_; ++i) {
-      const uint8_t* table = TRY(tables_.get(table_offset));
-      const L2Entry entry = load_entry(table, i);
-      if (difference < 0) {
-        free_entry(entry);
-        continue;
-      }
-      if ((entry.word & kCompressed) != 0) {
-        const Packed place = packed_place(entry.word);
-        const uint64_t first = place.offset >> header_.cluster_bits;
-        const uint64_t last = (place.offset + place.sectors_bytes - 1) >> header_.cluster_bits;
-        TRY(refcounts_.add(first, last - first + 1, difference));
-      } else if ((entry.word & kOffsetMask) != 0 && !data_file_) {
-        TRY(refcounts_.add((entry.word & kOffsetMask) >> header_.cluster_bits, 1, difference));
-      }
-    }
-    if (difference < 0) {
-      refcounts_.free(table_offset, 1);
+// Calls `visit` for all clusters with data that an L2 table refers to, in runs.
+Result<> Qcow2Image::visit_clusters(uint64_t table_offset, const ClusterVisitor& visit) {
+  if (!is_aligned(table_offset, cluster_size_)) return fail(ErrorKind::Invalid, "L2 table offset unaligned");
+  const uint8_t* table = TRY(tables_.get(table_offset));
+  uint64_t first = 0;
+  uint64_t count = 0;
+  for (uint64_t i = 0; i < l2_entries_; ++i) {
+    const L2Entry entry = load_entry(table, i);
+    uint64_t from = 0;
+    uint64_t clusters = 1;
+    if ((entry.word & kCompressed) != 0) {
+      const Packed place = packed_place(entry.word);
+      from = place.offset >> header_.cluster_bits;
+      clusters = ((place.offset + place.sectors_bytes - 1) >> header_.cluster_bits) - from + 1;
     } else {
-      TRY(refcounts_.add(table_offset >> header_.cluster_bits, 1, difference));
+      if (data_file_ || (entry.word & kOffsetMask) == 0) continue;
+      from = (entry.word & kOffsetMask) >> header_.cluster_bits;
     }
+    if (count != 0 && from == first + count) {
+      count += clusters;
+      continue;
+    }
+    if (count != 0) TRY(visit(first, count));
+    first = from;
+    count = clusters;
+  }
+  return count == 0 ? Result<>() : visit(first, count);
+}
+
+// All that an L1 table refers to gets another reference.
+Result<> Qcow2Image::add_references(const std::vector<uint64_t>& l1) {
+  for (const uint64_t entry : l1) {
+    const uint64_t table = entry & kOffsetMask;
+    if (table == 0) continue;
+    TRY(visit_clusters(table,
+                       [this](uint64_t first, uint64_t count) { return refcounts_.add(first, count, 1); }));
+    TRY(refcounts_.add(table >> header_.cluster_bits, 1, 1));
   }
   return {};
+}
+
+// All that an L1 table refers to loses a reference.
+Result<> Qcow2Image::drop_references(const std::vector<uint64_t>& l1) {
+  for (const uint64_t entry : l1) {
+    const uint64_t table = entry & kOffsetMask;
+    if (table == 0) continue;
+    TRY(visit_clusters(table,
+                       [this](uint64_t first, uint64_t count) { return refcounts_.drop(first, count); }));
+    TRY(refcounts_.drop(table >> header_.cluster_bits, 1));
+  }
+  return {};
+}
+
+// The table with the flags that the counts ask for; nothing if it has them.
+Result<std::optional<TableCache::Table>> Qcow2Image::with_true_flags(uint64_t table_offset) {
+  const uint8_t* there = TRY(tables_.get(table_offset));
+  std::optional<TableCache::Table> changed;
+  for (uint64_t i = 0; i < l2_entries_ && !data_file_; ++i) {
+    L2Entry entry = load_entry(there, i);
+    const uint64_t host = entry.word & kOffsetMask;
+    if ((entry.word & kCompressed) != 0 || host == 0) continue;
+    const bool alone = TRY(refcounts_.get(host >> header_.cluster_bits)) == 1;
+    if (alone == ((entry.word & kCopied) != 0)) continue;
+    if (!changed) changed.emplace(there, there + cluster_size_);
+    entry.word ^= kCopied;
+    store_entry(changed->data(), i, entry);
+  }
+  return changed;
+}
+
+// Sets the flags of an L1 table and of the tables below it, which are copied where flags change.
+// `references`: how many L1 tables will refer to a copy instead of the table that it replaces.
+Result<> Qcow2Image::renew_flags(std::vector<uint64_t>& l1, uint64_t references) {
+  for (uint64_t& l1_entry : l1) {
+    uint64_t table = l1_entry & kOffsetMask;
+    if (table == 0) continue;
+    if (const auto changed = TRY(with_true_flags(table))) {
+      const uint64_t copy = TRY(refcounts_.allocate(1));
+      TRY(file().write(copy, *changed));
+      refcounts_.protect(copy, 1);
+      TRY(refcounts_.set(copy >> header_.cluster_bits, references));
+      for (uint64_t i = 0; i < references; ++i) TRY(refcounts_.drop(table >> header_.cluster_bits, 1));
+      tables_.forget(copy);
+      table = copy;
+    }
+    const bool alone = TRY(refcounts_.get(table >> header_.cluster_bits)) == 1;
+    l1_entry = table | (alone ? kCopied : 0);
+  }
+  return {};
+}
+
+Result<uint64_t> Qcow2Image::write_to_new_place(std::span<const uint8_t> bytes) {
+  if (bytes.empty()) return 0;
+  const uint64_t clusters = (bytes.size() + cluster_size_ - 1) >> header_.cluster_bits;
+  const uint64_t offset = TRY(refcounts_.allocate(clusters));
+  TRY(file().write(offset, bytes));
+  refcounts_.protect(offset, bytes.size());
+  return offset;
+}
+
+void Qcow2Image::give_up_place(uint64_t offset, uint64_t bytes) {
+  if (bytes == 0) return;
+  refcounts_.unprotect(offset, bytes);
+  refcounts_.free(offset, (bytes + cluster_size_ - 1) >> header_.cluster_bits);
+}
+
+Result<> Qcow2Image::write_state(const State& state) {
+  const auto bytes_of = [](const std::vector<uint64_t>& l1, uint64_t mask) {
+    std::vector<uint8_t> raw(l1.size() * 8);
+    for (size_t i = 0; i < l1.size(); ++i) store_be(&raw[i * 8], l1[i] & mask);
+    return raw;
+  };
+  std::vector<Snapshot> snapshots = state.snapshots;
+  for (Snapshot& one : snapshots) {
+    if (one.l1_table_offset == 0 && one.l1_size != 0)
+      one.l1_table_offset = TRY(write_to_new_place(bytes_of(state.l1, kOffsetMask)));
+  }
+  if (state.l1 != l1_) {
+    give_up_place(l1_offset_, l1_.size() * 8);
+    header_.l1_table_offset = TRY(write_to_new_place(bytes_of(state.l1, ~uint64_t{0})));
+    header_.l1_size = static_cast<uint32_t>(state.l1.size());
+  }
+  const std::vector<uint8_t> table = snapshot_table(snapshots);
+  give_up_place(header_.snapshots_offset, snapshot_table_bytes_);
+  header_.snapshots_offset = TRY(write_to_new_place(table));
+  header_.nb_snapshots = static_cast<uint32_t>(snapshots.size());
+  header_.size = state.disk_size;
+  TRY(refcounts_.write_shadow());
+  TRY(file().flush());
+  TRY(write_header());
+  TRY(file().flush());
+  snapshots_ = std::move(snapshots);
+  snapshot_table_bytes_ = table.size();
+  return {};
+}
+
+// Another state of the image, all of it at once. If that fails, all is as before.
+Result<> Qcow2Image::change_state(const std::function<Result<>(State&)>& change) {
+  TRY(flush_metadata());
+  refcounts_.begin_shadow();
+  const Header old_header = header_;
+  State state{.l1 = l1_, .snapshots = snapshots_, .disk_size = header_.size};
+  auto done = change(state);
+  if (done) done = write_state(state);
+  if (!done) {
+    refcounts_.abandon_shadow();
+    header_ = old_header;
+    return done;
+  }
+  refcounts_.finish_shadow();
+  for (const uint64_t entry : l1_) {
+    if ((entry & kOffsetMask) != 0) refcounts_.unprotect(entry & kOffsetMask, 1);
+  }
+  for (const uint64_t entry : state.l1) {
+    if ((entry & kOffsetMask) != 0) refcounts_.protect(entry & kOffsetMask, 1);
+  }
+  l1_ = std::move(state.l1);
+  l1_offset_ = header_.l1_table_offset;
+  size_ = header_.size;
+  next_wanted_ = packed_next_ = 0;
+  return flush_metadata();
 }
 
 // Sets the flag "the count is 1" of all entries of the active tables to what the counts say.
@@ -205,60 +213,38 @@ Result<> Qcow2Image::create_snapshot(SnapshotInfo info) {
   fresh.info.name.resize(std::min<size_t>(fresh.info.name.size(), UINT16_MAX));
   fresh.disk_size = header_.size;
   fresh.l1_size = static_cast<uint32_t>(l1_.size());
-  TRY(flush_metadata());
-  if (!l1_.empty()) {
-    const uint64_t clusters = (l1_.size() * 8 + cluster_size_ - 1) >> header_.cluster_bits;
-    fresh.l1_table_offset = TRY(refcounts_.allocate(clusters));
-    std::vector<uint8_t> raw(clusters << header_.cluster_bits);
-    for (size_t i = 0; i < l1_.size(); ++i) store_be(&raw[i * 8], l1_[i] & kOffsetMask);
-    TRY(file().write(fresh.l1_table_offset, raw));
-    refcounts_.protect(fresh.l1_table_offset, raw.size());
-  }
-  // First the counts rise, on the disk too; then nothing shared may say that it is not; then the snapshot
-  // exists.
-  TRY(change_l1_refcounts(l1_, 1));
-  TRY(refcounts_.write_back());
-  TRY(refresh_copied());
-  TRY(flush_metadata());
-  std::vector<Snapshot> all = snapshots_;
-  all.push_back(std::move(fresh));
-  TRY(store_snapshots(all));
-  return flush_metadata();
+  return change_state([&](State& state) -> Result<> {
+    TRY(add_references(state.l1));
+    TRY(renew_flags(state.l1, 2));
+    state.snapshots.push_back(fresh);
+    return {};
+  });
 }
 
 Result<> Qcow2Image::apply_snapshot(const std::string& id_or_name) {
   const std::lock_guard lock(mutex_);
   TRY(before_change());
   const Snapshot snapshot = snapshots_[TRY(find_snapshot(id_or_name))];
-  if (header_.size != snapshot.disk_size) TRY(resize_bitmaps(snapshot.disk_size));
-  TRY(record(0, snapshot.disk_size));
-  TRY(flush_metadata());
+  const uint64_t size = snapshot.disk_size;
+  // The bitmaps are marked on the disk first, and take their new size when the disk has it.
+  if (header_.size != size) TRY(resize_bitmaps(header_.size));
+  TRY(record(0, size));
   std::vector<uint64_t> wanted = TRY(read_l1(snapshot.l1_table_offset, snapshot.l1_size));
   for (uint64_t& entry : wanted) entry &= kOffsetMask;
-  TRY(grow_l1(std::max<uint64_t>(wanted.size(), header_.l1_entries_for(snapshot.disk_size))));
-  wanted.resize(l1_.size());
-  TRY(change_l1_refcounts(wanted, 1));
-  TRY(refcounts_.write_back());
-  const std::vector<uint64_t> old = l1_;
-  l1_ = wanted;
-  TRY(write_l1(0, l1_.size()));
-  if (header_.size != snapshot.disk_size) {
-    header_.size = size_ = snapshot.disk_size;
-    TRY(write_header());
-  }
-  TRY(file().flush());
-  TRY(change_l1_refcounts(old, -1));
-  TRY(flush_metadata());
-  for (const uint64_t entry : old) {
-    const uint64_t table = entry & kOffsetMask;
-    if (table != 0) refcounts_.unprotect(table, 1);
-  }
-  for (const uint64_t entry : l1_) {
-    if (entry != 0) refcounts_.protect(entry & kOffsetMask, 1);
-  }
-  TRY(refresh_copied());
-  next_wanted_ = packed_next_ = 0;
-  return flush_metadata();
+  const uint64_t entries = std::max<uint64_t>(wanted.size(), header_.l1_entries_for(size));
+  if (entries > kMaxL1Bytes / 8) return fail(ErrorKind::OutOfRange, "File too large");
+  wanted.resize(std::max<size_t>(l1_.size(), static_cast<size_t>(entries)));
+  const bool other_size = header_.size != size;
+  const auto applied = change_state([&](State& state) -> Result<> {
+    TRY(add_references(wanted));
+    TRY(drop_references(state.l1));
+    TRY(renew_flags(wanted, 1));
+    state.l1 = std::move(wanted);
+    state.disk_size = size;
+    return {};
+  });
+  if (!applied) return applied;
+  return other_size ? resize_bitmaps(size) : Result<>();
 }
 
 Result<> Qcow2Image::delete_snapshot(const std::string& id_or_name) {
@@ -266,19 +252,13 @@ Result<> Qcow2Image::delete_snapshot(const std::string& id_or_name) {
   TRY(before_change());
   const size_t index = TRY(find_snapshot(id_or_name));
   const Snapshot gone = snapshots_[index];
-  std::vector<uint64_t> l1 = TRY(read_l1(gone.l1_table_offset, gone.l1_size));
-  std::vector<Snapshot> rest = snapshots_;
-  rest.erase(rest.begin() + static_cast<std::ptrdiff_t>(index));
-  TRY(store_snapshots(rest));
-  TRY(change_l1_refcounts(l1, -1));
-  if (gone.l1_size != 0) {
-    refcounts_.unprotect(gone.l1_table_offset, uint64_t{gone.l1_size} * 8);
-    refcounts_.free(gone.l1_table_offset,
-                    (uint64_t{gone.l1_size} * 8 + cluster_size_ - 1) >> header_.cluster_bits);
-  }
-  TRY(flush_metadata());
-  TRY(refresh_copied());
-  return flush_metadata();
+  const std::vector<uint64_t> l1 = TRY(read_l1(gone.l1_table_offset, gone.l1_size));
+  return change_state([&](State& state) -> Result<> {
+    state.snapshots.erase(state.snapshots.begin() + static_cast<std::ptrdiff_t>(index));
+    TRY(drop_references(l1));
+    give_up_place(gone.l1_table_offset, uint64_t{gone.l1_size} * 8);
+    return renew_flags(state.l1, 1);
+  });
 }
 
 Result<> Qcow2Image::read_from_snapshot(const std::string& id_or_name) {

@@ -207,32 +207,39 @@ Result<> Qcow2Image::fill_and_write(uint64_t offset, std::span<const uint8_t> fr
   return write_data(place - head, begin, whole);
 }
 
-// The entries now say what was written.
+// The entry of a cluster of which the bytes `from` to `to` were written, at `place` in the file. Extended
+// only.
+L2Entry Qcow2Image::extended_entry(const L2Entry& old, uint64_t place, uint64_t from, uint64_t to) const {
+  const bool same_place = (old.word & kCompressed) == 0 && (old.word & kOffsetMask) == place && old.word != 0;
+  const bool had_data = (old.word & kCompressed) != 0 || (old.bitmap & UINT32_MAX) != 0;
+  // Everything before the write's begin or behind its end was copied, see fill_and_write().
+  if (!same_place && had_data) return {.word = place | kCopied, .bitmap = UINT32_MAX};
+  uint64_t units = 0;
+  for (uint64_t unit = from / unit_size_; unit * unit_size_ < to; ++unit) units |= uint64_t{1} << unit;
+  return {.word = place | kCopied, .bitmap = (old.bitmap & ~(units << 32)) | units};
+}
+
+// The entries, all of one table, now say what was written.
 Result<> Qcow2Image::link(uint64_t offset, uint64_t length, uint64_t host, uint64_t clusters) {
   const uint64_t begin = align_down(offset, cluster_size_);
+  const uint64_t table_offset = TRY(writable_table(begin));
+  uint8_t* table = TRY(tables_.get(table_offset));
+  tables_.mark_dirty(table_offset);
   for (uint64_t i = 0; i < clusters; ++i) {
     const uint64_t guest = begin + (i << header_.cluster_bits);
     const uint64_t place = host + (i << header_.cluster_bits);
-    const L2Entry old = TRY(entry_at(guest));
+    const L2Entry old = load_entry(table, l2_index(guest));
+    TRY(check_entry(old, guest));
     const bool same_place =
         (old.word & kCompressed) == 0 && (old.word & kOffsetMask) == place && old.word != 0;
-    L2Entry entry{.word = place | kCopied, .bitmap = 0};
+    if (!same_place) free_entry(old);
     if (header_.extended_l2()) {
       const uint64_t from = std::max(offset, guest) - guest;
       const uint64_t to = std::min(offset + length, guest + cluster_size_) - guest;
-      uint64_t units = 0;
-      for (uint64_t unit = from / unit_size_; unit * unit_size_ < to; ++unit) units |= uint64_t{1} << unit;
-      const bool had_data = (old.word & kCompressed) != 0 || (old.bitmap & UINT32_MAX) != 0;
-      if (!same_place && had_data) {
-        // Everything before the write's begin or behind its end was copied, see fill_and_write().
-        units = UINT32_MAX;
-        entry.bitmap = units;
-      } else {
-        entry.bitmap = (old.bitmap & ~(units << 32)) | units;
-      }
+      store_entry(table, l2_index(guest), extended_entry(old, place, from, to));
+    } else {
+      store_entry(table, l2_index(guest), {.word = place | kCopied, .bitmap = 0});
     }
-    if (!same_place) free_entry(old);
-    TRY(set_entry(guest, entry));
   }
   return {};
 }
@@ -249,7 +256,7 @@ Result<> Qcow2Image::reserve(uint64_t offset, uint64_t length) {
       at += there;
       continue;
     }
-    TRY(writable_table(at));  // before the data, so that the data is in a row
+    const uint64_t table_offset = TRY(writable_table(at));  // before the data, so that the data is in a row
     const uint64_t begin = align_down(at, cluster_size_);
     const uint64_t limit = std::min(end, table_end(at));
     const L2Entry first = TRY(entry_at(at));
@@ -258,8 +265,8 @@ Result<> Qcow2Image::reserve(uint64_t offset, uint64_t length) {
       host = first.word & kOffsetMask;  // a place whose subclusters are not all in use
     } else {
       const uint64_t most = (limit - begin + cluster_size_ - 1) >> header_.cluster_bits;
-      while (clusters < most && TRY(entry_at(begin + (clusters << header_.cluster_bits))) == L2Entry{})
-        ++clusters;
+      const uint8_t* table = TRY(tables_.get(table_offset));
+      while (clusters < most && load_entry(table, l2_index(begin) + clusters) == L2Entry{}) ++clusters;
       host = TRY(allocate_data(begin, clusters, clusters));
       // Before any table says so: nothing may ever refer to what lies behind the end of the file.
       const uint64_t behind = host + (clusters << header_.cluster_bits);

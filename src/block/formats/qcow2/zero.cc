@@ -6,13 +6,14 @@
 #include "block/formats/qcow2/image.h"
 
 namespace rhea::block::qcow2 {
-// Whole clusters of [offset, end) lose their data. as_zero: they read as zeros whatever backs the image;
-// keep: their place stays theirs. Caller holds the lock.
-Result<> Qcow2Image::drop_clusters(uint64_t offset, uint64_t end, bool as_zero, bool keep) {
-  const bool flag = as_zero && header_.version >= 3;
+
+// Whole clusters of [offset, end) lose their data. ReadsZero: they read as zeros whatever backs the image;
+// HidesAll: whatever will back it, too. keep: their place stays theirs. Caller holds the lock.
+Result<> Qcow2Image::drop_clusters(uint64_t offset, uint64_t end, Drop drop, bool keep) {
+  const bool flag = drop != Drop::Plain && header_.version >= 3;
   for (uint64_t at = offset; at < end; at += cluster_size_) {
     const uint64_t table = TRY(l2_table_offset(l1_index(at)));
-    if (table == 0 && !(flag && backing() != nullptr)) {
+    if (table == 0 && !(flag && (drop == Drop::HidesAll || backing() != nullptr))) {
       at = std::min(end, table_end(at)) - cluster_size_;
       continue;
     }
@@ -51,7 +52,7 @@ Result<> Qcow2Image::write_zeroes(uint64_t offset, uint64_t length, ZeroMode mod
     std::unique_lock lock(mutex_);
     TRY(before_change());
     not_busy_.wait(lock, [&] { return !is_busy(begin_whole, end_whole); });
-    TRY(drop_clusters(begin_whole, end_whole, true, mode == ZeroMode::KeepAllocated));
+    TRY(drop_clusters(begin_whole, end_whole, Drop::ReadsZero, mode == ZeroMode::KeepAllocated));
   } else {
     begin_whole = end_whole = end;
   }
@@ -79,14 +80,25 @@ Result<> Qcow2Image::discard(uint64_t offset, uint64_t length) {
   TRY(record(begin_whole, std::min(end_whole, size_) - begin_whole));
   not_busy_.wait(lock, [&] { return !is_busy(begin_whole, end_whole); });
   // Without a backing image nothing reads as zeros too.
-  return drop_clusters(begin_whole, end_whole, backing() != nullptr || data_file_ != nullptr, false);
+  const bool flag = backing() != nullptr || data_file_ != nullptr;
+  return drop_clusters(begin_whole, end_whole, flag ? Drop::ReadsZero : Drop::Plain, false);
+}
+
+Result<> Qcow2Image::mark_zero(uint64_t offset, uint64_t length) {
+  TRY(check_range(offset, length, size_));
+  TRY(record_changes(offset, length));
+  const uint64_t end = align_down(offset + length + cluster_size_ - 1, cluster_size_);
+  std::unique_lock lock(mutex_);
+  TRY(before_change());
+  not_busy_.wait(lock, [&] { return !is_busy(offset, end); });
+  return drop_clusters(offset, end, Drop::HidesAll, false);
 }
 
 // All clusters go, and the image shows its backing image everywhere.
 Result<> Qcow2Image::make_empty() {
   const std::lock_guard lock(mutex_);
   TRY(before_change());
-  TRY(drop_clusters(0, *checked_align_up(size_, cluster_size_), false, false));
+  TRY(drop_clusters(0, *checked_align_up(size_, cluster_size_), Drop::Plain, false));
   TRY(flush_metadata());
   TRY(drop_tables(0));
   return cut_file();
