@@ -153,17 +153,22 @@ Result<> write_table(BlockNode& file, const Plan& plan) {
   if (!plan.fixed && !plan.zero_blocks) return {};
   constexpr uint64_t kStep = 1 << 15;
   std::vector<uint8_t> part;
+  uint64_t block = 0;
+  uint64_t in_chunk = 0;  // blocks before this entry in its chunk; behind the last one lies a bitmap's entry
   for (uint64_t first = 0; first < plan.entries(); first += kStep) {
     const uint64_t count = std::min(kStep, plan.entries() - first);
     part.assign(static_cast<size_t>(count * 8), 0);
     for (uint64_t i = 0; i < count; ++i) {
-      const uint64_t chunk = (first + i) / (plan.chunk_blocks() + 1);
-      if ((first + i) % (plan.chunk_blocks() + 1) == plan.chunk_blocks()) continue;  // a bitmap's
-      const uint64_t block = first + i - chunk;
+      if (in_chunk == plan.chunk_blocks()) {
+        in_chunk = 0;
+        continue;
+      }
       const uint64_t entry = plan.fixed ? (plan.data_offset() + block * plan.block_size) |
                                               static_cast<uint64_t>(BlockState::Present)
                                         : static_cast<uint64_t>(BlockState::Zero);
       store_le<uint64_t>(part.data() + i * 8, entry);
+      ++block;
+      ++in_chunk;
     }
     TRY(file.write(plan.table_offset() + first * 8, part));
   }
