@@ -18,6 +18,7 @@ for name, word in (("s", "abc"), ("n", "another word"), ("w", "wrong")):
 KINDS = [
     ("luks", "iter-time=10"),
     ("luks", "iter-time=10,cipher-alg=aes-128,hash-alg=sha1"),
+    ("luks", "iter-time=10,cipher-alg=aes-192"),
     ("luks", "iter-time=10,cipher-mode=cbc,ivgen-alg=essiv,ivgen-hash-alg=sha256,hash-alg=sha512"),
     ("luks", "iter-time=10,cipher-mode=cbc,ivgen-alg=plain,hash-alg=ripemd160"),
     ("qcow2", "encrypt.format=luks,encrypt.iter-time=10"),

@@ -68,6 +68,20 @@ Result<const void*> digest_type(const Functions& f, std::string_view hash) {
   return type;
 }
 
+// What IEEE 1619 (XTS) adds to each block before and after AES: the tweak, doubled from block to block.
+void add_tweaks(std::array<uint8_t, 16> tweak, std::span<uint8_t> data) {
+  for (size_t at = 0; at + 16 <= data.size(); at += 16) {
+    for (size_t i = 0; i < 16; ++i) data[at + i] ^= tweak[i];
+    unsigned carry = 0;
+    for (uint8_t& byte : tweak) {
+      const unsigned doubled = unsigned{byte} << 1 | carry;
+      byte = static_cast<uint8_t>(doubled);
+      carry = doubled >> 8;
+    }
+    if (carry != 0) tweak[0] ^= 0x87;
+  }
+}
+
 }  // namespace
 
 size_t digest_size(std::string_view hash) {
@@ -124,7 +138,9 @@ Result<std::unique_ptr<SectorCipher>> SectorCipher::make(std::string_view mode,
   std::unique_ptr<SectorCipher> out(new SectorCipher);
   if (chaining == "xts" || chaining == "cbc") {
     const size_t bits = key.size() * (chaining == "xts" ? 4 : 8);
-    out->cipher_ = f.cipher_by_name(fmt::format("aes-{}-{}", bits, chaining).c_str());
+    out->own_xts_ = chaining == "xts" && bits == 192;
+    const std::string_view name = out->own_xts_ ? "ecb" : chaining;
+    out->cipher_ = f.cipher_by_name(fmt::format("aes-{}-{}", bits, name).c_str());
   }
   const bool essiv = vector == "essiv:sha256";
   const std::string_view generator = vector.substr(0, vector.find(':'));  // of the others a hash says nothing
@@ -133,7 +149,13 @@ Result<std::unique_ptr<SectorCipher>> SectorCipher::make(std::string_view mode,
                  key.size());
   out->key_.assign(key.begin(), key.end());
   out->short_ = generator == "plain";
+  if (out->own_xts_ && essiv)
+    return failf(ErrorKind::Unsupported, "Cipher aes-192 in the mode {} is not supported", mode);
   if (essiv) out->vector_key_ = TRY(digest("sha256", key));
+  if (out->own_xts_) {
+    out->vector_key_.assign(key.begin() + 24, key.end());
+    out->key_.resize(24);
+  }
   return out;
 }
 
@@ -161,7 +183,7 @@ Result<SectorCipher::Contexts> SectorCipher::take() {
   }
   const Functions& f = *TRY(functions());
   Contexts out{.encrypt = f.cipher_ctx_new(), .decrypt = f.cipher_ctx_new(), .vector = f.cipher_ctx_new()};
-  const void* plain = f.cipher_by_name("aes-256-ecb");
+  const void* plain = f.cipher_by_name(vector_cipher());
   const bool good =
       f.cipher_init(out.encrypt, cipher_, nullptr, key_.data(), nullptr, 1) == 1 &&
       f.cipher_init(out.decrypt, cipher_, nullptr, key_.data(), nullptr, 0) == 1 &&
@@ -188,10 +210,12 @@ Result<> SectorCipher::run(bool encrypting, uint64_t sector, std::span<uint8_t> 
     int length = 0;
     if (!vector_key_.empty())
       good = f.cipher_update(contexts.vector, vector.data(), &length, vector.data(), 16) == 1;
+    if (own_xts_) add_tweaks(vector, part);
     good = good &&
            f.cipher_init(context, nullptr, nullptr, nullptr, vector.data(), encrypting ? 1 : 0) == 1 &&
            f.cipher_update(context, part.data(), &length, part.data(), static_cast<int>(part.size())) == 1 &&
            static_cast<size_t>(length) == part.size();
+    if (own_xts_) add_tweaks(vector, part);
     data = data.subspan(part.size());
   }
   const std::lock_guard lock(mutex_);

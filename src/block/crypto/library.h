@@ -40,17 +40,19 @@ class SectorCipher {
   struct Contexts {
     void* encrypt = nullptr;
     void* decrypt = nullptr;
-    void* vector = nullptr;  // essiv
+    void* vector = nullptr;  // essiv, and the tweak of our own XTS
   };
   SectorCipher() = default;
   Result<> run(bool encrypting, uint64_t sector, std::span<uint8_t> data);
   Result<Contexts> take();
   static void drop(Contexts& contexts);
+  const char* vector_cipher() const { return own_xts_ ? "aes-192-ecb" : "aes-256-ecb"; }
 
   const void* cipher_ = nullptr;
   Bytes key_;
-  Bytes vector_key_;    // essiv
-  bool short_ = false;  // plain: 32 bits of the number
+  Bytes vector_key_;      // essiv, and the tweak of our own XTS
+  bool own_xts_ = false;  // with 192 bits, which libcrypto has not: made of its ECB
+  bool short_ = false;    // plain: 32 bits of the number
   std::mutex mutex_;
   std::vector<Contexts> idle_;  // for as many threads as ever worked at once
 };
