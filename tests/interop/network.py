@@ -333,6 +333,77 @@ def web_tls(suite):
             server.shutdown()
 
 
+def tls_folder(suite, name, authority, subject):
+    """What either program wants of a folder: an authority's certificate, and one of its own that it signed."""
+    os.makedirs(name)
+    suite.run("cp", f"{authority}.pem", f"{name}/ca-cert.pem")
+    for role in ("server", "client"):
+        suite.run("openssl", "req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN=rhea {role}", "-keyout", f"{name}/{role}-key.pem", "-out", "request")
+        with open("extensions", "w", encoding="ascii") as extensions:
+            extensions.write(f"subjectAltName={subject}\nextendedKeyUsage={role}Auth\n")
+        suite.run("openssl", "x509", "-req", "-days", "2", "-in", "request", "-CA", f"{authority}.pem", "-CAkey", f"{authority}.key",
+                  "-CAcreateserial", "-extfile", "extensions", "-out", f"{name}/{role}-cert.pem")
+
+
+def nbd_tls(suite):
+    """Exports over TLS: read and written with the right certificates, refused with others, as qemu-img does."""
+    if not shutil.which("openssl"):
+        print("skip interop/network/nbd_tls: openssl is not installed")
+        return
+    make_raw("in.raw", SIZE, 9)
+    for authority in ("ours", "theirs"):
+        suite.run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={authority}",
+                  "-addext", "basicConstraints=critical,CA:true", "-keyout", f"{authority}.key", "-out", f"{authority}.pem")
+    tls_folder(suite, "good", "ours", "IP:127.0.0.1,DNS:localhost,DNS:images.example")
+    tls_folder(suite, "strange", "theirs", "IP:127.0.0.1")
+    suite.run("mkdir", "bare")
+    suite.run("cp", "ours.pem", "bare/ca-cert.pem")
+
+    def run(program, folder, options, *words, more=""):
+        command, *rest = words
+        object_ = f"tls-creds-x509,id=t,dir={os.path.abspath(folder)},endpoint=client{more}"
+        named = f"driver=raw,file.driver=nbd,file.tls-creds=t,{options}"
+        return suite.run(program, command, "--object", object_, "--image-opts", *rest, named, check=False)
+
+    port, path = free_port(), os.path.abspath("s")
+    here = f"file.host=127.0.0.1,file.port={port}"
+    with open("served", "wb") as served:
+        served.truncate(SIZE)
+    demand = ["--object", f"tls-creds-x509,id=t,dir={os.path.abspath('good')},endpoint=server,verify-peer=on", "--tls-creds", "t"]
+    with Server("qemu-nbd", "-t", "-e", "16", "-f", "raw", *demand, "-p", port, "served", port=port):
+        done = suite.run(suite.rhea_img, "convert", "--object", f"tls-creds-x509,id=t,dir={os.path.abspath('good')},endpoint=client",
+                         "-n", "--target-image-opts", "-f", "raw", "in.raw", f"driver=raw,file.driver=nbd,file.tls-creds=t,{here}", check=False)
+        if "libssl" in done.stderr:
+            print("skip interop/network/nbd_tls: libssl is not installed")
+            return
+        assert done.returncode == 0, done.stderr
+        same("served", "in.raw")
+        for folder, options, more, works in (("good", here, "", True), ("good", f"file.host=localhost,file.port={port}", "", True),
+                                             ("good", f"{here},file.tls-hostname=images.example", "", True),
+                                             ("good", f"{here},file.tls-hostname=elsewhere.example", "", False),
+                                             ("strange", here, "", False), ("bare", here, "", False), ("none", here, "", False),
+                                             ("good", f"{here},file.tls-hostname=elsewhere.example", ",verify-peer=off", True)):
+            for program in ("qemu-img", suite.rhea_img):
+                done = run(program, folder, options, "info", more=more)
+                what = f"{program} {folder} {options}{more}"
+                assert (done.returncode == 0) == works, f"{what}: {done.returncode} {done.stderr}"
+                assert works or program == "qemu-img" or done.stderr.count("\n") == 1, f"{what}: {done.stderr}"
+        plain = suite.run(suite.rhea_img, "info", f"nbd://127.0.0.1:{port}", check=False)
+        assert plain.returncode == 1 and "TLS" in plain.stderr and plain.stderr.count("\n") == 1, plain.stderr
+    if shutil.which("nbdkit"):
+        with Server("nbdkit", "-f", "-U", path, "--tls=require", f"--tls-certificates={os.path.abspath('good')}", "file", "served", path=path):
+            named = f"driver=raw,file.driver=nbd,file.path={path},file.tls-creds=t,file.tls-hostname=localhost"
+            suite.run(suite.rhea_img, "convert", "--object", f"tls-creds-x509,id=t,dir={os.path.abspath('bare')}", "--image-opts", "-O", "raw",
+                      named, "back.raw")
+            same("back.raw", "in.raw")
+            nameless = suite.run(suite.rhea_img, "info", "--object", f"tls-creds-x509,id=t,dir={os.path.abspath('bare')}", "--image-opts",
+                                 named.replace(",file.tls-hostname=localhost", ""), check=False)
+            assert nameless.returncode == 1 and "hostname" in nameless.stderr, nameless.stderr
+    with nbd_server(path, image="served"):
+        none = run(suite.rhea_img, "good", f"file.path={path},file.tls-hostname=localhost", "info")
+        assert none.returncode == 1 and "start TLS" in none.stderr and none.stderr.count("\n") == 1, none.stderr
+
+
 def protocol_names(suite):
     make_raw("in.raw", MIB, 6)
     for name in ("driver=file,filename=in.raw", "driver=null-co", "driver=raw,file.driver=null-co"):
@@ -398,8 +469,8 @@ def engines(suite):
 
 def main():
     suite = Suite(sys.argv[1], sys.argv[2])
-    for function in (nbd_reads_and_writes, nbd_holds_formats, nbd_tcp_and_names, nbd_of_nbdkit, nbd_liars, web, web_tls, protocol_names,
-                     devices, engines):
+    for function in (nbd_reads_and_writes, nbd_holds_formats, nbd_tcp_and_names, nbd_of_nbdkit, nbd_liars, nbd_tls, web, web_tls,
+                     protocol_names, devices, engines):
         suite.case(f"network/{function.__name__}", function)
     sys.exit(1 if suite.failed else 0)
 

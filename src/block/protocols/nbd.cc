@@ -179,14 +179,14 @@ class NbdNode final : public ProtocolNode {
 Result<std::unique_ptr<ProtocolNode>> open_nbd(const std::string& filename, config::KeyValues& options,
                                                const OpenFlags& flags) {
   const NbdAddress address = TRY(nbd_address(filename, options));
-  if (const auto tls = config::take(options, "tls-creds"))
-    return failf(ErrorKind::Unsupported, "tls-creds={}: TLS is not supported", *tls);
+  const NbdTls tls{.credentials = config::take(options, "tls-creds").value_or(""),
+                   .host = config::take(options, "tls-hostname").value_or(address.host)};
   for (const char* key : {"reconnect-delay", "open-timeout"}) {
     const auto seconds = config::take(options, key);
     if (seconds && *seconds != "0")
       return failf(ErrorKind::Unsupported, "{}={} is not supported", key, *seconds);
   }
-  auto connection = TRY(NbdConnection::open(address));
+  auto connection = TRY(NbdConnection::open(address, tls));
   if (flags.writable && connection->about().read_only())
     return fail(ErrorKind::Permission, "Permission denied");
   return std::make_unique<NbdNode>(address.shown(), std::move(connection), flags);

@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 
@@ -28,6 +29,7 @@ constexpr uint16_t kTypeHole = 2;
 constexpr uint16_t kTypeStatus = 5;
 constexpr uint16_t kTypeErrorBit = 0x8000;
 constexpr uint32_t kLargestMessage = 1u << 20;
+constexpr size_t kSealedPiece = 256 * 1024;
 
 std::unexpected<Error> confused(std::string_view what) {
   return failf(ErrorKind::Io, "NBD server sent {}", what);
@@ -57,7 +59,7 @@ NbdConnection::~NbdConnection() {
   ::close(fd_);
 }
 
-Result<> NbdConnection::send_all(std::span<const uint8_t> data) {
+Result<> NbdConnection::send_plain(std::span<const uint8_t> data) {
   while (!data.empty()) {
     const ssize_t put = ::send(fd_, data.data(), data.size(), MSG_NOSIGNAL);
     if (put < 0 && errno == EINTR) continue;
@@ -67,14 +69,41 @@ Result<> NbdConnection::send_all(std::span<const uint8_t> data) {
   return {};
 }
 
-Result<> NbdConnection::receive(std::span<uint8_t> into) {
-  while (!into.empty()) {
+// One thread at a time.
+Result<> NbdConnection::send_all(std::span<const uint8_t> data) {
+  if (!tls_) return send_plain(data);
+  while (!data.empty()) {
+    const auto piece = data.first(std::min(data.size(), kSealedPiece));
+    const auto sealed = TRY(tls_->seal(piece));
+    TRY(send_plain(sealed));
+    data = data.subspan(piece.size());
+  }
+  return {};
+}
+
+// What the socket has; at least a byte.
+Result<size_t> NbdConnection::receive_some(std::span<uint8_t> into) {
+  while (true) {
     const ssize_t got = ::recv(fd_, into.data(), into.size(), 0);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0 && errno == EAGAIN) return fail(ErrorKind::Io, "NBD server does not answer");
     if (got < 0) return fail(ErrorKind::Io, errno_text(errno));
     if (got == 0) return fail(ErrorKind::Io, "NBD server closed the connection");
-    into = into.subspan(static_cast<size_t>(got));
+    return static_cast<size_t>(got);
+  }
+}
+
+Result<> NbdConnection::receive(std::span<uint8_t> into) {
+  std::vector<uint8_t> sealed;
+  while (!into.empty()) {
+    size_t got = tls_ ? TRY(tls_->open(into)) : TRY(receive_some(into));
+    if (got == 0) {
+      sealed.resize(kSealedPiece);
+      got = TRY(receive_some(sealed));
+      TRY(tls_->feed(std::span(sealed).first(got)));
+      continue;
+    }
+    into = into.subspan(got);
   }
   return {};
 }

@@ -1,6 +1,7 @@
 // The client's side of the NBD protocol (the NBD project's doc/proto.md): fixed newstyle handshake with
 // NBD_OPT_GO, or NBD_OPT_EXPORT_NAME with servers that do not know it; structured replies and base:allocation
-// where offered. Missing: TLS, extended headers, connecting again after the connection broke.
+// where offered; TLS with certificates (NBD_OPT_STARTTLS). Missing: extended headers, connecting again after
+// the connection broke.
 //
 // request() may be called by any number of threads at once; a thread of its own reads the replies.
 #pragma once
@@ -16,6 +17,7 @@
 
 #include "base/result.h"
 #include "block/protocols/nbd_address.h"
+#include "block/protocols/tls_library.h"
 
 namespace rhea::block {
 
@@ -59,9 +61,14 @@ struct NbdExtent {
   uint32_t flags = 0;  // 1 hole, 2 zero
 };
 
+struct NbdTls {
+  std::string credentials;  // empty: none
+  std::string host;         // whom the certificate must name
+};
+
 class NbdConnection {
  public:
-  static Result<std::unique_ptr<NbdConnection>> open(const NbdAddress& address);
+  static Result<std::unique_ptr<NbdConnection>> open(const NbdAddress& address, const NbdTls& tls);
   ~NbdConnection();
 
   const NbdExport& about() const { return export_; }
@@ -78,7 +85,8 @@ class NbdConnection {
 
   explicit NbdConnection(int fd) : fd_(fd) {}
 
-  Result<> handshake(const std::string& export_name);
+  Result<> handshake(const std::string& export_name, const NbdTls& tls);
+  Result<> start_tls(const NbdTls& tls);
   Result<bool> negotiate_go(const std::string& export_name);
   Result<> negotiate_export_name(const std::string& export_name, bool no_zeroes);
   Result<> negotiate_contexts(const std::string& export_name);
@@ -94,9 +102,12 @@ class NbdConnection {
   Result<> read_reply();
   Result<> read_chunk(uint16_t type, uint32_t length, Pending& pending);
   Result<> receive(std::span<uint8_t> into);
+  Result<size_t> receive_some(std::span<uint8_t> into);
   Result<> send_all(std::span<const uint8_t> data);
+  Result<> send_plain(std::span<const uint8_t> data);
 
   int fd_;
+  std::unique_ptr<TlsSession> tls_;
   NbdExport export_;
   bool structured_ = false;
   uint32_t context_ = 0;  // of base:allocation

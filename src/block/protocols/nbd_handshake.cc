@@ -25,6 +25,7 @@ constexpr uint64_t kReplyMagic = 0x0003e889045565a9;
 constexpr uint16_t kFixedNewstyle = 1;
 constexpr uint16_t kNoZeroes = 2;
 constexpr uint32_t kOptExportName = 1;
+constexpr uint32_t kOptStartTls = 5;
 constexpr uint32_t kOptGo = 7;
 constexpr uint32_t kOptStructuredReply = 8;
 constexpr uint32_t kOptSetMetaContext = 10;
@@ -40,6 +41,7 @@ constexpr uint16_t kInfoExport = 0;
 constexpr uint16_t kInfoBlockSize = 3;
 constexpr uint32_t kLargestReply = 1u << 20;
 constexpr unsigned kMostReplies = 1000;
+constexpr size_t kTlsPiece = 16 * 1024;
 constexpr time_t kHandshakeSeconds = 60;
 constexpr char kAllocation[] = "base:allocation";
 
@@ -100,18 +102,18 @@ void limit_wait(int fd, time_t seconds) {
 
 }  // namespace
 
-Result<std::unique_ptr<NbdConnection>> NbdConnection::open(const NbdAddress& address) {
+Result<std::unique_ptr<NbdConnection>> NbdConnection::open(const NbdAddress& address, const NbdTls& tls) {
   const int fd =
       TRY(address.path.empty() ? connect_tcp(address.host, address.port) : connect_unix(address.path));
   std::unique_ptr<NbdConnection> out(new NbdConnection(fd));
   limit_wait(fd, kHandshakeSeconds);
-  TRY(out->handshake(address.export_name));
+  TRY(out->handshake(address.export_name, tls));
   limit_wait(fd, 0);
   out->reader_ = std::jthread([connection = out.get()] { connection->read_replies(); });
   return out;
 }
 
-Result<> NbdConnection::handshake(const std::string& export_name) {
+Result<> NbdConnection::handshake(const std::string& export_name, const NbdTls& tls) {
   std::array<uint8_t, 18> hello{};
   TRY(receive(hello));
   if (load_be<uint64_t>(&hello[0]) != kServerMagic)
@@ -125,6 +127,10 @@ Result<> NbdConnection::handshake(const std::string& export_name) {
   std::array<uint8_t, 4> ours{};
   store_be(ours.data(), answer);
   TRY(send_all(ours));
+  if (!tls.credentials.empty()) {
+    if (!fixed) return fail(ErrorKind::Unsupported, "Server does not support STARTTLS");
+    TRY(start_tls(tls));
+  }
   if (fixed) {
     TRY(send_option(kOptStructuredReply, {}));
     structured_ = TRY(read_option_reply(kOptStructuredReply)).type == kRepAck;
@@ -132,6 +138,25 @@ Result<> NbdConnection::handshake(const std::string& export_name) {
     if (TRY(negotiate_go(export_name))) return {};
   }
   return negotiate_export_name(export_name, (answer & kNoZeroes) != 0);
+}
+
+// From here on everything is sealed.
+Result<> NbdConnection::start_tls(const NbdTls& tls) {
+  auto session = TRY(TlsSession::make(tls.credentials, tls.host));
+  TRY(send_option(kOptStartTls, {}));
+  const OptionReply reply = TRY(read_option_reply(kOptStartTls));
+  if (reply.type != kRepAck || !reply.data.empty())
+    return fail(ErrorKind::Unsupported, "Server rejected the request to start TLS");
+  std::vector<uint8_t> buffer(kTlsPiece);
+  while (true) {
+    const auto ours = TRY(session->shake_hands());
+    TRY(send_plain(ours));
+    if (session->done()) break;
+    const size_t got = TRY_IN(receive_some(buffer), "TLS handshake failed");
+    TRY(session->feed(std::span(buffer).first(got)));
+  }
+  tls_ = std::move(session);
+  return {};
 }
 
 Result<> NbdConnection::send_option(uint32_t option, std::span<const uint8_t> data) {
@@ -153,7 +178,8 @@ Result<NbdConnection::OptionReply> NbdConnection::read_option_reply(uint32_t opt
   OptionReply out{.type = load_be<uint32_t>(&head[12]), .data = std::vector<uint8_t>(length)};
   TRY(receive(out.data));
   if (out.type == kRepTlsRequired)
-    return fail(ErrorKind::Unsupported, "server requires TLS, which is not supported");
+    return fail(ErrorKind::Permission,
+                "server requires TLS: an object tls-creds-x509 and tls-creds=ID are needed");
   return out;
 }
 
