@@ -14,6 +14,7 @@
 #include "config/key_values.h"
 #include "tools/img/command.h"
 #include "tools/img/common.h"
+#include "tools/img/hints.h"
 #include "tools/img/option_help.h"
 
 namespace rhea::img {
@@ -21,7 +22,9 @@ namespace {
 
 int complain(const Error& error, int status) {
   std::fflush(stdout);
-  error_line(error.message());
+  const std::string message = error.message();
+  error_line(message);
+  if (const std::string hint = hint_for(message); !hint.empty()) fmt::print(stderr, "({})\n", hint);
   return status;
 }
 
