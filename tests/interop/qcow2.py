@@ -89,6 +89,28 @@ def chains(suite):
         suite.run("qemu-img", "check", name)
 
 
+def rebased(suite):
+    """What the new backing image must not show is marked as zeros where whole clusters are, and the content stays."""
+    make_raw("in.raw", SIZE, 12)
+    suite.run("qemu-img", "convert", "-f", "raw", "-O", "qcow2", "in.raw", "full.qcow2")
+    suite.run("qemu-img", "create", "-q", "-f", "qcow2", "short.qcow2", "3M")
+    suite.run("qemu-io", "-f", "qcow2", "-c", "write -P 5 0 2M", "short.qcow2")
+    for backing, options in ((None, ""), ("short", ""), ("short", "extended_l2=on"), ("short", "cluster_size=2M"), (None, "compat=0.10")):
+        options = ["-o", options] if options else []
+        behind = ["-b", f"{backing}.qcow2", "-F", "qcow2"] if backing else []
+        suite.run("qemu-img", "create", "-q", "-f", "qcow2", *options, *behind, "top.qcow2", SIZE)
+        suite.run("qemu-io", "-f", "qcow2", "-c", "write -P 6 1000k 100k", "-c", "write -P 7 7M 1k", "top.qcow2")
+        suite.run("qemu-img", "convert", "-f", "qcow2", "-O", "raw", "top.qcow2", "want.raw")
+        suite.run("cp", "top.qcow2", "theirs.qcow2")
+        suite.run("cp", "top.qcow2", "ours.qcow2")
+        suite.run("qemu-img", "rebase", "-f", "qcow2", "-b", "full.qcow2", "-F", "qcow2", "theirs.qcow2")
+        suite.run(suite.rhea_img, "rebase", "-f", "qcow2", "-b", "full.qcow2", "-F", "qcow2", "ours.qcow2")
+        suite.run("qemu-img", "check", "-f", "qcow2", "ours.qcow2")
+        suite.run("qemu-img", "compare", "-f", "raw", "-F", "qcow2", "want.raw", "ours.qcow2")
+        ours, theirs = os.stat("ours.qcow2").st_blocks, os.stat("theirs.qcow2").st_blocks
+        assert ours <= theirs, f"{backing} {options}: {ours} blocks, qemu-img {theirs}"
+
+
 def killed(suite):
     """kill -9 at any time: at most leaks, and what was there before is still there."""
     make_raw("in.raw", SIZE, 9)
@@ -170,6 +192,7 @@ def main():
     suite.case("qcow2/chains", chains)
     suite.case("qcow2/amended", amended)
     suite.case("qcow2/repairs", repairs)
+    suite.case("qcow2/rebased", rebased)
     suite.case("qcow2/killed", killed)
     sys.exit(1 if suite.failed else 0)
 

@@ -92,7 +92,9 @@ constexpr OptionHelp kHelp[] = {
     {"", "T", "src_cache", "cache mode for reading (writeback)"},
     {"", "U", "", "open although another process writes to the image"},
     {"", "image-opts", "", "names of images are option lists: driver=qcow2,file.filename=..."},
-    {"", "object", "objectdef", "secret,id=ID,data=TEXT or secret,id=ID,file=NAME: a password"},
+    {"", "object", "objectdef",
+     "secret,id=ID,data=TEXT or secret,id=ID,file=NAME: a password; tls-creds-x509,id=ID,dir=FOLDER: "
+     "certificates"},
     {"", "output", "ofmt", "human or json"},
 };
 

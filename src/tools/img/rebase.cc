@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/checked.h"
 #include "base/failf.h"
 #include "block/facets.h"
 #include "tools/img/command.h"
@@ -14,7 +15,7 @@
 namespace rhea::img {
 namespace {
 
-constexpr uint64_t kPiece = uint64_t{1} << 20;
+constexpr uint64_t kPiece = uint64_t{2} << 20;
 constexpr uint64_t kGrain = 4096;
 
 struct Request {
@@ -36,36 +37,68 @@ Result<> read_or_zero(block::ImageNode* node, uint64_t offset, std::span<uint8_t
   return {};
 }
 
-// Writes what differs, in runs of grains.
+// Writes what differs, in runs. Whole units of zeros are marked, where the format can.
 Result<> copy_differences(block::ImageNode& image, uint64_t offset, std::span<const uint8_t> wanted,
                           std::span<const uint8_t> shown) {
-  size_t at = 0;
-  while (at < wanted.size()) {
-    const auto differs = [&](size_t place) {
-      const size_t length = std::min<size_t>(kGrain, wanted.size() - place);
-      return std::memcmp(wanted.data() + place, shown.data() + place, length) != 0;
+  enum class Kind { Same, Zeros, Data };
+  struct Step {
+    Kind kind;
+    size_t length;
+  };
+  auto& changer = *block::facet<block::BackingChanger>(image);
+  const uint64_t unit = changer.zero_mark_unit();
+  const auto grain = static_cast<size_t>(unit == 0 ? kGrain : std::min(kGrain, unit));
+  const bool at_end = offset + wanted.size() == image.size();
+  const auto step_at = [&](size_t at) -> Step {
+    const size_t rest = wanted.size() - at;
+    const auto same = [&](size_t length) {
+      return std::memcmp(wanted.data() + at, shown.data() + at, length) == 0 ? Kind::Same : Kind::Data;
     };
-    if (!differs(at)) {
-      at += kGrain;
-      continue;
+    if (unit != 0 && (offset + at) % unit == 0 && (rest >= unit || at_end)) {
+      const auto length = static_cast<size_t>(std::min<uint64_t>(rest, unit));
+      if (block::is_zero(wanted.subspan(at, length)))
+        return {same(length) == Kind::Same ? Kind::Same : Kind::Zeros, length};
     }
+    return {same(std::min(rest, grain)), std::min(rest, grain)};
+  };
+  for (size_t at = 0; at < wanted.size();) {
     const size_t begin = at;
-    while (at < wanted.size() && differs(at)) at += kGrain;
-    const size_t end = std::min(at, wanted.size());
-    TRY(image.write(offset + begin, wanted.subspan(begin, end - begin)));
+    const Kind kind = step_at(at).kind;
+    for (Step step = step_at(at); step.kind == kind; step = step_at(at)) {
+      at += step.length;
+      if (at == wanted.size()) break;
+    }
+    if (kind == Kind::Zeros) TRY(changer.mark_zero(offset + begin, at - begin));
+    if (kind == Kind::Data) TRY(image.write(offset + begin, wanted.subspan(begin, at - begin)));
   }
   return {};
+}
+
+// How many bytes from `at` on are zeros without a look at them.
+Result<uint64_t> known_zeros(block::ImageNode* node, uint64_t at, uint64_t length) {
+  if (node == nullptr || at >= node->size()) return length;
+  const auto there = TRY(block::chain_extent(*node, at, std::min(length, node->size() - at))).extent;
+  return there.zero ? there.length : 0;
 }
 
 Result<> copy_old_backing(block::ImageNode& image, block::ImageNode* fresh, Progress& progress) {
   std::vector<uint8_t> wanted(kPiece);
   std::vector<uint8_t> shown(kPiece);
+  const uint64_t unit = std::max<uint64_t>(1, block::facet<block::BackingChanger>(image)->zero_mark_unit());
   for (uint64_t at = 0; at < image.size();) {
     const block::Extent there = TRY(image.extent(at, image.size() - at));
-    const uint64_t length = there.allocated ? there.length : std::min(there.length, kPiece);
-    if (!there.allocated) {
-      const auto old_part = std::span(wanted).first(length);
-      const auto new_part = std::span(shown).first(length);
+    uint64_t length = there.length;
+    const uint64_t zeros = there.allocated ? 0 : TRY(known_zeros(image.backing(), at, length));
+    uint64_t skip = zeros == 0 ? 0 : TRY(known_zeros(fresh, at, zeros));
+    // What is left begins with a whole unit.
+    if (skip != 0 && at + skip != image.size()) skip = std::max(at, align_down(at + skip, unit)) - at;
+    if (skip != 0) {
+      length = skip;
+    } else if (!there.allocated) {
+      // Up to the next multiple, so that units that can be marked stay whole.
+      length = std::min(length, kPiece - at % kPiece);
+      const auto old_part = std::span(wanted).first(static_cast<size_t>(length));
+      const auto new_part = std::span(shown).first(static_cast<size_t>(length));
       TRY_IN(read_or_zero(image.backing(), at, old_part), "error while reading from old backing file");
       TRY_IN(read_or_zero(fresh, at, new_part), "error while reading from new backing file");
       TRY_IN(copy_differences(image, at, old_part, new_part), "Error while writing to COW image");
