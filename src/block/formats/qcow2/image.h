@@ -162,7 +162,8 @@ class Qcow2Image final : public ImageNode,
       uint64_t offset);  // the L2 table of this guest offset, made or copied if need be
   Result<> write_l1_entry(uint64_t index);
   Result<> write_l1(uint64_t first, uint64_t count);
-  void free_entry(const L2Entry& entry);  // gives up its cluster
+  // Gives up its cluster. unmap: what was in it is not wanted any more.
+  void free_entry(const L2Entry& entry, bool unmap = false);
   struct Packed {
     uint64_t offset = 0;
     uint64_t sectors_bytes = 0;  // up to the end of its last 512-byte sector

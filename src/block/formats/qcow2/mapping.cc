@@ -142,7 +142,7 @@ Qcow2Image::Packed Qcow2Image::packed_place(uint64_t word) const {
   return {.offset = offset, .sectors_bytes = (sectors + 1) * 512 - (offset & 511)};
 }
 
-void Qcow2Image::free_entry(const L2Entry& entry) {
+void Qcow2Image::free_entry(const L2Entry& entry, bool unmap) {
   if (data_file_) return;
   if ((entry.word & kCompressed) != 0) {
     const Packed place = packed_place(entry.word);
@@ -153,7 +153,7 @@ void Qcow2Image::free_entry(const L2Entry& entry) {
     return;
   }
   const uint64_t host = entry.word & kOffsetMask;
-  if (host != 0) refcounts_.free(host, 1);
+  if (host != 0) refcounts_.free(host, 1, unmap);
 }
 
 }  // namespace rhea::block::qcow2

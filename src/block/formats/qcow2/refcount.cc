@@ -306,19 +306,33 @@ Result<Refcounts::Run> Refcounts::allocate_up_to(uint64_t count, uint64_t wanted
   return Run{.offset = first << header_.cluster_bits, .count = length};
 }
 
-void Refcounts::free(uint64_t offset, uint64_t count) {
-  if (!pending_.empty() &&
+void Refcounts::free(uint64_t offset, uint64_t count, bool unmap) {
+  if (!pending_.empty() && pending_.back().unmap == unmap &&
       pending_.back().offset + (pending_.back().count << header_.cluster_bits) == offset) {
     pending_.back().count += count;
     return;
   }
-  pending_.push_back({.offset = offset, .count = count});
+  pending_.push_back({.offset = offset, .count = count, .unmap = unmap});
 }
 
 Result<> Refcounts::apply_frees() {
-  std::vector<Run> runs;
+  std::vector<Freed> runs;
   runs.swap(pending_);
-  for (const Run& run : runs) TRY(add(run.offset >> header_.cluster_bits, run.count, -1));
+  for (const Freed& run : runs) {
+    TRY(add(run.offset >> header_.cluster_bits, run.count, -1));
+    if (run.unmap) TRY(unmap(run));
+  }
+  return {};
+}
+
+Result<> Refcounts::unmap(const Freed& run) {
+  const uint64_t first = run.offset >> header_.cluster_bits;
+  for (uint64_t i = 0; i < run.count;) {
+    uint64_t unused = 0;
+    while (i + unused < run.count && TRY(get(first + i + unused)) == 0) ++unused;
+    if (unused != 0) TRY(file_.discard((first + i) << header_.cluster_bits, unused << header_.cluster_bits));
+    i += unused + 1;
+  }
   return {};
 }
 

@@ -62,8 +62,9 @@ class Refcounts {
     uint64_t count = 0;
   };
   Result<Run> allocate_up_to(uint64_t count, uint64_t wanted = 0);
-  // Takes one reference away later, when apply_frees() is called.
-  void free(uint64_t offset, uint64_t count);
+  // Takes one reference away later, when apply_frees() is called. unmap: whose data nobody wants (a discard);
+  // where nobody else refers to them the file gets a hole.
+  void free(uint64_t offset, uint64_t count, bool unmap = false);
   Result<> apply_frees();
   bool frees_pending() const { return !pending_.empty(); }
   // Takes one reference away: at once where others remain, else with apply_frees().
@@ -94,6 +95,13 @@ class Refcounts {
   Result<uint64_t> end_of_used();
 
  private:
+  struct Freed {
+    uint64_t offset = 0;
+    uint64_t count = 0;
+    bool unmap = false;
+  };
+  Result<> unmap(const Freed& run);
+
   Result<uint8_t*> block_for(uint64_t cluster, bool create, uint64_t& offset);
   Result<> create_block(uint64_t index);
   Result<> move_block(uint64_t index);
@@ -116,7 +124,7 @@ class Refcounts {
   std::function<Result<>()> write_header_;
   TableCache cache_;
   std::vector<uint64_t> table_;
-  std::vector<Run> pending_;
+  std::vector<Freed> pending_;
   std::unordered_set<uint64_t> protected_;
   std::optional<Shadow> shadow_;
   uint64_t hint_ = 0;  // no cluster below this one is free

@@ -32,7 +32,7 @@ Result<> Qcow2Image::drop_clusters(uint64_t offset, uint64_t end, Drop drop, boo
     }
     if (entry == old) continue;
     TRY(set_entry(at, entry));
-    if (!keeps) free_entry(old);
+    if (!keeps) free_entry(old, !keep);
   }
   return {};
 }
