@@ -66,9 +66,9 @@ done
     for disk, kind in names.items():
         raw = FOLDER / f"{kind}.raw"
         img("convert", "-f", kind, "-O", "raw", FOLDER / f"disk.{kind}", raw)
-        data = raw.read_bytes()[:size]
+        data = raw.read_bytes()  # vpc: whole cylinders, more than was asked for
         expect(hashlib.sha256(data).hexdigest() == sums[disk], f"{kind}: the image is not what the guest read")
-        if kind != "raw":
+        if kind not in ("raw", "vpc"):
             img("check", "-q", "-f", kind, FOLDER / f"disk.{kind}")
 
 
@@ -77,8 +77,8 @@ def floppies():
     """Each size, read and written; the drive's type in CMOS is the medium's."""
     commands = """
 for d in fd0 fd1; do
-  sum=$(sha256sum </dev/$d | cut -c1-64)  # first: a drive's size is known when it was opened
-  mark "$d $(cat /sys/block/$d/size) $sum"
+  dd if=/dev/$d of=/dev/null count=1 2>/dev/null  # the kernel finds out what is in there
+  mark "$d $(cat /sys/block/$d/size) $(sha256sum </dev/$d | cut -c1-64)"
   dd if=/dev/zero bs=512 count=3 2>/dev/null | tr '\\0' w | dd of=/dev/$d bs=512 seek=717 conv=fsync,notrunc 2>/dev/null || mark "$d no write"
 done
 """
@@ -206,7 +206,8 @@ def full_host_disk():
     commands = """
 seq 1 2000000 | head -c 12000000 >/tmp/data
 mark start
-dd if=/tmp/data of=/dev/DISK bs=1M oflag=direct 2>/dev/null && mark wrote || mark failed
+[ -e /dev/vda ] && disk=vda || disk=sda
+dd if=/tmp/data of=/dev/$disk bs=1M oflag=direct 2>/dev/null && mark wrote || mark failed
 """
     data = b"".join(b"%d\n" % i for i in range(1, 2000001))[:12000000]
     for bus, policy in (("virtio", "enospc"), ("ide", "enospc"), ("ahci", "stop"), ("virtio", "report"), ("virtio", "ignore")):
@@ -217,7 +218,7 @@ dd if=/tmp/data of=/dev/DISK bs=1M oflag=direct 2>/dev/null && mark wrote || mar
             options = ["-drive", f"file={path}/disk,format=raw,if=none,id=d,werror={policy}"]
             options += {"virtio": ["-device", "virtio-blk-pci,drive=d"], "ide": ["-device", "ide-hd,drive=d,bus=ide.0"],
                         "ahci": ["-device", "ahci,id=sata", "-device", "ide-hd,drive=d,bus=sata.0"]}[bus]
-            with Guest("full", commands.replace("DISK", "vda" if bus == "virtio" else "sda"), *options, modules=MODULES) as guest:
+            with Guest("full", commands, *options, modules=MODULES) as guest:
                 guest.wait("@@start")
                 if policy in ("report", "ignore"):
                     guest.wait("@@failed" if policy == "report" else "@@wrote")

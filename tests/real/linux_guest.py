@@ -41,8 +41,10 @@ def kernel():
     return lines
 
 
-def initramfs(name, commands, modules, extra):
-    script, out = FOLDER / f"{name}.sh", FOLDER / f"{name}.gz"
+@functools.cache
+def initramfs(commands, modules, extra):
+    number = len(list(FOLDER.glob("commands*.sh")))
+    script, out = FOLDER / f"commands{number}.sh", FOLDER / f"initramfs{number}.gz"
     script.write_text(commands)
     done = subprocess.run([ROOT / "scripts/guest/make-initramfs.sh", "--mode", "commands", "--commands", script, "--modules",
                            kernel()[1], modules, *extra, out], capture_output=True, text=True, check=False)
@@ -61,7 +63,7 @@ class Guest:
         self.log = open(FOLDER / f"{name}.log", "wb")
         self.process = subprocess.Popen(
             [*prefix, EMULATOR, "-accel", ACCELERATOR, "-nodefaults", "-display", "none", "-no-reboot", "-cpu", "max", "-m", "256",
-             "-serial", "stdio", "-kernel", kernel()[0], "-initrd", initramfs(name, commands, modules, extra), "-append",
+             "-serial", "stdio", "-kernel", kernel()[0], "-initrd", initramfs(commands, modules, tuple(extra)), "-append",
              "console=ttyS0 quiet panic=-1 no_timer_check", "-monitor", f"unix:{path},server=on,wait=off", *options],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, pass_fds=pass_fds)
         os.set_blocking(self.process.stdout.fileno(), False)
