@@ -108,7 +108,8 @@ def rebased(suite):
         suite.run("qemu-img", "check", "-f", "qcow2", "ours.qcow2")
         suite.run("qemu-img", "compare", "-f", "raw", "-F", "qcow2", "want.raw", "ours.qcow2")
         ours, theirs = os.stat("ours.qcow2").st_blocks, os.stat("theirs.qcow2").st_blocks
-        assert ours <= theirs, f"{backing} {options}: {ours} blocks, qemu-img {theirs}"
+        # Version 2 has no marks; qemu-img then leaves clusters out, and its result reads as the new backing image.
+        assert ours <= theirs or "compat=0.10" in options, f"{backing} {options}: {ours} blocks, qemu-img {theirs}"
 
 
 def killed(suite):
