@@ -34,6 +34,13 @@ AtaDisk::AtaDisk(block::Drive& drive, Options options) : AtaUnit(&drive), option
   configured_cache_ = drive.write_cache();
 }
 
+uint8_t AtaDisk::bios_translation() const {
+  constexpr uint32_t kBiosCylinders = 1024, kBiosHeads = 16, kBiosSectors = 63;
+  const bool fits = default_.cylinders <= kBiosCylinders && default_.heads <= kBiosHeads &&
+                    default_.sectors <= kBiosSectors;
+  return options_.bios_translation.value_or(fits ? 0 : 1);
+}
+
 Result<std::unique_ptr<AtaDisk>> AtaDisk::create(block::Drive& drive, Options options) {
   if (!drive.inserted()) return fail(ErrorKind::Invalid, "Device needs media, but drive is empty");
   if (drive.read_only()) return fail(ErrorKind::Invalid, "Block node is read-only");

@@ -18,10 +18,11 @@ class AtaDisk final : public AtaUnit {
     std::string model = "QEMU HARDDISK";
     std::string serial{};
     std::string firmware = "2.5+";
-    uint64_t wwn = 0;               // 0: none
-    uint16_t rotation_rate = 0;     // rpm; 1: does not turn, 0: not said
-    uint8_t physical_exponent = 0;  // a physical block is 2^n logical ones
-    block::Geometry geometry{};     // 0 cylinders: by the size
+    uint64_t wwn = 0;                           // 0: none
+    uint16_t rotation_rate = 0;                 // rpm; 1: does not turn, 0: not said
+    uint8_t physical_exponent = 0;              // a physical block is 2^n logical ones
+    block::Geometry geometry{};                 // 0 cylinders: by the size
+    std::optional<uint8_t> bios_translation{};  // what the firmware is told; unset: by the geometry
   };
   // The drive has a medium and is not attached yet; Busy if it is.
   static Result<std::unique_ptr<AtaDisk>> create(block::Drive& drive, Options options);
@@ -31,6 +32,10 @@ class AtaDisk final : public AtaUnit {
   void state(bus::StateVisitor& v) override;
   void resized() override;
   uint64_t sectors() const { return sectors_; }
+  const block::Geometry& geometry() const { return default_; }
+  // How the BIOS makes cylinders of it that fit its ten bits: 0 as they are, 1 by sector number (LBA), 2 by
+  // doubling heads (large), 3 the same with 15 heads.
+  uint8_t bios_translation() const;
 
  private:
   enum class Work : uint8_t { None, Read, Write, Trim };

@@ -61,7 +61,8 @@ Term call(std::string_view at, const Terms& arguments);
 
 // Resource descriptors (ACPI 6.4 section 6.4), to be put into resources().
 Term io(uint16_t min, uint16_t max, uint8_t alignment, uint8_t length);
-Term irq(unsigned number);  // edge, active high, exclusive
+Term dma(unsigned channel);  // compatible, 8 bits, no bus master
+Term irq(unsigned number);   // edge, active high, exclusive
 Term interrupt_level_high_shared(std::initializer_list<uint32_t> gsis);
 Term memory32_fixed(uint32_t base, uint32_t length, bool writable);
 Term bus_range(uint16_t min, uint16_t max);

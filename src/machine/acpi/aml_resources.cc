@@ -46,6 +46,11 @@ Term io(uint16_t min, uint16_t max, uint8_t alignment, uint8_t length) {
   return t;
 }
 
+Term dma(unsigned channel) {
+  CHECK(channel < 8);
+  return {{0x2a, static_cast<uint8_t>(1u << channel), 0}};
+}
+
 Term irq(unsigned number) {
   CHECK(number < 16);
   Term t{{0x22}};

@@ -80,6 +80,35 @@ Term fw_cfg_device() {
       "FWCF", {name("_HID", string("QEMU0002")), status(kPresentEnabled), crs({io(0x510, 0x510, 1, 0x0c)})});
 }
 
+// A floppy drive and what the BIOS would tell of it (6.4, 9.9.2: _FDI): parameters as in IBM's disk base
+// table.
+Term floppy_drive(unsigned unit, unsigned type) {
+  const bool small = type == 1 || type == 3;  // 360 and 720 KiB: 9 sectors
+  const unsigned sectors = type == 5 ? 36 : type == 4 ? 18 : type == 2 ? 15 : 9;
+  const unsigned last_track = type == 1 ? 39 : 79;
+  Terms parameters;
+  for (unsigned value : {unit, type, last_track, sectors, 1u, 0xafu, 0x02u, 0x25u, 0x02u, sectors,
+                         small ? 0x2au : 0x1bu, 0xffu, small ? 0x50u : 0x6cu, 0xf6u, 0x0fu, 0x08u})
+    parameters.push_back(integer(value));
+  return device(fmt::format("FLP{}", "AB"[unit]),
+                {name("_ADR", integer(unit)), name("_FDI", package(parameters))});
+}
+
+Term floppy_controller(uint8_t types) {
+  const unsigned drives[2] = {static_cast<unsigned>(types >> 4), types & 15u};
+  std::vector<uint8_t> there(20);  // _FDE (9.9.1): a dword a drive, then the tape's
+  there[16] = 2;                   // which there never is
+  Terms body{hid("PNP0700"), status(0x0f),
+             crs({io(0x3f2, 0x3f2, 1, 4), io(0x3f7, 0x3f7, 1, 1), irq(6), dma(2)})};
+  for (unsigned unit = 0; unit < 2; ++unit) {
+    if (drives[unit] == 0) continue;
+    there[unit * 4] = 1;
+    body.push_back(floppy_drive(unit, drives[unit]));
+  }
+  body.push_back(name("_FDE", buffer(there)));
+  return device("FDC0", body);
+}
+
 // Ports of the chipset that no other device claims.
 Term board_resources(const Config& config) {
   const uint16_t pm = config.pm_base;
@@ -103,6 +132,7 @@ Terms isa_devices(const Config& config) {
         "KBD", {hid("PNP0303"), status(0x0f), crs({io(0x60, 0x60, 1, 1), io(0x64, 0x64, 1, 1), irq(1)})}));
     body.push_back(device("MOU", {hid("PNP0F13"), status(0x0f), crs({irq(12)})}));
   }
+  if (config.floppies) body.push_back(floppy_controller(config.floppy_types));
   for (unsigned i = 0; i < 4; i++) {
     if (config.serial[i]) body.push_back(serial_port(i));
   }

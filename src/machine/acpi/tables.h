@@ -40,6 +40,8 @@ struct Config {
   bool hpet = true;
   bool i8042 = true;
   bool serial[4] = {};
+  bool floppies = false;     // there is a controller
+  uint8_t floppy_types = 0;  // its drives, as in CMOS byte 0x10
 };
 
 struct Blobs {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -88,6 +89,21 @@ uint8_t sum(const uint8_t* p, size_t n) {
   uint8_t s = 0;
   for (size_t i = 0; i < n; i++) s = static_cast<uint8_t>(s + p[i]);
   return s;
+}
+
+TEST(AcpiTables, floppy_controller_is_described_with_its_drives) {
+  Config config = sample(1);
+  const auto has = [](const std::vector<uint8_t>& dsdt, std::string_view what) {
+    return std::search(dsdt.begin(), dsdt.end(), what.begin(), what.end()) != dsdt.end();
+  };
+  EXPECT_FALSE(has(dsdt_body(config), "FDC0"));
+  config.floppies = true;
+  config.floppy_types = 0x50;
+  const std::vector<uint8_t> dsdt = dsdt_body(config);
+  EXPECT_TRUE(has(dsdt, "FDC0"));
+  EXPECT_TRUE(has(dsdt, "FLPA"));
+  EXPECT_FALSE(has(dsdt, "FLPB"));
+  EXPECT_TRUE(has(dsdt, std::string_view("\x2a\x04\x00", 3)));  // DMA channel 2
 }
 
 TEST(AcpiTables, loader_script_yields_linked_tables_with_good_checksums) {

@@ -200,6 +200,8 @@ acpi::Config acpi_config(const FirmwareConfig& config) {
   c.pci_window64_room = c.q35 ? 32 * kGiB : 2 * kGiB;
   c.hpet = config.hpet;
   c.i8042 = config.i8042;
+  c.floppies = config.floppies;
+  c.floppy_types = config.floppy_types;
   std::copy(std::begin(config.serial), std::end(config.serial), std::begin(c.serial));
   return c;
 }
@@ -213,6 +215,31 @@ std::vector<CmosByte> cmos_boot_order(std::string_view order, bool floppy_check)
   for (size_t i = 0; i < boot.size() && i < order.size(); i++) boot[i] = boot_code(order[i]);
   return {{0x3d, static_cast<uint8_t>(boot[1] << 4 | boot[0])},
           {0x38, static_cast<uint8_t>(boot[2] << 4 | (floppy_check ? 0 : 1))}};
+}
+
+// Types and geometries of the first two disks, translations of all four.
+std::vector<CmosByte> cmos_disks(const std::array<BiosDisk, 4>& disks) {
+  constexpr uint8_t kUserType = 47, kGeometry[2] = {0x1b, 0x24};
+  std::vector<CmosByte> out;
+  uint8_t types = 0, translations = 0;
+  for (unsigned i = 0; i < disks.size(); ++i) {
+    const BiosDisk& disk = disks[i];
+    if (disk.cylinders == 0) continue;
+    translations = static_cast<uint8_t>(translations | disk.translation << (2 * i));
+    if (i >= 2) continue;
+    types = static_cast<uint8_t>(types | (i == 0 ? 0xf0 : 0x0f));
+    out.push_back({static_cast<uint8_t>(0x19 + i), kUserType});
+    const auto low = static_cast<uint8_t>(disk.cylinders), high = static_cast<uint8_t>(disk.cylinders >> 8);
+    // Cylinders, heads, write precompensation (none), control byte (no retries; more than eight heads),
+    // landing zone, sectors.
+    const uint8_t bytes[9] = {low,  high, static_cast<uint8_t>(disk.heads),
+                              0xff, 0xff, static_cast<uint8_t>(0xc0 | (disk.heads > 8 ? 8 : 0)),
+                              low,  high, static_cast<uint8_t>(disk.sectors)};
+    for (unsigned n = 0; n < 9; ++n) out.push_back({static_cast<uint8_t>(kGeometry[i] + n), bytes[n]});
+  }
+  out.push_back({0x12, types});
+  out.push_back({0x39, translations});
+  return out;
 }
 
 std::vector<CmosByte> cmos_contents(const FirmwareConfig& config) {
@@ -242,6 +269,7 @@ std::vector<CmosByte> cmos_contents(const FirmwareConfig& config) {
   // Bits 6 and 7 count the drives behind the first.
   const unsigned equipment = floppies != 0 ? 0x01 | (floppies - 1) << 6 : 0;
   byte(0x10, config.floppy_types);
+  for (CmosByte b : cmos_disks(config.disks)) out.push_back(b);
   byte(0x14, static_cast<uint8_t>((config.i8042 ? 0x06 : 0x02) | equipment));  // FPU, PS/2 mouse
   return out;
 }

@@ -20,6 +20,12 @@
 
 namespace rhea::machine {
 
+// A disk of an IDE channel as the BIOS shall show it; 0 cylinders: none is there.
+struct BiosDisk {
+  uint32_t cylinders = 0, heads = 0, sectors = 0;
+  uint8_t translation = 0;  // as SeaBIOS reads it: 0 none, 1 LBA, 2 large, 3 revised ECHS
+};
+
 struct FirmwareConfig {
   const MachineType* machine = find_machine_type("pc");
   RamLayout ram{};
@@ -27,6 +33,7 @@ struct FirmwareConfig {
   unsigned cpus = 1;       // present at start
   std::array<uint8_t, 16> uuid{};
   bool graphics = true;            // false: the firmware talks on the first serial port
+  bool floppies = false;           // there is a floppy controller
   uint8_t floppy_types = 0;        // CMOS byte 0x10: a nibble a drive
   std::string boot_order = "cad";  // a floppy, c disk, d CD-ROM, n network
   bool boot_strict = false;        // nothing but boot_paths is tried
@@ -38,6 +45,7 @@ struct FirmwareConfig {
   std::optional<boot::Plan> kernel;
   bool hpet = true, i8042 = true;
   bool serial[4] = {};
+  std::array<BiosDisk, 4> disks{};                   // of the first two IDE channels
   uint32_t cpuid_signature = 0, cpuid_features = 0;  // CPUID.1 EAX, EDX
   smbios::Overrides smbios;
 };

@@ -39,6 +39,22 @@ TEST(FwCfgContents, numbers_are_those_of_the_machine) {
   EXPECT_EQ(item(c, 0x04), 0u);
 }
 
+TEST(FwCfgContents, cmos_has_the_disks_and_how_the_bios_counts_them) {
+  FirmwareConfig c = sample();
+  c.disks[0] = {2080, 16, 63, 1};
+  c.disks[3] = {900, 15, 17, 2};
+  std::map<uint8_t, uint8_t> cmos;
+  for (CmosByte b : cmos_contents(c)) cmos[b.index] = b.value;
+  EXPECT_EQ(cmos[0x12], 0xf0);
+  EXPECT_EQ(cmos[0x19], 47);
+  EXPECT_EQ(cmos[0x1b] | cmos[0x1c] << 8, 2080);
+  EXPECT_EQ(cmos[0x1d], 16);
+  EXPECT_EQ(cmos[0x20], 0xc8);
+  EXPECT_EQ(cmos[0x23], 63);
+  EXPECT_EQ(cmos[0x24], 0);
+  EXPECT_EQ(cmos[0x39], 1 | 2 << 6);
+}
+
 TEST(FwCfgContents, files_for_tables_and_memory_are_there) {
   auto files = files_of(fw_cfg_contents(sample()));
   for (const char* name : {"etc/smbios/smbios-tables", "etc/smbios/smbios-anchor", "etc/system-states",

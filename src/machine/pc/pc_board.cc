@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "devices/ata/ata_disk.h"
+#include "devices/ata/ide_channel.h"
 #include "devices/input/vmport.h"
 #include "machine/pc/i440fx_board.h"
 #include "machine/pc/isapc_board.h"
@@ -34,6 +36,23 @@ int64_t rtc_start_ns(const RtcBase& base, const async::Clock& host) {
   constexpr int64_t kLatestSecond = 7'000'000'000;  // nanoseconds in 64 bits reach the year 2262
   const int64_t ns = std::min(base.seconds, kLatestSecond) * 1'000'000'000;
   return base.host ? ns + host.now_ns() : ns;
+}
+
+// Disks at the channels that are at the usual ports.
+std::array<BiosDisk, 4> bios_disks(const DeviceTree& tree) {
+  std::array<BiosDisk, 4> disks{};
+  for (const DeviceTree::NamedBus& bus : tree.buses()) {
+    const auto* channel = dynamic_cast<devices::IdeChannel*>(bus.bus);
+    if (channel == nullptr || (bus.name != "ide.0" && bus.name != "ide.1")) continue;
+    for (unsigned place = 0; place < 2; ++place) {
+      const auto* disk = dynamic_cast<devices::AtaDisk*>(channel->at(place));
+      if (disk == nullptr) continue;
+      const block::Geometry& shape = disk->geometry();
+      disks[(bus.name == "ide.1" ? 2 : 0) + place] = {shape.cylinders, shape.heads, shape.sectors,
+                                                      disk->bios_translation()};
+    }
+  }
+  return disks;
 }
 
 }  // namespace
@@ -274,7 +293,9 @@ void PcBoard::fill_firmware_config(PcConfig& config) {
   firmware.cpus = static_cast<unsigned>(wiring_.cores.size());
   firmware.uuid = config.uuid;
   firmware.graphics = config.graphics;
+  firmware.floppies = site_.floppy_controller();
   firmware.floppy_types = site_.floppy_types();
+  firmware.disks = bios_disks(site_.tree());
   firmware.boot_order = boot_once_.empty() ? boot_order_ : boot_once_;
   firmware.boot_strict = config.boot_strict;
   firmware.floppy_check = config.floppy_check;

@@ -64,6 +64,9 @@ class DeviceSite {
   virtual devices::FwCfg* fw_cfg() { return nullptr; }
   // The DMA controllers of the ISA bus; null: it has none.
   virtual devices::I8237Pair* isa_dma() { return nullptr; }
+  // A floppy controller is at its usual ports.
+  void note_floppy_controller() { floppy_controller_ = true; }
+  bool floppy_controller() const { return floppy_controller_; }
   // What the CMOS says of the floppy drives (0: none, 4: 1.44 MB, 5: 2.88 MB), one nibble a drive.
   void set_floppy_type(unsigned unit, uint8_t type) { floppy_types_[unit & 1] = type & 0x0f; }
   uint8_t floppy_types() const { return static_cast<uint8_t>(floppy_types_[0] << 4 | floppy_types_[1]); }
@@ -83,6 +86,7 @@ class DeviceSite {
   DeviceTree tree_;
   std::map<unsigned, std::string> boot_paths_;
   std::array<uint8_t, 2> floppy_types_{};
+  bool floppy_controller_ = false;
 };
 
 }  // namespace rhea::machine

@@ -84,6 +84,7 @@ Result<> add_controller(DeviceSite& site, const DeviceRequest& request) {
   auto& fdc = site.tree().own(request, std::make_unique<IsaFdc>(*site.isa_dma(), site.isa_irq(kIrq)));
   TRY(site.map_ports(kPorts, kLowPorts, fdc.chip()));
   TRY(site.map_ports(kPorts + kHighPort, 1, fdc.chip(), kHighPort));
+  site.note_floppy_controller();
   site.tree().add_bus("floppy-bus.0", fdc.chip(), &fdc);
   const std::optional<unsigned> boot[] = {options.bootindex_a, options.bootindex_b};
   for (unsigned unit = 0; unit < I82078::kDrives; ++unit) {

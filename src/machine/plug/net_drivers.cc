@@ -11,6 +11,7 @@
 #include "devices/virtio/virtio_net.h"
 #include "machine/plug/device_driver.h"
 #include "machine/plug/net_place.h"
+#include "machine/plug/option_rom_ids.h"
 #include "machine/plug/virtio_place.h"
 #include "net/network.h"
 
@@ -127,7 +128,12 @@ Result<> add_virtio(DeviceSite& site, const DeviceRequest& request) {
   auto device = std::make_unique<virtio::VirtioNet>(site.virtual_clock(), options, options.ring_options());
   net::Endpoint& end = device->end();
   auto* function = TRY(plug_virtio(site, request, options, kVariant, std::move(device), 4));
-  if (parts.rom) function->set_rom(std::move(parts.rom));
+  if (parts.rom) {
+    if (!options.romfile)
+      set_rom_ids({parts.rom->host(), parts.rom->size()}, function->config16(bus::pci::kVendorId),
+                  function->config16(bus::pci::kDeviceId));
+    function->set_rom(std::move(parts.rom));
+  }
   return connect_nic(site, request, options, *function, end, parts.back_end);
 }
 

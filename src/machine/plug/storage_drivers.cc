@@ -25,10 +25,13 @@ struct IdePlace : DrivePlace {
   std::optional<std::string> serial, ver, model;
   uint64_t wwn = 0;
 };
+constexpr uint8_t kAutomatic = 0xff;
+
 struct IdeDiskOptions : IdePlace {
   std::optional<uint32_t> cyls, heads, secs;
   std::optional<uint64_t> physical_block_size;
   uint16_t rotation_rate = 0;
+  std::optional<uint8_t> translation;
 };
 
 template <class T>
@@ -53,13 +56,17 @@ const config::Group<IdeDiskOptions>& disk_group() {
   using T = IdeDiskOptions;
   static const config::Group<T> group{
       "ide-hd", "",
-      with_ide_place<T>({config::integer("cyls", &T::cyls, 0u, 65535u, "cylinders that are shown"),
-                         config::integer("heads", &T::heads, 0u, 16u, "heads that are shown"),
-                         config::integer("secs", &T::secs, 0u, 255u, "sectors a track that are shown"),
-                         config::size("physical_block_size", &T::physical_block_size, 1, 512, 1 << 20,
-                                      "a power of two from 512"),
-                         config::integer("rotation_rate", &T::rotation_rate, 0u, 65535u,
-                                         "rotations a minute; 1: none, 0: not said")})};
+      with_ide_place<T>(
+          {config::integer("cyls", &T::cyls, 0u, 65535u, "cylinders that are shown"),
+           config::integer("heads", &T::heads, 0u, 16u, "heads that are shown"),
+           config::integer("secs", &T::secs, 0u, 255u, "sectors a track that are shown"),
+           config::choice("bios-chs-trans", &T::translation,
+                          {{"auto", kAutomatic}, {"none", 0}, {"lba", 1}, {"large", 2}, {"rechs", 3}},
+                          "how the BIOS fits the cylinders into its ten bits"),
+           config::size("physical_block_size", &T::physical_block_size, 1, 512, 1 << 20,
+                        "a power of two from 512"),
+           config::integer("rotation_rate", &T::rotation_rate, 0u, 65535u,
+                           "rotations a minute; 1: none, 0: not said")})};
   return group;
 }
 
@@ -147,6 +154,7 @@ Result<> add_disk(DeviceSite& site, const DeviceRequest& request) {
   if (any &&
       (options.cyls.value_or(0) == 0 || options.heads.value_or(0) == 0 || options.secs.value_or(0) == 0))
     return fail(ErrorKind::Invalid, "cyls, heads and secs must be given together");
+  disk.bios_translation = options.translation == kAutomatic ? std::nullopt : options.translation;
   if (any) disk.geometry = {*options.cyls, *options.heads, *options.secs};
   const uint64_t physical = options.physical_block_size.value_or(512);
   if ((physical & (physical - 1)) != 0)
