@@ -2,17 +2,6 @@
 # Sourced by run.sh: what firmware boots from and in which order, boot loaders on their media (GRUB on CD and floppy,
 # isolinux and pxelinux with their menus), a real-mode guest, and the firmware tables that Linux reads.
 
-# dialogue NAME SECONDS STEP... -- OPTIONS... : console.py's steps on a machine without default devices.
-dialogue() {
-  local name=$1 seconds=$2 said
-  shift 2
-  local steps=()
-  while [[ $1 != -- ]]; do steps+=("$1"); shift; done
-  shift
-  said=$(python3 "$here/console.py" "$out/$name.log" $((seconds * slow)) "${steps[@]}" -- \
-    "$emulator" -accel "$accel" -nodefaults -no-user-config -display none "$@" 2>&1)
-  if [[ $said == ok ]]; then ok "$name"; else not_ok "$name" "$said"; fi
-}
 needs() {  # NAME PROGRAM-OR-FILE... : skips the test when one is missing
   local name=$1 what
   shift

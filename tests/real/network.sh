@@ -109,6 +109,20 @@ network_boot() {
 }
 network_boot ipxe-http
 
+# The card's own ROM gets an address and a script by TFTP, which says what it runs on.
+for machine in pc q35; do
+  for card in e1000:82540em e1000e:82574l virtio-net-pci:virtio-net; do
+    name=pxe-$machine-${card%:*}
+    wanted full $name || continue
+    [[ -e /usr/lib/ipxe/qemu/efi-e1000.rom ]] || { skip "$name" "needs ipxe-qemu"; continue; }
+    mkdir -p "$out/$name.d"
+    printf '#!ipxe\necho PXE-ON ${net0/chip} ${net0/ip}\n' >"$out/$name.d/script"
+    until_marker $name 240 "PXE-ON (${card#*:}|virtio.*) 10.0.2.15" -machine $machine,graphics=off -m 128 -serial stdio -boot n \
+      -nic "user,model=${card%:*},tftp=$out/$name.d,bootfile=script"
+    rm -rf "$out/$name.d"
+  done
+done
+
 network_pair() {
   local name=$1 kernel modules dir port=$((20000 + ($$ + 1) % 20000)) other
   network_kernel "$name" || return
