@@ -7,7 +7,8 @@
 namespace rhea::machine {
 
 // Writes these numbers into every PC-AT image, whose checksums stay right: firmware runs no image for another
-// device. One network ROM serves several (virtio's transitional and modern form). What is no image is left alone.
+// device. One network ROM serves several (virtio's transitional and modern form). What is no image is left
+// alone.
 void set_rom_ids(std::span<uint8_t> rom, uint16_t vendor, uint16_t device);
 
 }  // namespace rhea::machine
