@@ -77,9 +77,8 @@ Result<Functions> load() {
       find(library, "SSL_new", f.session_new) && find(library, "SSL_free", f.session_free) &&
       find(library, "SSL_set_bio", f.set_buffers) && find(library, "SSL_set1_host", f.set_host) &&
       find(library, "SSL_ctrl", f.control) && find(library, "SSL_connect", f.connect) &&
-      find(library, "SSL_read", f.read) &&
-      find(library, "SSL_write", f.write) && find(library, "SSL_get_error", f.error_of) &&
-      find(library, "SSL_get_verify_result", f.verify_result) &&
+      find(library, "SSL_read", f.read) && find(library, "SSL_write", f.write) &&
+      find(library, "SSL_get_error", f.error_of) && find(library, "SSL_get_verify_result", f.verify_result) &&
       // The rest is libcrypto's, on which libssl depends.
       find(library, "BIO_s_mem", f.buffer_in_memory) && find(library, "BIO_new", f.buffer_new) &&
       find(library, "BIO_read", f.buffer_read) && find(library, "BIO_write", f.buffer_write) &&
@@ -148,7 +147,8 @@ Result<> add_tls_credentials(const std::string& id, config::KeyValues properties
     return failf(ErrorKind::Invalid, "tls-creds-x509: Parameter '{}' is unexpected", properties.front().key);
   if (!folder) return fail(ErrorKind::Invalid, "tls-creds-x509: Missing 'dir' property value");
   if (endpoint != "client")
-    return failf(ErrorKind::Unsupported, "tls-creds-x509: endpoint={}: only 'client' is of use here", endpoint);
+    return failf(ErrorKind::Unsupported, "tls-creds-x509: endpoint={}: only 'client' is of use here",
+                 endpoint);
   if (verify != "on" && verify != "off" && verify != "yes" && verify != "no")
     return failf(ErrorKind::Invalid, "Parameter 'verify-peer' expects 'on' or 'off', not '{}'", verify);
   all_credentials()[id] = {.folder = *folder, .verify = verify == "on" || verify == "yes"};

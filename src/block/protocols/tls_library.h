@@ -1,7 +1,8 @@
-// TLS as a client, with OpenSSL's libssl (Debian's libssl3), which is loaded when the first connection needs it,
-// and the certificates for it by name: --object tls-creds-x509,id=ID,dir=FOLDER,endpoint=client[,verify-peer=off],
-// where FOLDER has ca-cert.pem and, for servers that want them, client-cert.pem and client-key.pem. Missing:
-// revocation lists, encrypted keys, pre-shared keys, anonymous sessions, choosing ciphers (priority=).
+// TLS as a client, with OpenSSL's libssl (Debian's libssl3), which is loaded when the first connection needs
+// it, and the certificates for it by name: --object
+// tls-creds-x509,id=ID,dir=FOLDER,endpoint=client[,verify-peer=off], where FOLDER has ca-cert.pem and, for
+// servers that want them, client-cert.pem and client-key.pem. Missing: revocation lists, encrypted keys,
+// pre-shared keys, anonymous sessions, choosing ciphers (priority=).
 #pragma once
 
 #include <cstdint>
@@ -16,7 +17,8 @@
 
 namespace rhea::block {
 
-// The properties of the object but its type and its id. The main thread adds all before connections are opened.
+// The properties of the object but its type and its id. The main thread adds all before connections are
+// opened.
 Result<> add_tls_credentials(const std::string& id, config::KeyValues properties);
 
 // One connection's sessions state: bytes in, bytes out; the socket is the caller's. One thread may seal while

@@ -148,8 +148,8 @@ class CodeCache {
   };
   std::unique_ptr<std::atomic<Block*>[], Free> heads_;  // from calloc(): pages are there when touched
   PageTable tables_[kMaxRams];
-  Arena arena_;                     // blocks, links, instructions, pages
-  std::vector<Block*> by_address_;  // ascending start, and ascending cold_start
+  Arena arena_;                                        // blocks, links, instructions, pages
+  std::vector<Block*> by_address_;                     // ascending start, and ascending cold_start
   std::unordered_map<uint64_t, uint8_t> concessions_;  // by RAM id << 48 | offset
 };
 

@@ -65,9 +65,12 @@ std::string known_commands() {
 }  // namespace
 
 std::string hint_for(std::string_view message) {
-  const auto has = [message](std::string_view words) { return message.find(words) != std::string_view::npos; };
+  const auto has = [message](std::string_view words) {
+    return message.find(words) != std::string_view::npos;
+  };
   if (program_name() == "qemu-img") return "";
-  if (has("Unknown file format") || has("Invalid format name") || has("Unknown driver")) return known_formats();
+  if (has("Unknown file format") || has("Invalid format name") || has("Unknown driver"))
+    return known_formats();
   if (message.starts_with("Command not found")) return known_commands();
   const auto found = std::ranges::find_if(kHints, [&](const Hint& hint) { return has(hint.words); });
   return found == kHints.end() ? "" : std::string(found->text);

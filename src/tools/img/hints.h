@@ -1,5 +1,5 @@
-// What a message leaves open: what is accepted instead. For people: qemu-img's own messages, which scripts may
-// know, stay as they are, and under its name there are no hints.
+// What a message leaves open: what is accepted instead. For people: qemu-img's own messages, which scripts
+// may know, stay as they are, and under its name there are no hints.
 #pragma once
 
 #include <string>

@@ -4,8 +4,8 @@
 // the segment limits, before an address wraps, are done by the host's own instruction of the same element
 // size, whose semantics for overlapping operands are the guest's. MOVS and STOS do so downwards too. What is
 // not plain RAM, crosses a page or is another instruction that runs downwards goes element by element.
-// Registers are up to date whenever a fault can arise or pending work is looked at, which is the restart state
-// that the manual asks for.
+// Registers are up to date whenever a fault can arise or pending work is looked at, which is the restart
+// state that the manual asks for.
 #include "engine/dbt/context.h"
 #include "engine/dbt/helpers/string_run.h"
 #include "engine/dbt/runtime.h"
