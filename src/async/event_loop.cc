@@ -1,15 +1,13 @@
 #include "async/event_loop.h"
 
-#include <sched.h>
 #include <sys/eventfd.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 
+#include "async/prompt_wakeups.h"
 #include "base/check.h"
 
 namespace rhea::async {
@@ -20,31 +18,6 @@ constexpr int kEventsPerTurn = 64;
 constexpr int64_t kMillisecond = 1'000'000;
 // Wall time can be set while the loop waits for a wall-time deadline, so it looks again this often.
 constexpr int64_t kHostClockCheck = 500 * kMillisecond;
-
-// struct sched_attr of sched_setattr(2), which Debian 12's C library does not have.
-struct SchedulingAttributes {
-  uint32_t size;
-  uint32_t policy;
-  uint64_t flags;
-  int32_t nice;
-  uint32_t priority;
-  uint64_t runtime;
-  uint64_t deadline;
-  uint64_t period;
-};
-
-// A guest's timer tick is worth a precise and prompt wake-up, even on a host that is busy: no timer slack
-// and, from Linux 6.12 on, short time slices, which let a thread that wakes go before those that compute.
-// Older kernels ignore it.
-void ask_for_prompt_wakeups() {
-  constexpr uint64_t kShortestSlice = 100'000;
-  ::prctl(PR_SET_TIMERSLACK, 1);
-  SchedulingAttributes attributes{};
-  if (::syscall(SYS_sched_getattr, 0, &attributes, sizeof attributes, 0) != 0) return;
-  if (attributes.policy != SCHED_OTHER) return;
-  attributes.runtime = kShortestSlice;
-  ::syscall(SYS_sched_setattr, 0, &attributes, 0);
-}
 
 int64_t sooner(int64_t a, int64_t b) {
   if (a < 0) return b;

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "async/prompt_wakeups.h"
 #include "base/check.h"
 
 namespace rhea::async {
@@ -31,7 +32,9 @@ void WorkerPool::submit(std::function<void()> work) {
   wake_.notify_one();
 }
 
+// A vCPU may be waiting for what a worker does, so it comes before threads that compute.
 void WorkerPool::work_until_stopped() {
+  ask_for_prompt_wakeups();
   std::unique_lock lock(mutex_);
   while (true) {
     ++idle_;
