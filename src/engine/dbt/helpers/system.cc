@@ -6,7 +6,9 @@
 
 #include "cpu/control_transfer.h"
 #include "cpu/registers.h"
+#include "engine/dbt/context.h"
 #include "engine/dbt/helpers/operands.h"
+#include "engine/dbt/shared.h"
 
 namespace rhea::dbt::helpers {
 
@@ -283,11 +285,13 @@ Outcome hlt(Core& c, const Insn& insn) {
   return Outcome::Exit;
 }
 
-// A spinning vCPU may be waiting for one that has no host CPU.
+// A spinning vCPU may be waiting for one that has no host CPU. Without others it waits for time or for a
+// device, and would only give way to other programs.
 Outcome pause(Core& c, const Insn&) {
   constexpr unsigned kPausesPerYield = 256;
   static thread_local unsigned count = 0;
-  if (c.counts_time || ++count % kPausesPerYield == 0) yield_host_cpu(c);
+  const bool alone = context_of(c).owner->exclusive.all().size() == 1;
+  if (c.counts_time || (!alone && ++count % kPausesPerYield == 0)) yield_host_cpu(c);
   return Outcome::Continue;
 }
 
