@@ -404,13 +404,17 @@ inline std::vector<Entry> entries() {
        }},
       {"acpi_pci_hotplug",
        [](World&) {
-         auto made = std::make_unique<AcpiPciHotplug>(AcpiPciHotplug::Wiring{
-             .raise_event = [] {}, .removable = [] { return 0xfffffffcu; }, .eject = [](unsigned, bool) {}});
+         auto made = std::make_unique<AcpiPciHotplug>(
+             AcpiPciHotplug::Wiring{.raise_event = [] {},
+                                    .removable = [](unsigned) { return 0xfffffffcu; },
+                                    .eject = [](unsigned, unsigned, bool) {}});
          auto* hotplug = made.get();
+         bus::pci::SlotHotplug* slots[] = {&hotplug->add_bus(), &hotplug->add_bus()};
          Specimen s{.device = std::move(made), .regions = {}};
          s.regions = {{hotplug, AcpiPciHotplug::kIoSize}};
-         s.poke = [hotplug](uint64_t v) {
-           v % 2 == 0 ? hotplug->arrived(v / 2 % 32) : hotplug->ask_for_removal(v / 2 % 32);
+         s.poke = [first = slots[0], second = slots[1]](uint64_t v) {
+           bus::pci::SlotHotplug& bus = v % 4 < 2 ? *first : *second;
+           v % 2 == 0 ? bus.arrived(v / 4 % 32) : bus.ask_for_removal(v / 4 % 32);
          };
          return s;
        }},

@@ -16,6 +16,7 @@ const char* wrong_type(Kind kind, const Json& value) {
     case Kind::Block:
     case Kind::Rest:
     case Kind::Format: return value.is_string() ? nullptr : "string";
+    case Kind::Size:
     case Kind::Integer: return value.is_number_integer() ? nullptr : "integer";
     case Kind::Number: return value.is_number() ? nullptr : "number";
     case Kind::Boolean:

@@ -21,6 +21,7 @@ enum class Kind : uint8_t {
   Block,     // the same: a drive
   Rest,      // HMP: the rest of the line
   Integer,   // HMP: an expression
+  Size,      // HMP: "10G", or a number of MiB; QMP: an integer
   Number,    // QMP: any number
   Boolean,   // HMP: on or off
   Flag,      // HMP: -X; QMP: a boolean

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "chardev/chardevs.h"
+#include "config/key_values.h"
 #include "engine/accelerator.h"
 #include "machine/plug/device_site.h"
 #include "machine/vm.h"
@@ -28,6 +29,12 @@ class Network;
 }
 
 namespace rhea::monitor {
+
+// A command's slow part: `work` for any thread, and what is to be done after it with the machine lock.
+struct SlowWork {
+  std::function<void()> work;
+  std::function<Result<>()> then;
+};
 
 struct Context {
   machine::Vm& vm;
@@ -56,6 +63,10 @@ struct Context {
   // Errors are one line. Null: not supported here.
   std::function<Result<>(const std::string& words)> gdbserver = {};  // "none" ends it
   std::function<Result<>(const std::string& words)> boot_set = {};
+  // `node`: the words are those of a node, not of a drive.
+  std::function<Result<SlowWork>(const std::string& words, bool node)> drive_add = {};
+  std::function<Result<SlowWork>(config::KeyValues values)> blockdev_add = {};
+  std::function<Result<>(const std::string&id)> drive_del = {}, blockdev_del = {};
   std::function<std::string()> command_line_options = {};  // as query-command-line-options answers
 };
 

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "base/failf.h"
+#include "base/sizes.h"
 
 namespace rhea::monitor {
 
@@ -113,6 +114,7 @@ class Reader {
         if (parameter.optional && text_.empty()) return {};
         out_[key] = TRY(take_expression(text_, registers_));
         return {};
+      case Kind::Size: return take_size(parameter, key);
       case Kind::Boolean: return take_switch(parameter, key);
       case Kind::Format: return take_format(key);
       default: return take_text(parameter, key);
@@ -126,6 +128,15 @@ class Reader {
     } else if (!parameter.optional) {
       return failf(ErrorKind::Invalid, "{}: {} expected", name(), expected(parameter.kind));
     }
+    return {};
+  }
+
+  Result<> take_size(const Parameter& parameter, const std::string& key) {
+    const auto word = TRY(take_word(text_));
+    if (!word && parameter.optional) return {};
+    const auto size = parse_size(word.value_or(""), kMiB);
+    if (!size || *size > INT64_MAX) return fail(ErrorKind::Invalid, "invalid size");
+    out_[key] = static_cast<int64_t>(*size);
     return {};
   }
 

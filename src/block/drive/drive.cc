@@ -162,7 +162,7 @@ void Drive::submit(RequestPtr request) {
 
 // Starts what may start. Reads and writes each keep their order while a throttle holds them back.
 void Drive::admit() {
-  if (waiting_.empty() || cancelled_running_ != 0 || commits_ != 0) return;
+  if (waiting_.empty() || cancelled_running_ != 0 || quiet_) return;
   if (!config_.throttle) {
     while (!waiting_.empty()) {
       const RequestPtr request = std::move(waiting_.front());
@@ -411,31 +411,67 @@ void Drive::close_retired() {
   }
 }
 
-Result<> Drive::resize(uint64_t size) {
-  if (!inserted()) return failf(ErrorKind::NotFound, "Device '{}' has no medium", id());
-  if (medium_.read_only) return fail(ErrorKind::Permission, "Image is read-only");
-  if (size % kSector != 0) return fail(ErrorKind::Invalid, "The new size must be a multiple of 512");
-  drives_.wait_idle();
-  TRY(medium_.image->resize(size, Preallocation::Off));
-  size_ = align_down(medium_.image->size(), kSector);
-  if (frontend_ != nullptr) frontend_->resized();
-  return {};
+void Drive::abandon() {
+  abandoned_ = true;
+  set_error_policies(ErrorPolicy::Report, ErrorPolicy::Report);
+  remove_medium();
 }
 
-void Drive::commit(Done done) {
+// Commits and resizes have the image for themselves.
+void Drive::when_quiet(std::function<void()> begin, Done done) {
   Result<> possible;
   if (!inserted())
     possible = failf(ErrorKind::NotFound, "Device '{}' has no medium", id());
-  else if (!medium_.reopen_base)
-    possible = failf(ErrorKind::Unsupported, "Device '{}' has no backing image to commit to", id());
-  else if (commits_ != 0)
-    possible = failf(ErrorKind::Busy, "Device '{}' is being committed", id());
+  else if (quiet_)
+    possible = failf(ErrorKind::Busy, "Device '{}' is being committed or resized", id());
   if (!possible) {
     drives_.run({}, [possible, done = std::move(done)] { done(possible); });
     return;
   }
-  commits_++;
-  drain([this, done = std::move(done)] { begin_commit(done); });
+  quiet_ = true;
+  drain(std::move(begin));
+}
+
+void Drive::quiet_ended() {
+  quiet_ = false;
+  admit();
+  close_retired();
+}
+
+void Drive::resize(uint64_t size, Done done) {
+  Result<> possible;
+  if (medium_.read_only) possible = fail(ErrorKind::Permission, "Image is read-only");
+  if (size % kSector != 0) possible = fail(ErrorKind::Invalid, "The new size must be a multiple of 512");
+  if (inserted() && !possible) {
+    drives_.run({}, [possible, done = std::move(done)] { done(possible); });
+    return;
+  }
+  when_quiet([this, size, done] { begin_resize(size, done); }, done);
+}
+
+void Drive::begin_resize(uint64_t size, Done done) {
+  const auto outcome = std::make_shared<Result<>>();
+  const std::shared_ptr<ImageNode> image = medium_.image;
+  auto work = [image, size, outcome] {
+    *outcome = image ? image->resize(size, Preallocation::Off) : fail(ErrorKind::NotFound, "No medium found");
+  };
+  drives_.run(std::move(work), [this, image, outcome, done = std::move(done)] {
+    if (*outcome && medium_.image == image) {
+      size_ = align_down(image->size(), kSector);
+      if (frontend_ != nullptr) frontend_->resized();
+    }
+    quiet_ended();
+    done(std::move(*outcome));
+  });
+}
+
+void Drive::commit(Done done) {
+  if (inserted() && !medium_.reopen_base) {
+    Result<> possible = failf(ErrorKind::Unsupported, "Device '{}' has no backing image to commit to", id());
+    drives_.run({}, [possible = std::move(possible), done = std::move(done)] { done(possible); });
+    return;
+  }
+  when_quiet([this, done] { begin_commit(done); }, done);
 }
 
 void Drive::begin_commit(Done done) {
@@ -451,9 +487,7 @@ void Drive::begin_commit(Done done) {
     }
   };
   drives_.run(std::move(work), [this, outcome, done = std::move(done)] {
-    commits_--;
-    admit();
-    close_retired();
+    quiet_ended();
     done(std::move(*outcome));
   });
 }

@@ -58,7 +58,7 @@ class Drive {
   // Made by -blockdev: a node that devices use, without a name of its own as a drive.
   bool is_node() const { return !config_.node_name.empty() && config_.node_name == config_.id; }
   // What programs know it by: "" for a node.
-  std::string shown_id() const { return is_node() ? std::string() : config_.id; }
+  std::string shown_id() const { return is_node() || abandoned_ ? std::string() : config_.id; }
   const DriveConfig& config() const { return config_; }
   // What -blockdev called it, else one made up for each medium, as in QEMU; empty without a medium.
   const std::string& node_name() const { return node_name_; }
@@ -123,8 +123,12 @@ class Drive {
   Result<> eject(bool force);
   // Takes out what is in and puts `medium` in. The tray is closed afterwards.
   Result<> change(Medium medium, bool force);
-  // Grows or shrinks the image. May block as long as the host's file system does.
-  Result<> resize(uint64_t size);
+  // Grows or shrinks the image, by a worker. Until `done` is called requests wait.
+  void resize(uint64_t size, Done done);
+  // The operator takes the image away from a device that stays: its requests fail from now on, and the drive
+  // is not found by name any more.
+  void abandon();
+  bool abandoned() const { return abandoned_; }
   // Writes what a temporary overlay holds back to the image below, by a worker. Until `done` is called
   // requests wait. Other media: an error.
   void commit(Done done);
@@ -144,7 +148,10 @@ class Drive {
 
   void submit(RequestPtr request);
   void admit();
+  void when_quiet(std::function<void()> begin, Done done);
+  void quiet_ended();
   void begin_commit(Done done);
+  void begin_resize(uint64_t size, Done done);
   void start(const RequestPtr& request);
   void completed(const RequestPtr& request, bool host_may_fail);
   void failed(const RequestPtr& request);
@@ -174,7 +181,8 @@ class Drive {
   std::list<RequestPtr> running_;
   size_t in_flight_ = 0;
   size_t cancelled_running_ = 0;
-  unsigned commits_ = 0;  // wanted or under way: nothing is started meanwhile
+  bool quiet_ = false;  // a commit or a resize is wanted or under way: nothing is started meanwhile
+  bool abandoned_ = false;
   std::list<std::shared_ptr<ImageNode>> retired_;
   std::vector<std::function<void()>> idle_;
   std::unique_ptr<async::Timer> throttle_timer_;

@@ -529,10 +529,45 @@ TEST_F(DriveTest, fixed_disks_cannot_be_ejected_but_resized) {
   const auto refused = drive.eject(true);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().message(), "Device 'd' is not removable");
-  ASSERT_TRUE(drive.resize(128 * 1024));
+  Outcome grown, odd;
+  drive.resize(128 * 1024, into(grown));
+  drives_.wait_idle();
+  EXPECT_TRUE(grown.done && !grown.error);
   EXPECT_EQ(drive.size(), 128u * 1024);
   EXPECT_EQ(front.resizes, 1u);
-  EXPECT_FALSE(drive.resize(100));
+  drive.resize(100, into(odd));
+  drives_.wait_idle();
+  EXPECT_EQ(odd.error, ErrorKind::Invalid);
+}
+
+TEST_F(DriveTest, requests_wait_for_a_resize_and_fit_the_new_size) {
+  Drive& drive = make();
+  std::array<uint8_t, 512> sector{};
+  Outcome first, resized, second, again;
+  image_->hold(true);
+  drive.read(0, sector, into(first));
+  drive.resize(128 * 1024, into(resized));
+  drive.resize(256 * 1024, into(again));
+  drive.read(128 * 1024 - 512, sector, into(second));
+  image_->hold(false);
+  drives_.wait_idle();
+  EXPECT_TRUE(first.done && resized.done && second.done && again.done);
+  EXPECT_FALSE(first.error || resized.error || second.error);
+  EXPECT_EQ(again.error, ErrorKind::Busy);
+}
+
+TEST_F(DriveTest, an_abandoned_drive_fails_and_is_not_found) {
+  Drive& drive = make();
+  Front front;
+  ASSERT_TRUE(drive.attach(front, {}));
+  drive.abandon();
+  EXPECT_EQ(drives_.find("d"), nullptr);
+  std::array<uint8_t, 512> sector{};
+  Outcome read;
+  drive.read(0, sector, into(read));
+  drives_.wait_idle();
+  EXPECT_EQ(read.error, ErrorKind::NotFound);
+  EXPECT_EQ(TestImage::closes, 1u);
 }
 
 TEST_F(DriveTest, a_throttle_lets_pass_what_its_rate_allows) {

@@ -3,6 +3,8 @@
 
 #include <immintrin.h>
 
+#include <algorithm>
+
 #include "base/failf.h"
 #include "base/log.h"
 
@@ -26,7 +28,9 @@ Drives::~Drives() {
 }
 
 Result<Drive*> Drives::add(DriveConfig config, Medium medium) {
-  if (find(config.id) != nullptr || (!config.node_name.empty() && find(config.node_name) != nullptr))
+  const auto same = [&config](const auto& drive) { return !config.id.empty() && drive->id() == config.id; };
+  if (std::ranges::any_of(drives_, same) || find(config.id) != nullptr ||
+      (!config.node_name.empty() && find(config.node_name) != nullptr))
     return failf(ErrorKind::Busy, "Device with id '{}' already exists", config.id);
   drives_.push_back(std::make_unique<Drive>(*this, std::move(config), std::move(medium)));
   return drives_.back().get();
@@ -35,6 +39,7 @@ Result<Drive*> Drives::add(DriveConfig config, Medium medium) {
 Drive* Drives::find(std::string_view id) const {
   if (id.empty()) return nullptr;
   for (const auto& drive : drives_) {
+    if (drive->abandoned()) continue;
     if (drive->id() == id || drive->config().node_name == id) return drive.get();
   }
   return nullptr;
@@ -54,7 +59,7 @@ void Drives::remove(Drive& drive) {
 
 // A drive is needed until its last request has come back.
 void Drives::drop_removed() {
-  std::erase_if(removed_, [](const auto& drive) { return drive->in_flight() == 0 && drive->commits_ == 0; });
+  std::erase_if(removed_, [](const auto& drive) { return drive->in_flight() == 0 && !drive->quiet_; });
 }
 
 void Drives::resume() {

@@ -23,6 +23,8 @@ class PciBridge : public PciFunction {
   PciBus& secondary() { return secondary_; }
   const PciBus& secondary() const { return secondary_; }
   bool has_bus(unsigned number) const;
+  // A function has come to the secondary bus or gone from it.
+  virtual void secondary_changed() {}
   bool window_holds(BarKind kind, uint64_t first, uint64_t last) const;
 
  protected:

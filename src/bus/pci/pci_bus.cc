@@ -21,15 +21,17 @@ void PciBus::attach(PciFunction& function, unsigned devfn) {
   CHECK(devfn < functions_.size() && functions_[devfn] == nullptr);
   functions_[devfn] = &function;
   function.attached(*this, devfn);
+  if (bridge_ != nullptr) bridge_->secondary_changed();
 }
 
 void PciBus::detach(PciFunction& function) {
-  if (functions_[function.devfn()] == &function) functions_[function.devfn()] = nullptr;
+  if (functions_[function.devfn()] != &function) return;
+  functions_[function.devfn()] = nullptr;
+  if (bridge_ != nullptr) bridge_->secondary_changed();
 }
 
 std::optional<unsigned> PciBus::free_slot(unsigned first) const {
-  const unsigned slots = is_express() && !is_root() ? 1 : 32;  // a link leads to one device
-  for (unsigned slot = first; slot < slots; ++slot) {
+  for (unsigned slot = first; slot < slots(); ++slot) {
     bool free = true;
     for (unsigned function = 0; function < 8; ++function)
       free = free && functions_[devfn_of(slot, function)] == nullptr;

@@ -55,6 +55,7 @@ class PciBus final : public Bus {
   void detach(PciFunction& function);
   PciFunction* at(unsigned devfn) const { return functions_[devfn & 0xff]; }
   std::optional<unsigned> free_slot(unsigned first) const;
+  unsigned slots() const { return is_express() && !is_root() ? 1 : 32; }  // a link leads to one device
 
   // Configuration cycles; all ones where nothing answers. offset < 4096, within one dword.
   uint32_t config_read(unsigned bus, unsigned devfn, unsigned offset, unsigned size);

@@ -6,63 +6,87 @@ namespace rhea::devices {
 
 namespace {
 constexpr unsigned kSlots = 32;
-constexpr uint64_t kUp = 0, kDown = 4, kEject = 8, kRemovable = 12;
+constexpr uint64_t kUp = 0, kDown = 4, kEject = 8, kRemovable = 12, kSelector = 16;
 
 constexpr uint32_t bit(unsigned slot) {
   return uint32_t{1} << (slot % kSlots);
 }
+
+// Where the accessed bytes are in their register.
+constexpr uint32_t mask_of(uint64_t offset, unsigned size) {
+  const uint64_t bytes = size < 4 ? (uint64_t{1} << (8 * size)) - 1 : 0xffffffff;
+  return static_cast<uint32_t>(bytes << (8 * (offset & 3)));
+}
 }  // namespace
 
+bus::pci::SlotHotplug& AcpiPciHotplug::add_bus() {
+  buses_.push_back(std::make_unique<Slots>(*this));
+  return *buses_.back();
+}
+
 void AcpiPciHotplug::reset(bus::ResetKind) {
-  up_ = 0;
-  const uint32_t wanted = std::exchange(down_, 0);
-  for (unsigned slot = 0; slot < kSlots; ++slot) {
-    if ((wanted & bit(slot)) != 0) wiring_.eject(slot, true);
+  selected_ = 0;
+  for (unsigned bus = 0; bus < buses_.size(); ++bus) {
+    buses_[bus]->up = 0;
+    const uint32_t wanted = std::exchange(buses_[bus]->down, 0);
+    for (unsigned slot = 0; slot < kSlots; ++slot) {
+      if ((wanted & bit(slot)) != 0) wiring_.eject(bus, slot, true);
+    }
   }
 }
 
 void AcpiPciHotplug::state(bus::StateVisitor& v) {
-  v.field("up", up_);
-  v.field("down", down_);
+  v.field("selected", selected_);
+  for (const auto& slots : buses_) {
+    v.enter("bus");
+    v.field("up", slots->up);
+    v.field("down", slots->down);
+    v.leave();
+  }
+}
+
+uint32_t AcpiPciHotplug::read_register(uint64_t at, uint32_t mask) {
+  if (at == kSelector) return selected_;
+  if (selected_ >= buses_.size()) return 0;
+  Slots& slots = *buses_[selected_];
+  switch (at) {
+    case kUp: return std::exchange(slots.up, slots.up & ~mask);
+    case kDown: return slots.down;
+    case kRemovable: return wiring_.removable(selected_);
+    default: return 0;  // features of the eject register: none
+  }
 }
 
 uint64_t AcpiPciHotplug::io_read(uint64_t offset, unsigned size) {
-  const unsigned shift = 8 * static_cast<unsigned>(offset & 3);
-  const uint32_t mask = static_cast<uint32_t>(((uint64_t{1} << (8 * size)) - 1) << shift);
-  uint32_t value = 0;
-  switch (offset & ~uint64_t{3}) {
-    case kUp:
-      value = up_;
-      up_ &= ~mask;
-      break;
-    case kDown: value = down_; break;
-    case kEject: break;  // features: none
-    case kRemovable: value = wiring_.removable(); break;
-    default: break;
+  const uint32_t mask = mask_of(offset, size);
+  return (read_register(offset & ~uint64_t{3}, mask) & mask) >> (8 * (offset & 3));
+}
+
+void AcpiPciHotplug::eject(uint32_t wanted) {
+  for (unsigned slot = 0; slot < kSlots; ++slot) {
+    if ((wanted & bit(slot)) == 0) continue;
+    buses_[selected_]->down &= ~bit(slot);
+    wiring_.eject(selected_, slot, false);
   }
-  return (value & mask) >> shift;
 }
 
 void AcpiPciHotplug::io_write(uint64_t offset, unsigned size, uint64_t value) {
-  if ((offset & ~uint64_t{3}) != kEject) return;
-  const uint64_t sent = size < 8 ? value & ((uint64_t{1} << (8 * size)) - 1) : value;
-  const uint32_t slots = static_cast<uint32_t>(sent << (8 * (offset & 3)));
-  for (unsigned slot = 0; slot < kSlots; ++slot) {
-    if ((slots & bit(slot)) == 0) continue;
-    down_ &= ~bit(slot);
-    wiring_.eject(slot, false);
-  }
+  const uint32_t mask = mask_of(offset, size);
+  const uint32_t sent = static_cast<uint32_t>(value << (8 * (offset & 3))) & mask;
+  const uint64_t at = offset & ~uint64_t{3};
+  if (at == kSelector) selected_ = (selected_ & ~mask) | sent;
+  if (at == kEject && selected_ < buses_.size()) eject(sent);
 }
 
-void AcpiPciHotplug::arrived(unsigned slot) {
-  up_ |= bit(slot);
-  down_ &= ~bit(slot);
-  wiring_.raise_event();
+void AcpiPciHotplug::Slots::arrived(unsigned slot) {
+  up |= bit(slot);
+  down &= ~bit(slot);
+  owner.wiring_.raise_event();
 }
 
-void AcpiPciHotplug::ask_for_removal(unsigned slot) {
-  down_ |= bit(slot);
-  wiring_.raise_event();
+void AcpiPciHotplug::Slots::ask_for_removal(unsigned slot) {
+  down |= bit(slot);
+  owner.wiring_.raise_event();
 }
 
 }  // namespace rhea::devices

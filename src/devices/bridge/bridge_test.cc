@@ -145,14 +145,17 @@ TEST_F(BridgeTest, smbus_reads_an_eeprom) {
 
 struct HotplugTest : testing::Test {
   unsigned events = 0;
-  std::map<unsigned, bool> ejected;  // slot: at once
-  AcpiPciHotplug hotplug{{.raise_event = [this] { ++events; },
-                          .removable = [] { return 0x18u; },
-                          .eject = [this](unsigned slot, bool at_once) { ejected[slot] = at_once; }}};
+  std::map<unsigned, bool> ejected;  // 100 * bus + slot: at once
+  AcpiPciHotplug hotplug{
+      {.raise_event = [this] { ++events; },
+       .removable = [](unsigned bus) { return 0x18u << bus; },
+       .eject = [this](unsigned bus, unsigned slot, bool at_once) { ejected[100 * bus + slot] = at_once; }}};
+  bus::pci::SlotHotplug& first = hotplug.add_bus();
+  bus::pci::SlotHotplug& second = hotplug.add_bus();
 };
 
 TEST_F(HotplugTest, an_arrival_is_told_once) {
-  hotplug.arrived(4);
+  first.arrived(4);
   EXPECT_EQ(events, 1u);
   EXPECT_EQ(hotplug.io_read(0, 4), 0x10u);
   EXPECT_EQ(hotplug.io_read(0, 4), 0u);
@@ -160,8 +163,8 @@ TEST_F(HotplugTest, an_arrival_is_told_once) {
 }
 
 TEST_F(HotplugTest, a_wanted_removal_stands_until_the_slot_is_ejected) {
-  hotplug.ask_for_removal(31);
-  hotplug.ask_for_removal(31);
+  first.ask_for_removal(31);
+  first.ask_for_removal(31);
   EXPECT_EQ(events, 2u);
   EXPECT_EQ(hotplug.io_read(4, 4), 0x80000000u);
   EXPECT_EQ(hotplug.io_read(7, 1), 0x80u);
@@ -171,11 +174,31 @@ TEST_F(HotplugTest, a_wanted_removal_stands_until_the_slot_is_ejected) {
 }
 
 TEST_F(HotplugTest, a_reset_ejects_what_was_to_go) {
-  hotplug.ask_for_removal(3);
-  hotplug.arrived(5);
+  first.ask_for_removal(3);
+  first.arrived(5);
   hotplug.reset(ResetKind::Cold);
   EXPECT_EQ(ejected, (std::map<unsigned, bool>{{3, true}}));
   EXPECT_EQ(hotplug.io_read(0, 4), 0u);
+}
+
+TEST_F(HotplugTest, each_bus_has_registers_of_its_own_behind_the_selector) {
+  second.arrived(0);
+  first.ask_for_removal(7);
+  EXPECT_EQ(hotplug.io_read(0, 4), 0u);
+  EXPECT_EQ(hotplug.io_read(4, 4), 0x80u);
+  hotplug.io_write(16, 4, 1);
+  EXPECT_EQ(hotplug.io_read(16, 4), 1u);
+  EXPECT_EQ(hotplug.io_read(0, 4), 1u);
+  EXPECT_EQ(hotplug.io_read(4, 4), 0u);
+  EXPECT_EQ(hotplug.io_read(12, 4), 0x30u);
+  hotplug.io_write(8, 4, 1);
+  EXPECT_EQ(ejected, (std::map<unsigned, bool>{{100, false}}));
+  hotplug.io_write(16, 4, 0xffffffff);
+  EXPECT_EQ(hotplug.io_read(12, 4), 0u);
+  hotplug.io_write(8, 4, 0xffffffff);
+  EXPECT_EQ(ejected.size(), 1u);
+  hotplug.reset(ResetKind::Cold);
+  EXPECT_EQ(hotplug.io_read(16, 4), 0u);
 }
 
 }  // namespace

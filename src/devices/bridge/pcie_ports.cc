@@ -11,6 +11,7 @@ using namespace bus::pci;  // NOLINT: registers
 constexpr unsigned kExpressAt = 0x54;
 constexpr unsigned kLinkStatus = kExpressAt + 0x12, kSlotStatus = kExpressAt + 0x1a;
 constexpr uint16_t kDataLinkActive = 1u << 13, kPresenceDetected = 1u << 6;
+constexpr uint16_t kPresenceChanged = 1u << 3, kDataLinkChanged = 1u << 8;  // 7.8.11
 
 PciBus::Wiring express(PciBus::Wiring wiring) {
   wiring.express = true;
@@ -29,6 +30,13 @@ PcieRootPort::PcieRootPort(const PciBus::Wiring& wiring, const Options& options)
 void PcieRootPort::reset(bus::ResetKind kind) {
   PciBridge::reset(kind);
   show_presence();
+}
+
+void PcieRootPort::secondary_changed() {
+  const uint16_t before = config16(kSlotStatus);
+  show_presence();
+  const uint16_t now = config16(kSlotStatus);
+  if (now != before) set_config16(kSlotStatus, now | kPresenceChanged | kDataLinkChanged);
 }
 
 // Whether something is plugged in, and the link to it up.

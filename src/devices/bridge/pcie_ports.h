@@ -1,8 +1,8 @@
 // PCI Express ports and bridges of no particular vendor: a root port, and a bridge from PCI Express to a
 // conventional bus.
 //
-// PCI Express Base 3.0, 7.8; ids as in QEMU's docs/pcie.txt. Missing: hot plug, error reporting, upstream and
-// downstream ports of switches. Caller holds the machine lock.
+// PCI Express Base 3.0, 7.8; ids as in QEMU's docs/pcie.txt. Missing: native hot plug (the boards have
+// ACPI's), error reporting, upstream and downstream ports of switches. Caller holds the machine lock.
 #pragma once
 
 #include "bus/pci/pci_bridge.h"
@@ -19,6 +19,7 @@ class PcieRootPort final : public bus::pci::PciBridge {
   PcieRootPort(const bus::pci::PciBus::Wiring& wiring, const Options& options);
   std::string_view name() const override { return "pcie-root-port"; }
   void reset(bus::ResetKind kind) override;
+  void secondary_changed() override;
 
  private:
   void show_presence();

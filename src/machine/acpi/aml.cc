@@ -39,7 +39,15 @@ enum Op : uint8_t {
   kNotifyOp = 0x86,
   kReturnOp = 0xa4,
 };
-enum ExtOp : uint8_t { kOpRegionOp = 0x80, kFieldOp = 0x81, kDeviceOp = 0x82, kProcessorOp = 0x83 };
+enum ExtOp : uint8_t {
+  kMutexOp = 0x01,
+  kAcquireOp = 0x23,
+  kReleaseOp = 0x27,
+  kOpRegionOp = 0x80,
+  kFieldOp = 0x81,
+  kDeviceOp = 0x82,
+  kProcessorOp = 0x83,
+};
 
 void append(Bytes& to, const Bytes& from) {
   to.insert(to.end(), from.begin(), from.end());
@@ -248,6 +256,13 @@ Term field(std::string_view region, Access access, std::initializer_list<FieldUn
   return packaged({kExtOpPrefix, kFieldOp}, body);
 }
 
+Term mutex(std::string_view at) {
+  Term t{{kExtOpPrefix, kMutexOp}};
+  append(t.bytes, path(at).bytes);
+  t.bytes.push_back(0);  // SyncLevel
+  return t;
+}
+
 Term create_dword_field(const Term& source, const Term& byte_index, std::string_view at) {
   Term t{{kCreateDWordFieldOp}};
   append(t.bytes, source.bytes);
@@ -296,6 +311,19 @@ Term return_(const Term& value) {
 
 Term notify(const Term& device, unsigned value) {
   return compare(kNotifyOp, device, integer(value));
+}
+
+Term acquire(std::string_view mutex) {
+  Term t{{kExtOpPrefix, kAcquireOp}};
+  append(t.bytes, path(mutex).bytes);
+  append_le(t.bytes, 0xffff, 2);
+  return t;
+}
+
+Term release(std::string_view mutex) {
+  Term t{{kExtOpPrefix, kReleaseOp}};
+  append(t.bytes, path(mutex).bytes);
+  return t;
 }
 
 Term call(std::string_view at, const Terms& arguments) {

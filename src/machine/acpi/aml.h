@@ -43,6 +43,7 @@ struct FieldUnit {
   unsigned bits;
 };
 Term field(std::string_view region, Access access, std::initializer_list<FieldUnit> units);
+Term mutex(std::string_view at);
 Term create_dword_field(const Term& source, const Term& byte_index, std::string_view at);
 
 // Statements and expressions. Results go nowhere unless a target is given.
@@ -57,6 +58,8 @@ Term if_(const Term& condition, const Terms& body);
 Term else_(const Terms& body);
 Term return_(const Term& value);
 Term notify(const Term& device, unsigned value);
+Term acquire(std::string_view mutex);  // waits as long as it takes
+Term release(std::string_view mutex);
 Term call(std::string_view at, const Terms& arguments);
 
 // Resource descriptors (ACPI 6.4 section 6.4), to be put into resources().

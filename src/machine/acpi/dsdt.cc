@@ -12,6 +12,7 @@ namespace {
 using namespace aml;  // NOLINT: the whole file is written in it
 
 constexpr uint32_t kPciWindowEnd = 0xfebfffff;  // below the I/O APIC
+constexpr uint8_t kHotplugPorts = 20;
 
 // What is below 4 GiB and neither RAM nor configuration space nor the chipset's.
 void add_windows32(Terms& windows, const Config& config) {
@@ -115,9 +116,10 @@ Term board_resources(const Config& config) {
   Terms ports{io(0x92, 0x92, 1, 1), io(0xb2, 0xb2, 1, 2), io(pm, pm, 1, config.q35 ? 0x80 : 0x40)};
   if (!config.q35) {
     ports.push_back(io(0x700, 0x700, 1, 0x10));
-    ports.push_back(io(kHotplugPort, kHotplugPort, 1, 0x10));
     ports.push_back(io(config.gpe0, config.gpe0, 1, config.gpe0_bytes));
   }
+  if (!config.hotplug_buses.empty())
+    ports.push_back(io(config.hotplug_port, config.hotplug_port, 1, kHotplugPorts));
   return device("MBRD", {hid("PNP0C02"), name("_UID", integer(1)), crs(ports)});
 }
 

@@ -35,35 +35,12 @@ Term isa_bridge(const Config& config) {
   return device("ISA", body);
 }
 
-constexpr unsigned kDeviceCheck = 1, kEjectRequest = 3;  // ACPI 6.4 table 5.165
-
-// Slots that come and go: each can be ejected, and PCNT, for event 1, tells of those that the registers name.
-Terms hotplug_slots(uint32_t slots) {
-  Terms body{operation_region("PCST", Space::SystemIo, integer(kHotplugPort), integer(8)),
-             field("PCST", Access::DWord, {{"PCIU", 32}, {"PCID", 32}}),
-             operation_region("SEJ", Space::SystemIo, integer(kHotplugPort + 8), integer(4)),
-             field("SEJ", Access::DWord, {{"B0EJ", 32}})};
-  Terms tell{store(path("PCIU"), local(0)), store(path("PCID"), local(1))};
-  for (unsigned slot = 0; slot < kPciSlots; slot++) {
-    const uint32_t bit = uint32_t{1} << slot;
-    if ((slots & bit) == 0) continue;
-    const std::string at = fmt::format("S{:02X}_", slot << 3);
-    body.push_back(device(at, {name("_ADR", integer(uint64_t{slot} << 16)), name("_SUN", integer(slot)),
-                               method("_EJ0", 1, {store(integer(bit), path("B0EJ"))})}));
-    tell.push_back(if_(bit_and(local(0), integer(bit)), {notify(path(at), kDeviceCheck)}));
-    tell.push_back(if_(bit_and(local(1), integer(bit)), {notify(path(at), kEjectRequest)}));
-  }
-  body.push_back(method("PCNT", 0, tell, true));
-  return body;
-}
-
 }  // namespace
 
 ChipsetTerms i440fx_terms(const Config& config) {
   ChipsetTerms terms;
   terms.in_pci0 = {hid("PNP0A03"), name("_ADR", integer(0)), routing_table(), isa_bridge(config)};
-  for (Term& term : hotplug_slots(config.hotplug_slots)) terms.in_pci0.push_back(std::move(term));
-  terms.in_gpe.push_back(method("_E01", 0, {call("\\_SB.PCI0.PCNT", {})}));
+  add_hotplug(terms, config);
   terms.in_system_bus = link_methods();
   for (unsigned n = 0; n < kPciPins; n++) {
     terms.in_system_bus.push_back(

@@ -79,6 +79,7 @@ ChipsetTerms q35_terms(const Config& config) {
                    routing_package("PRTA", "GSI"),
                    method("_PRT", 0, {if_(path("\\PICF"), {return_(path("PRTA"))}), return_(path("PRTP"))}),
                    lpc_bridge(config)};
+  add_hotplug(terms, config);
   terms.in_system_bus = link_methods();
   for (unsigned n = 0; n < kLines; n++) {
     const char letter = kLetters[n];

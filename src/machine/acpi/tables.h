@@ -2,13 +2,14 @@
 //
 // ACPI 6.4 chapter 5 (system description tables), IA-PC HPET 1.0a 3.2.4; QEMU's fw_cfg interface: the files
 // etc/acpi/tables, etc/acpi/rsdp and etc/table-loader (commands ALLOCATE, ADD_POINTER, ADD_CHECKSUM of 128
-// bytes); PCI Firmware 3.0 4.1.2 (MCFG). Missing: S3/S4, CPU hot-plug, PCI hot-plug on
-// the Q35 and behind bridges, SRAT (NUMA).
+// bytes); PCI Firmware 3.0 4.1.2 (MCFG). Missing: S3/S4, CPU hot-plug, SRAT
+// (NUMA).
 //
 // Threading: pure functions, called while the machine is built.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -24,6 +25,13 @@ struct CpuEntry {
 
 using Bytes = std::vector<uint8_t>;
 
+// A bus that has slots which come and go, or has such a bus behind one of its bridges.
+struct HotplugBus {
+  std::vector<unsigned> bridges;   // that lead there from the root bus: device << 3 | function of each
+  std::optional<unsigned> number;  // of its registers; none: it has no such slots
+  uint32_t slots = 0;              // those that come and go, a bit each
+};
+
 struct Config {
   bool q35 = false;                // else i440FX
   std::vector<CpuEntry> cpus;      // all possible ones, by vCPU number
@@ -36,7 +44,8 @@ struct Config {
   uint8_t gpe0_bytes = 4, sci = 9;
   uint64_t mmconfig_base = 0, mmconfig_size = 0;  // size 0: there is none
   std::vector<Bytes> extra_tables;                // complete but for their checksums
-  uint32_t hotplug_slots = 0;                     // i440FX: those that come and go, a bit each
+  uint16_t hotplug_port = 0xae00;                 // of devices/bridge/acpi_pci_hotplug.h
+  std::vector<HotplugBus> hotplug_buses;          // the root bus is the first
   bool hpet = true;
   bool i8042 = true;
   bool serial[4] = {};
@@ -62,6 +71,8 @@ struct ChipsetTerms {
 };
 ChipsetTerms i440fx_terms(const Config& config);
 ChipsetTerms q35_terms(const Config& config);
+// Slots that come and go: their devices, and the event by which the system hears of them.
+void add_hotplug(ChipsetTerms& terms, const Config& config);
 // Devices on the ISA or LPC bus.
 std::vector<aml::Term> isa_devices(const Config& config);
 

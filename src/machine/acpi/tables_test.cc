@@ -21,7 +21,7 @@ Config sample(unsigned cpus) {
   c.pci_window64_base = 0x180000000;
   c.pci_window64_size = 0x80000000;
   c.serial[0] = c.serial[1] = true;
-  c.hotplug_slots = 0xfffffffc;
+  c.hotplug_buses = {{.bridges = {}, .number = 0, .slots = 0xfffffffc}};
   return c;
 }
 
@@ -31,6 +31,12 @@ Config q35_sample(unsigned cpus) {
   c.mmconfig_base = 0xb0000000;
   c.mmconfig_size = 0x10000000;
   c.gpe0 = 0x620;
+  c.hotplug_port = 0xcc0;
+  // A root port, and a bridge behind another that is function 1 of its slot.
+  c.hotplug_buses = {{.bridges = {}, .number = {}, .slots = 0},
+                     {.bridges = {0x10}, .number = 0, .slots = 1},
+                     {.bridges = {0x19}, .number = 1, .slots = 0},
+                     {.bridges = {0x19, 0x00}, .number = 2, .slots = 0xfffffffe}};
   c.gpe0_bytes = 16;
   return c;
 }

@@ -16,8 +16,6 @@ inline aml::Term status(unsigned value) {
 }
 
 inline constexpr unsigned kPciSlots = 32, kPciPins = 4;
-// The registers of i440FX boards for slots that come and go (devices/bridge/acpi_pci_hotplug.h).
-inline constexpr uint16_t kHotplugPort = 0xae00;
 inline constexpr unsigned kPresentEnabled = 0x0b, kPresentDisabled = 0x09;
 
 // The methods that the links share: IQST and IQCR give a PIRQ register's state and interrupt.

@@ -2,7 +2,6 @@
 #include "machine/pc/i440fx_board.h"
 
 #include "machine/pc/pci_windows.h"
-#include "machine/plug/hotplug.h"
 
 namespace rhea::machine {
 namespace {
@@ -28,28 +27,15 @@ I440fxBoard::I440fxBoard(const PcConfig& config, const Wiring& from, std::unique
       host_bridge_({.board = &pc_memory()}),
       ide_({.irq14 = isa_irq(kIdeIrq), .irq15 = isa_irq(kIdeIrq + 1), .boot_path = "/pci@i0cf8/ide@1,1"}),
       pm_({.clock = from.virtual_clock, .sci = bus::IrqLine(sci_, kSciIrq), .machine = this}),
-      hotplug_({.raise_event = [this] { pm_.acpi().raise_gpe(devices::AcpiPciHotplug::kEvent); },
-                .removable = [this] { return removable_slots(site().tree(), pci_); },
-                .eject = [this](unsigned slot, bool at_once) { eject(slot, at_once); }}) {
-  pci_.set_hotplug(&hotplug_);
-}
-
-void I440fxBoard::eject(unsigned slot, bool at_once) {
-  auto work = [this, slot] { eject_slot(site(), pci_, slot); };
-  if (at_once) {
-    work();
-  } else {
-    wiring().host.when_still(work);
-  }
-}
+      hotplug_(site(), pci_, [this] { pm_.acpi().raise_gpe(devices::AcpiPciHotplug::kEvent); }) {}
 
 Result<> I440fxBoard::add_chipset() {
   pci_.attach(host_bridge_, kHostBridge);
   pci_.attach(piix3_, kIsaBridge);
   pci_.attach(ide_, kIde);
   pci_.attach(pm_, kPowerManagement);
-  for (bus::Device* device :
-       std::initializer_list<bus::Device*>{&host_bridge_, &piix3_, &ide_, &pm_, &pci_config_, &hotplug_})
+  for (bus::Device* device : std::initializer_list<bus::Device*>{&host_bridge_, &piix3_, &ide_, &pm_,
+                                                                 &pci_config_, &hotplug_.registers()})
     add(*device);
   site().tree().add_bus("ide.0", ide_.channel(0));
   site().tree().add_bus("ide.1", ide_.channel(1));
@@ -60,7 +46,7 @@ Result<> I440fxBoard::add_chipset() {
       {0x170, devices::IdeChannel::kCommandBytes, ide_.channel(1).command_block()},
       {0x376, devices::IdeChannel::kControlBytes, ide_.channel(1).control_block()},
       {0xcf8, 8, pci_config_},
-      {kHotplug, devices::AcpiPciHotplug::kIoSize, hotplug_},
+      {kHotplug, devices::AcpiPciHotplug::kIoSize, hotplug_.registers()},
       {kGpe0, devices::Piix4Pm::kGpeBytes, pm_.gpe_ports()},
   });
 }
@@ -70,12 +56,14 @@ void I440fxBoard::describe(acpi::Config& config) {
   config.gpe0 = kGpe0;
   config.gpe0_bytes = devices::Piix4Pm::kGpeBytes;
   config.sci = kSciIrq;
-  config.hotplug_slots = removable_slots(site().tree(), pci_);
+  config.hotplug_port = kHotplug;
+  hotplug_.describe(config);
   place_window64(config, pci_);
 }
 
 void I440fxBoard::reset() {
   PcBoard::reset();
+  hotplug_.adopt();
   // Firmware that finds SMIs by APM already enabled leaves SMM alone.
   if (!smm()) pm_.set_config8(kDeviceActivityB + 3, kApmcEnable);
 }

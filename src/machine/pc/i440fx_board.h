@@ -3,11 +3,11 @@
 
 #include "bus/pci/config_mechanism1.h"
 #include "devices/ata/piix3_ide.h"
-#include "devices/bridge/acpi_pci_hotplug.h"
 #include "devices/bridge/i440fx.h"
 #include "devices/bridge/piix3.h"
 #include "devices/bridge/piix4_pm.h"
 #include "machine/pc/pc_board.h"
+#include "machine/pc/pci_hotplug.h"
 
 namespace rhea::machine {
 
@@ -28,7 +28,6 @@ class I440fxBoard final : public PcBoard {
   Result<> add_chipset() override;
   PciLayout pci_layout() override { return {&pci_, "pci.0", 2}; }
   void describe(acpi::Config& config) override;
-  void eject(unsigned slot, bool at_once);
 
   devices::Piix3 piix3_;
   SciSink sci_{piix3_};
@@ -37,7 +36,7 @@ class I440fxBoard final : public PcBoard {
   devices::I440fx host_bridge_;
   devices::Piix3Ide ide_;
   devices::Piix4Pm pm_;
-  devices::AcpiPciHotplug hotplug_;
+  PciHotplug hotplug_;
 };
 
 }  // namespace rhea::machine

@@ -9,6 +9,7 @@ namespace {
 using bus::pci::devfn_of;
 
 constexpr unsigned kHostBridge = devfn_of(0, 0), kLpc = devfn_of(31, 0), kSmbus = devfn_of(31, 3);
+constexpr uint16_t kHotplug = 0xcc0;
 
 // The firmware's interface to SMIs (QEMU's docs: fw_cfg files etc/smi/…): bit 0 is broadcast.
 constexpr uint64_t kBroadcast = 1;
@@ -42,18 +43,21 @@ Q35Board::Q35Board(const PcConfig& config, const Wiring& from, std::unique_ptr<P
       mch_({.root = pci_,
             .board = &pc_memory(),
             .extended_tseg_mib = config.extended_tseg_mib,
-            .smm = config.smm}) {}
+            .smm = config.smm}),
+      hotplug_(site(), pci_, [this] { lpc_.acpi().raise_gpe(devices::AcpiPciHotplug::kEvent); }) {}
 
 Result<> Q35Board::add_chipset() {
   pci_.attach(mch_, kHostBridge);
   pci_.attach(lpc_, kLpc);
   pci_.attach(smbus_, kSmbus);
-  for (bus::Device* device : std::initializer_list<bus::Device*>{&mch_, &lpc_, &smbus_, &pci_config_})
+  for (bus::Device* device :
+       std::initializer_list<bus::Device*>{&mch_, &lpc_, &smbus_, &pci_config_, &hotplug_.registers()})
     add(*device);
   if (smm()) offer_smi_features();
   return map_ports(std::initializer_list<PortRange>{
       {0xb2, 2, lpc_.apm_ports()},
       {0xcf8, 8, pci_config_},
+      {kHotplug, devices::AcpiPciHotplug::kIoSize, hotplug_.registers()},
   });
 }
 
@@ -62,6 +66,8 @@ void Q35Board::describe(acpi::Config& config) {
   config.gpe0 = static_cast<uint16_t>(config.pm_base + 0x20);
   config.gpe0_bytes = static_cast<uint8_t>(lpc_.acpi().gpe_bytes());
   config.sci = static_cast<uint8_t>(lpc_.sci_gsi());
+  config.hotplug_port = kHotplug;
+  hotplug_.describe(config);
   const auto window = mch_.mmconfig();
   config.mmconfig_base = window ? window->base : 0;
   config.mmconfig_size = window ? window->size : 0;
@@ -101,6 +107,7 @@ void Q35Board::reset() {
     fw_cfg().change_file(kFeaturesOk, {0});
   }
   PcBoard::reset();
+  hotplug_.adopt();
 }
 
 }  // namespace rhea::machine

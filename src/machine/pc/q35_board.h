@@ -6,6 +6,7 @@
 #include "devices/bridge/ich9_smbus.h"
 #include "devices/bridge/q35_mch.h"
 #include "machine/pc/pc_board.h"
+#include "machine/pc/pci_hotplug.h"
 
 namespace rhea::machine {
 
@@ -27,6 +28,7 @@ class Q35Board final : public PcBoard {
   bus::pci::ConfigMechanism1 pci_config_;
   devices::Q35Mch mch_;
   devices::Ich9Smbus smbus_;
+  PciHotplug hotplug_;
   bool smi_features_settled_ = false;
   bool smi_broadcast_ = false;  // the firmware has asked for SMIs to all vCPUs
 };

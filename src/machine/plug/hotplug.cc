@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "block/drive/drives.h"
+#include "bus/pci/pci_bridge.h"
 #include "machine/plug/registry.h"
 
 namespace rhea::machine {
@@ -22,7 +23,14 @@ PciFunction* function_of(const DeviceTree::Plugged& plugged) {
   return dynamic_cast<PciFunction*>(plugged.device.get());
 }
 
+// Bridges whose bus the guest's tables describe stay.
+bool is_fixed_bridge(const PciFunction& function) {
+  const auto* bridge = dynamic_cast<const bus::pci::PciBridge*>(&function);
+  return bridge != nullptr && bridge->secondary().hotplug() != nullptr;
+}
+
 bool may_leave(const DeviceTree& tree, const PciFunction& function) {
+  if (is_fixed_bridge(function)) return false;
   for (const auto& plugged : tree.devices()) {
     if (plugged->device.get() != &function) continue;
     const DeviceDriver* driver = find_driver(plugged->request.driver);
@@ -52,8 +60,10 @@ Result<> check_bus(DeviceSite& site, const DeviceDriver& driver, const DeviceReq
 // A drive of -drive was made for the device and goes with it; one of -blockdev stays.
 void drop_drive(DeviceSite& site, const std::string& id) {
   block::Drives* drives = site.backends().drives;
-  block::Drive* drive = drives != nullptr ? drives->find(id) : nullptr;
-  if (drive != nullptr && !drive->attached() && !drive->is_node()) drives->remove(*drive);
+  if (drives == nullptr) return;
+  const auto is_it = [&id](const auto& drive) { return drive->id() == id; };
+  const auto at = std::ranges::find_if(drives->all(), is_it);
+  if (at != drives->all().end() && !(*at)->attached() && !(*at)->is_node()) drives->remove(**at);
 }
 
 void take_out(DeviceSite& site, const DeviceTree::Plugged& plugged) {
@@ -113,7 +123,7 @@ Result<> hot_remove(DeviceSite& site, const std::string& id) {
 
 uint32_t removable_slots(const DeviceTree& tree, const PciBus& bus) {
   uint32_t slots = 0;
-  for (unsigned slot = 0; slot < 32; ++slot) {
+  for (unsigned slot = 0; slot < bus.slots(); ++slot) {
     bool all = true;
     for (unsigned number = 0; number < 8; ++number) {
       const PciFunction* function = bus.at(bus::pci::devfn_of(slot, number));

@@ -31,6 +31,8 @@ Result<PciSlot> choose_slot(DeviceSite& site, const PciPlace& place) {
     return PciSlot{*bus, bus::pci::devfn_of(*slot, 0), std::move(name)};
   }
   unsigned devfn = TRY(parse_addr(*place.addr));
+  if (devfn >> 3 >= bus->slots())
+    return failf(ErrorKind::Invalid, "slot {:x} is not valid: bus '{}' has slot 0 only", devfn >> 3, name);
   if (bus->at(devfn) != nullptr)
     return failf(ErrorKind::Busy, "PCI address {} is taken by {}", *place.addr, bus->at(devfn)->name());
   return PciSlot{*bus, devfn, std::move(name)};

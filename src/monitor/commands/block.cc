@@ -1,6 +1,7 @@
 // Drives: what is in them, what they did, other media.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <mutex>
 
@@ -9,7 +10,7 @@
 #include "block/drive/open_medium.h"
 #include "block/driver.h"
 #include "block/protocols/protocol.h"
-#include "monitor/command.h"
+#include "monitor/monitor.h"
 #include "monitor/vnc_events.h"
 
 namespace rhea::monitor {
@@ -238,47 +239,116 @@ Result<Json> eject(Call& call) {
   return Json();
 }
 
-// HMP's `change`: a drive, or the VNC server's password.
-Result<Json> change(Call& call) {
-  if (call.text("device") == "vnc") {
-    if (call.text("filename") != "password" && call.text("filename") != "passwd")
-      return fail(ErrorKind::Invalid, "Expected 'password' after 'vnc'");
-    if (!call.has("format")) return fail(ErrorKind::Invalid, "terminal does not support password prompting");
-    const std::scoped_lock hold(call.vm.vm.lock());
-    TRY(set_vnc_password(call.vm, {}, call.text("format")));
-    return Json();
-  }
+Result<Json> change_vnc(Call& call) {
+  if (call.text("filename") != "password" && call.text("filename") != "passwd")
+    return fail(ErrorKind::Invalid, "Expected 'password' after 'vnc'");
+  if (!call.has("format")) return fail(ErrorKind::Invalid, "terminal does not support password prompting");
+  TRY(set_vnc_password(call.vm, {}, call.text("format")));
+  return Json();
+}
+
+// Checks what can be checked before the image is opened.
+Result<block::MediumRequest> wanted_medium(Call& call, const Drive& drive) {
   std::string format = call.text("format"), mode = call.text("read-only-mode");
   if (!format.empty() && block::find_format(format) == nullptr)
     return failf(ErrorKind::Invalid, "Unknown driver '{}'", format);
   if (!mode.empty() && mode != "retain" && mode != "read-only" && mode != "read-write")
     return failf(ErrorKind::Invalid, "Parameter 'read-only-mode' does not accept value '{}'", mode);
-  std::unique_lock hold(call.vm.vm.lock());
-  Drive* drive = TRY(find_drive(call));
-  if (!drive->attachment().removable && drive->attached())
-    return failf(ErrorKind::Invalid, "Device '{}' is not removable", drive->id());
-  bool keep = drive->inserted() ? drive->read_only() : drive->attachment().has_tray;
+  if (!drive.attachment().removable && drive.attached())
+    return failf(ErrorKind::Invalid, "Device '{}' is not removable", drive.id());
+  const bool keep = drive.inserted() ? drive.read_only() : drive.attachment().has_tray;
   block::MediumRequest request;
   request.name.filename = call.text("filename");
   request.name.format = format;
   request.read_only = mode == "read-only" || (mode != "read-write" && keep);
-  // Opening may take the host's disk a while: not with the lock. Only this thread takes drives away.
-  hold.unlock();
-  auto medium = block::open_medium(request);
-  hold.lock();
+  return request;
+}
+
+Result<> put_in(block::Drives& drives, const Drive* drive, Result<block::Medium>& medium,
+                const std::string& filename, bool force) {
   if (!medium)
-    return failf(medium.error().kind(), "Could not open '{}': {}", request.name.filename,
-                 medium.error().text());
+    return failf(medium.error().kind(), "Could not open '{}': {}", filename, medium.error().text());
+  const auto at = std::ranges::find(drives.all(), drive, &std::unique_ptr<Drive>::get);
+  if (at == drives.all().end()) return fail(ErrorKind::NotFound, "The drive has gone");
   if (medium->probed && !medium->read_only)
     std::fputs(block::raw_guess_warning(medium->filename).c_str(), stderr);
-  TRY(drive->change(std::move(*medium), call.flag("force")));
+  return (*at)->change(std::move(*medium), force);
+}
+
+// HMP's `change`: a drive, or the VNC server's password. The host's disk may take a while.
+void change(Call& call, Answer answer) {
+  std::unique_lock hold(call.vm.vm.lock());
+  if (call.hmp && call.text("device") == "vnc") return answer(change_vnc(call));
+  auto drive = find_drive(call);
+  if (!drive) return answer(std::unexpected(drive.error()));
+  auto request = wanted_medium(call, **drive);
+  if (!request) return answer(std::unexpected(request.error()));
+  hold.unlock();
+  auto medium = std::make_shared<Result<block::Medium>>();
+  call.monitor.in_background(
+      [medium, request = *request] { *medium = block::open_medium(request); },
+      [&drives = *call.vm.drives, wanted = *drive, medium, name = request->name.filename,
+       force = call.flag("force"), answer = std::move(answer)] {
+        auto done = put_in(drives, wanted, *medium, name, force);
+        answer(done ? Result<Json>(Json()) : std::unexpected(std::move(done).error()));
+      });
+}
+
+Result<Drive*> drive_or_node(Call& call) {
+  const std::string id = call.text("device"), node = call.text("node-name");
+  if (call.vm.drives != nullptr) {
+    for (const auto& drive : call.vm.drives->all()) {
+      if (drive->abandoned()) continue;
+      if (!node.empty() ? drive->node_name() == node : !drive->is_node() && drive->id() == id)
+        return drive.get();
+    }
+  }
+  return failf(ErrorKind::Invalid, "Cannot find device='{}' nor node-name='{}'", id, node);
+}
+
+void resize(Call& call, Answer answer) {
+  const std::scoped_lock hold(call.vm.vm.lock());
+  auto drive = drive_or_node(call);
+  if (!drive) return answer(std::unexpected(drive.error()));
+  if (call.number("size") < 0) return answer(fail(ErrorKind::Invalid, "Parameter 'size' expects a >0 size"));
+  (*drive)->resize(static_cast<uint64_t>(call.number("size")), [answer = std::move(answer)](Result<> done) {
+    answer(done ? Result<Json>(Json()) : std::unexpected(std::move(done).error()));
+  });
+}
+
+// People are told "OK" of a drive and what went wrong as plain text.
+void add_in_background(Call& call, Result<SlowWork> slow, const char* ok, bool as_text, Answer answer) {
+  const auto failed = [as_text](const Error& error) {
+    return as_text ? Result<Json>(Json(error.message() + "\n")) : std::unexpected(error);
+  };
+  if (!slow) return answer(failed(slow.error()));
+  call.monitor.in_background(slow->work, [then = slow->then, ok, failed, answer = std::move(answer)] {
+    auto done = then();
+    answer(done ? Result<Json>(*ok != '\0' ? Json(ok) : Json()) : failed(done.error()));
+  });
+}
+
+void drive_add(Call& call, Answer answer) {
+  const std::scoped_lock hold(call.vm.vm.lock());
+  const bool node = call.flag("node");
+  add_in_background(call, call.vm.drive_add(call.text("opts"), node), node ? "" : "OK\n", true,
+                    std::move(answer));
+}
+
+void blockdev_add(Call& call, Answer answer) {
+  const std::scoped_lock hold(call.vm.vm.lock());
+  auto values = config::split_options(write_json(call.arguments), "");
+  if (!values) return answer(std::unexpected(values.error()));
+  add_in_background(call, call.vm.blockdev_add(std::move(*values)), "", false, std::move(answer));
+}
+
+Result<Json> drive_del(Call& call) {
+  if (auto done = call.vm.drive_del(call.text("id")); !done) return Json(done.error().message() + "\n");
   return Json();
 }
 
-Result<Json> resize(Call& call) {
-  Drive* drive = TRY(find_drive(call));
-  if (call.number("size") < 0) return fail(ErrorKind::Invalid, "Parameter 'size' expects a >0 size");
-  TRY(drive->resize(static_cast<uint64_t>(call.number("size"))));
+Result<Json> blockdev_del(Call& call) {
+  TRY(call.vm.blockdev_del(call.text("node-name")));
   return Json();
 }
 
@@ -349,9 +419,10 @@ std::span<const Command> block_commands() {
         {"filename", Kind::Filename},
         {"format", Kind::String, true},
         {"read-only-mode", Kind::String, true}},
-       change,
        nullptr,
-       Access::Free},
+       nullptr,
+       Access::Free,
+       change},
       {"blockdev-change-medium",
        nullptr,
        "",
@@ -362,10 +433,43 @@ std::span<const Command> block_commands() {
         {"format", Kind::String, true},
         {"force", Kind::Boolean, true},
         {"read-only-mode", Kind::String, true}},
-       change,
        nullptr,
-       Access::Free},
-      {"block_resize", nullptr, "", "", {{"device", Kind::String}, {"size", Kind::Integer}}, resize},
+       nullptr,
+       Access::Free,
+       change},
+      {"block_resize",
+       "block_resize",
+       "device size",
+       "resize a block image",
+       {{"device", Kind::Block, false, 0, Only::Hmp},
+        {"device", Kind::String, true, 0, Only::Qmp},
+        {"node-name", Kind::String, true, 0, Only::Qmp},
+        {"size", Kind::Size}},
+       nullptr,
+       nullptr,
+       Access::Free,
+       resize},
+      {nullptr,
+       "drive_add",
+       "[-n] [[<domain>:]<bus>:]<slot>\n[file=file][,if=type][,bus=n]\n[,unit=m][,media=d][,index=i]\n"
+       "[,snapshot=on|off][,cache=on|off]\n[,readonly=on|off][,copy-on-read=on|off]",
+       "add drive to PCI storage controller",
+       {{"node", Kind::Flag, true, 'n'}, {"pci_addr", Kind::String}, {"opts", Kind::String}},
+       nullptr,
+       nullptr,
+       Access::Free,
+       drive_add},
+      {nullptr, "drive_del", "device", "remove host block device", {{"id", Kind::Block}}, drive_del},
+      {"blockdev-add",
+       nullptr,
+       "",
+       "",
+       {{"driver", Kind::String}, {"node-name", Kind::String, true}, {"", Kind::Any, true}},
+       nullptr,
+       nullptr,
+       Access::Free,
+       blockdev_add},
+      {"blockdev-del", nullptr, "", "", {{"node-name", Kind::String}}, blockdev_del},
       {nullptr,
        "commit",
        "device|all",

@@ -92,6 +92,7 @@ Result<Json> query_command_line_options(Call& call) {
 
 const char* type_name(const Parameter& parameter) {
   switch (parameter.kind) {
+    case Kind::Size:
     case Kind::Integer: return "int";
     case Kind::Number: return "number";
     case Kind::Boolean:

@@ -205,42 +205,48 @@ Result<DriveSpec> DrivePlaces::blockdev(config::KeyValues values) {
   return spec;
 }
 
+namespace {
+
+std::string name_of(const StorageOptions::Named& node) {
+  config::KeyValues copy = node.values;
+  return config::take(copy, "node-name").value_or("");
+}
+
+}  // namespace
+
+Result<NodeTree> whole_tree(const std::vector<StorageOptions::Named>& nodes, const config::KeyValues& node) {
+  NodeTree out;
+  // Each reference is replaced by what it names, again and again; a circle never ends and is found so.
+  config::KeyValues left = node;
+  for (size_t steps = 0; !left.empty(); ++steps) {
+    if (steps > 10'000) return fail(ErrorKind::Invalid, "its nodes name each other in a circle");
+    const config::KeyValue entry = left.front();
+    left.erase(left.begin());
+    const std::string last = entry.key.substr(entry.key.rfind('.') + 1);
+    const bool is_child = (last == "file" || last == "backing") && entry.value;
+    if (!is_child) {
+      out.values.push_back(entry);
+      continue;
+    }
+    const auto child = std::ranges::find_if(
+        nodes, [&](const auto& known) { return !entry.value->empty() && name_of(known) == *entry.value; });
+    if (child == nodes.end())
+      return failf(ErrorKind::NotFound, "Cannot find device='{0}' nor node-name='{0}'", *entry.value);
+    out.names.insert(*entry.value);
+    for (const config::KeyValue& below : child->values) {
+      if (below.key != "node-name") left.push_back({entry.key + "." + below.key, below.value});
+    }
+  }
+  return out;
+}
+
 Result<std::vector<StorageOptions::Named>> join_blockdevs(const std::vector<StorageOptions::Named>& nodes) {
-  const auto name_of = [](const StorageOptions::Named& node) {
-    config::KeyValues copy = node.values;
-    return config::take(copy, "node-name").value_or("");
-  };
-  const auto find = [&](const std::string& name) {
-    return std::ranges::find_if(nodes,
-                                [&](const auto& node) { return !name.empty() && name_of(node) == name; });
-  };
   std::vector<StorageOptions::Named> out;
   std::set<std::string> used;
   for (const StorageOptions::Named& node : nodes) {
-    StorageOptions::Named whole{node.option, {}};
-    // Each reference is replaced by what it names, again and again; a circle never ends and is found so.
-    config::KeyValues left = node.values;
-    for (size_t steps = 0; !left.empty(); ++steps) {
-      if (steps > 10'000)
-        return failf(ErrorKind::Invalid, "{}: its nodes name each other in a circle", node.option);
-      const config::KeyValue entry = left.front();
-      left.erase(left.begin());
-      const std::string last = entry.key.substr(entry.key.rfind('.') + 1);
-      const bool is_child = (last == "file" || last == "backing") && entry.value;
-      if (!is_child) {
-        whole.values.push_back(entry);
-        continue;
-      }
-      const auto child = find(*entry.value);
-      if (child == nodes.end())
-        return failf(ErrorKind::NotFound, "{}: Cannot find device='' nor node-name='{}'", node.option,
-                     *entry.value);
-      used.insert(*entry.value);
-      for (const config::KeyValue& below : child->values) {
-        if (below.key != "node-name") left.push_back({entry.key + "." + below.key, below.value});
-      }
-    }
-    out.push_back(std::move(whole));
+    NodeTree tree = TRY_IN(whole_tree(nodes, node.values), node.option);
+    used.insert(tree.names.begin(), tree.names.end());
+    out.push_back({node.option, std::move(tree.values)});
   }
   std::erase_if(out, [&](const StorageOptions::Named& node) { return used.contains(name_of(node)); });
   return out;

@@ -4,6 +4,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -47,6 +48,13 @@ class DrivePlaces {
   std::vector<Place> places_;
   std::map<std::string, std::shared_ptr<block::Throttle>> groups_;
 };
+
+// A node with the nodes that it names put in their places, and their names. Errors: NotFound, Invalid.
+struct NodeTree {
+  config::KeyValues values;
+  std::set<std::string> names;
+};
+Result<NodeTree> whole_tree(const std::vector<StorageOptions::Named>& nodes, const config::KeyValues& node);
 
 // -blockdev nodes that name each other ("file": "node") become whole trees: the nodes that no other names.
 Result<std::vector<StorageOptions::Named>> join_blockdevs(const std::vector<StorageOptions::Named>& nodes);

@@ -10,6 +10,7 @@
 #include "block/drive/drives.h"
 #include "monitor/json.h"
 #include "tools/system/setup/drive_spec.h"
+#include "tools/system/setup/live_storage.h"
 #include "tools/system/setup/setup.h"
 
 namespace rhea::system {
@@ -83,6 +84,8 @@ class StorageSetup final : public Setup {
       TRY_IN(add_blockdev(places, node), node.option);
     add_default_drives(context, places);
     add_floppy_controller(context, first_device);
+    live_ = std::make_unique<LiveStorage>(*drives_, std::move(places), storage);
+    live_->fill_in(context.monitor);
     fill_in(context.backends);
     return {};
   }
@@ -165,8 +168,7 @@ class StorageSetup final : public Setup {
 
   void fill_in(machine::Backends& backends) {
     backends.drive = [this](const std::string& id) -> Result<block::Drive*> {
-      block::Drive* drive = drives_->find(id);
-      if (drive == nullptr) return failf(ErrorKind::NotFound, "there is no drive '{}'", id);
+      block::Drive* drive = TRY(live_->find(id));
       if (drive->attached())
         return failf(ErrorKind::Busy, "Drive '{}' is already in use by another device", id);
       return drive;
@@ -182,6 +184,7 @@ class StorageSetup final : public Setup {
   machine::Vm* vm_ = nullptr;
   std::unique_ptr<MachineOfDrives> host_;
   std::unique_ptr<block::Drives> drives_;
+  std::unique_ptr<LiveStorage> live_;
   unsigned unnamed_ = 0;
 };
 
