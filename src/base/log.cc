@@ -10,6 +10,7 @@
 #include <mutex>
 
 #include "base/failf.h"
+#include "base/log_prefix.h"
 
 namespace rhea {
 
@@ -40,6 +41,8 @@ struct State {
   std::mutex mutex;
   int log_fd = STDERR_FILENO;
   std::string program = "rhea";
+  bool timestamp = false;
+  std::string machine;  // before messages; empty: it is not wanted
   RateLimiter guest_errors{kGuestErrorBurst, kGuestErrorsPerSecond};
 };
 
@@ -64,10 +67,22 @@ void write_line(int fd, std::string_view line) {
   write_all(fd, text);
 }
 
+// "2026-11-23T20:15:00.123456Z "
+std::string time_now() {
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  tm utc{};
+  ::gmtime_r(&now.tv_sec, &utc);
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:06}Z ", utc.tm_year + 1900, utc.tm_mon + 1,
+                     utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec, now.tv_nsec / 1000);
+}
+
 void message(std::string_view level, std::string_view text) {
   State& s = state();
   const std::lock_guard lock(s.mutex);
-  write_line(STDERR_FILENO, fmt::format("{}: {}{}", s.program, level, text));
+  const std::string machine = s.machine.empty() ? "" : s.machine + " ";
+  write_line(STDERR_FILENO,
+             fmt::format("{}{}{}: {}{}", s.timestamp ? time_now() : "", machine, s.program, level, text));
 }
 
 int64_t monotonic_ns() {
@@ -160,6 +175,13 @@ void set_program_name(std::string_view argv0) {
   State& s = state();
   const std::lock_guard lock(s.mutex);
   s.program = argv0.substr(argv0.find_last_of('/') + 1);
+}
+
+void set_message_prefix(bool timestamp, std::string machine) {
+  State& s = state();
+  const std::lock_guard lock(s.mutex);
+  s.timestamp = timestamp;
+  s.machine = std::move(machine);
 }
 
 std::string_view program_name() {

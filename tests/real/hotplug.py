@@ -146,7 +146,7 @@ def cards_on_q35(qmp):
 
 
 def on_q35(qmp):
-    refused(qmp, "'pcie-root-port' does not support hotplugging", "device_del", id="rp1")
+    refused(qmp, "Bus 'pcie.0' does not support hotplugging", "device_del", id="rp1")
     disks_on_q35(qmp)
     cards_on_q35(qmp)
     told(qmp, "drive_del d")

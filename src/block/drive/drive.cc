@@ -119,7 +119,7 @@ void Drive::read(uint64_t offset, std::span<uint8_t> into, Done done) {
 }
 
 bool Drive::read_at_once(uint64_t offset, std::span<const iovec> into) {
-  const bool others_first = config_.throttle || !waiting_.empty() || cancelled_running_ != 0 || commits_ != 0;
+  const bool others_first = config_.throttle || !waiting_.empty() || cancelled_running_ != 0 || quiet_;
   const uint64_t length = bytes_of(into);
   if (others_first || !inserted() || !check_range(offset, length, size_)) return false;
   const int64_t begin = monotonic_ns();
@@ -401,13 +401,18 @@ void Drive::close_retired() {
     const auto idle =
         std::ranges::find_if(retired_, [](const auto& image) { return image.use_count() == 1; });
     if (idle == retired_.end()) return;
-    const std::shared_ptr<ImageNode> image = std::move(*idle);
+    std::shared_ptr<ImageNode> image = std::move(*idle);
     retired_.erase(idle);
     const auto outcome = std::make_shared<Result<>>();
-    drives_.run([image, outcome] { *outcome = image->close(); },
-                [image, outcome, id = id()] {
-                  if (!*outcome) log_error("drive {}: closing its image: {}", id, outcome->error().message());
-                });
+    drives_.closings_->begin();
+    auto work = [image = std::move(image), outcome, closings = drives_.closings_]() mutable {
+      *outcome = image->close();
+      image.reset();
+      closings->end();
+    };
+    drives_.run(std::move(work), [outcome, id = id()] {
+      if (!*outcome) log_error("drive {}: closing its image: {}", id, outcome->error().message());
+    });
   }
 }
 

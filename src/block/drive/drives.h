@@ -15,6 +15,22 @@
 
 namespace rhea::block {
 
+// How many images are being closed: until then they keep their locks. Any thread.
+class Closings {
+ public:
+  void begin() { ++count_; }
+  void end() {
+    --count_;
+    count_.notify_all();
+  }
+  void wait() const {
+    for (unsigned left = count_; left != 0; left = count_) count_.wait(left);
+  }
+
+ private:
+  std::atomic<unsigned> count_ = 0;
+};
+
 class Drives : private AccessScope::Owed {
  public:
   struct Wiring {
@@ -42,6 +58,9 @@ class Drives : private AccessScope::Owed {
   // Requests may end on any thread that has the machine lock, where that is sooner than in the loop: on a
   // worker's, on a vCPU's that leaves a device. While a machine runs.
   void end_anywhere(bool on) { anywhere_ = on; }
+  // For who wants to open an image that has been in a drive.
+  std::shared_ptr<const Closings> closings() const { return closings_; }
+
   // The VM goes on: what failed is tried again.
   void resume();
   // Blocks (workers need no machine lock): until nothing is under way, Done's of what ended are called here.
@@ -77,6 +96,7 @@ class Drives : private AccessScope::Owed {
   bool told_ = false;                  // somebody is about to end what is in there
   std::atomic<bool> anywhere_{false};  // changed with the machine lock held
 
+  std::shared_ptr<Closings> closings_ = std::make_shared<Closings>();
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   async::WorkerPool pool_;  // last: its threads end before the rest goes
 };

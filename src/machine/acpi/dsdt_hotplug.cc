@@ -1,6 +1,6 @@
 // Slots that come and go, in the DSDT: a device with _EJ0 for each, and for event 1 a method PCNT of each bus
-// that tells of those which the registers name. ACPI 6.4, 6.3 (device insertion and removal), 5.6.4.1 (events);
-// the registers are those of devices/bridge/acpi_pci_hotplug.h.
+// that tells of those which the registers name. ACPI 6.4, 6.3 (device insertion and removal), 5.6.4.1
+// (events); the registers are those of devices/bridge/acpi_pci_hotplug.h.
 #include <fmt/format.h>
 
 #include "machine/acpi/tables.h"
@@ -12,7 +12,7 @@ namespace {
 using namespace aml;  // NOLINT: the whole file is written in it
 
 constexpr unsigned kDeviceCheck = 1, kEjectRequest = 3;  // ACPI 6.4 table 5.165
-constexpr const char* kLock = "\\_SB.PCI0.BLCK";  // who has it may select a bus
+constexpr const char* kLock = "\\_SB.PCI0.BLCK";         // who has it may select a bus
 
 std::string name_of(unsigned devfn) {
   return fmt::format("S{:02X}_", devfn);
@@ -73,10 +73,10 @@ void add_hotplug(ChipsetTerms& terms, const Config& config) {
             operation_region("BNMR", Space::SystemIo, integer(port + 16u), integer(4)),
             field("BNMR", Access::DWord, {{"BNUM", 32}}),
             mutex("BLCK")};
-  for (Term& term : bus_terms(config, config.hotplug_buses.front(), "\\_SB.PCI0")) all.push_back(std::move(term));
+  for (Term& term : bus_terms(config, config.hotplug_buses.front(), "\\_SB.PCI0"))
+    all.push_back(std::move(term));
   for (Term& term : all) terms.in_pci0.push_back(std::move(term));
-  terms.in_gpe.push_back(
-      method("_E01", 0, {acquire(kLock), call("\\_SB.PCI0.PCNT", {}), release(kLock)}));
+  terms.in_gpe.push_back(method("_E01", 0, {acquire(kLock), call("\\_SB.PCI0.PCNT", {}), release(kLock)}));
 }
 
 }  // namespace rhea::machine::acpi

@@ -62,8 +62,8 @@ void I440fxBoard::describe(acpi::Config& config) {
 }
 
 void I440fxBoard::reset() {
-  PcBoard::reset();
   hotplug_.adopt();
+  PcBoard::reset();
   // Firmware that finds SMIs by APM already enabled leaves SMM alone.
   if (!smm()) pm_.set_config8(kDeviceActivityB + 3, kApmcEnable);
 }

@@ -63,6 +63,7 @@ constexpr MachineType kTypes[] = {
     {"pc-q35-2.11", "", kQ35},
     {"pc-q35-2.10", "", kQ35},
     {"isapc", "", Chipset::None},
+    {"none", "", Chipset::None},
 };
 
 }  // namespace
@@ -71,7 +72,7 @@ std::string_view MachineType::text() const {
   switch (chipset) {
     case Chipset::I440fx: return "Standard PC (i440FX + PIIX, 1996)";
     case Chipset::Q35: return "Standard PC (Q35 + ICH9, 2009)";
-    default: return "ISA-only PC";
+    default: return is_empty() ? "empty machine" : "ISA-only PC";
   }
 }
 

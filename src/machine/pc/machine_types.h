@@ -20,6 +20,8 @@ struct MachineType {
 
   std::string_view text() const;    // "Standard PC (i440FX + PIIX, 1996)"
   std::string_view family() const;  // "pc", "q35" or "isapc"
+  // For programs that only want to ask: an isapc that never runs.
+  bool is_empty() const { return name == "none"; }
   bool has_pci() const { return chipset != Chipset::None; }
 };
 

@@ -19,6 +19,7 @@ namespace {
 constexpr uint64_t kIoApicBase = 0xfec00000, kHpetBase = 0xfed00000;
 // Tables that are built anew may be a little longer.
 constexpr size_t kTablesRoom = 4096;
+constexpr const char* kTablesFile = "etc/acpi/tables";
 constexpr unsigned kTimerGsi = 2;  // where the I/O APIC has interrupt 0
 constexpr unsigned kTimerIrq = 0, kKeyboardIrq = 1, kRtcIrq = 8, kMouseIrq = 12;
 
@@ -332,7 +333,7 @@ void PcBoard::add_acpi_tables() {
   acpi::Blobs blobs = acpi::build(acpi_);
   const devices::FwCfgCallbacks renew{.selected = [this] { renew_acpi_tables(); }};
   blobs.tables.resize((blobs.tables.size() + kTablesRoom) / kTablesRoom * kTablesRoom);
-  fw_cfg_.set_file("etc/acpi/tables", std::move(blobs.tables), false, renew);
+  fw_cfg_.set_file(kTablesFile, std::move(blobs.tables), false, renew);
   fw_cfg_.set_file("etc/acpi/rsdp", std::move(blobs.rsdp), false, renew);
   fw_cfg_.set_file("etc/table-loader", std::move(blobs.loader), false, renew);
 }
@@ -343,7 +344,7 @@ void PcBoard::renew_acpi_tables() {
   acpi_renewed_ = true;
   describe(acpi_);
   acpi::Blobs blobs = acpi::build(acpi_);
-  fw_cfg_.change_file("etc/acpi/tables", std::move(blobs.tables));
+  fw_cfg_.change_file(kTablesFile, std::move(blobs.tables));
   fw_cfg_.change_file("etc/acpi/rsdp", std::move(blobs.rsdp));
   fw_cfg_.change_file("etc/table-loader", std::move(blobs.loader));
 }
@@ -387,6 +388,8 @@ void PcBoard::reset() {
   for (bus::Device* device : devices_) device->reset(bus::ResetKind::Cold);
   site_.tree().reset(bus::ResetKind::Cold);
   cpus_.set_a20(true);
+  // Sizes of files are settled before the firmware runs: with all devices that are there now.
+  if (fw_cfg_.file(kTablesFile) != nullptr) add_acpi_tables();
   acpi_renewed_ = false;
   memory_->smm_memory().commit();
   memory_->memory().commit();

@@ -31,6 +31,7 @@ void PciHotplug::adopt() {
 }
 
 void PciHotplug::describe(acpi::Config& config) const {
+  config.hotplug_buses.clear();
   if (buses_.empty()) return;
   if (root_.is_express()) config.hotplug_buses.push_back({});
   for (unsigned number = 0; number < buses_.size(); ++number) {

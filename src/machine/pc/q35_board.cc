@@ -106,8 +106,8 @@ void Q35Board::reset() {
     fw_cfg().change_file(kRequested, wide(0));
     fw_cfg().change_file(kFeaturesOk, {0});
   }
-  PcBoard::reset();
   hotplug_.adopt();
+  PcBoard::reset();
 }
 
 }  // namespace rhea::machine

@@ -88,6 +88,12 @@ Result<> hot_add(DeviceSite& site, const DeviceRequest& request) {
     std::string text = added.error().message();
     const std::string prefix = "-device " + request.driver + ": ";
     if (text.starts_with(prefix)) text.erase(0, prefix.size());
+    constexpr std::string_view kUnknown = "unknown key '";
+    if (text.starts_with(kUnknown)) {
+      const std::string key =
+          text.substr(kUnknown.size(), text.find('\'', kUnknown.size()) - kUnknown.size());
+      return failf(ErrorKind::Invalid, "Property '{}.{}' not found", request.driver, key);
+    }
     return fail(ErrorKind::Invalid, text);
   }
   for (size_t i = before; i < tree.devices().size(); ++i) {

@@ -5,12 +5,17 @@
 namespace rhea::machine {
 namespace {
 
+// "2", "1f.3", "0x1.0x2".
 Result<unsigned> parse_addr(const std::string& addr) {
   unsigned slot = 32, function = 0;
   const char* end = addr.data() + addr.size();
-  auto [at, error] = std::from_chars(addr.data(), end, slot, 16);
+  const auto digits = [end](const char* text) {
+    const bool prefixed = end - text > 2 && text[0] == '0' && (text[1] == 'x' || text[1] == 'X');
+    return prefixed ? text + 2 : text;
+  };
+  auto [at, error] = std::from_chars(digits(addr.data()), end, slot, 16);
   if (error == std::errc() && at != end && *at == '.') {
-    auto [last, second] = std::from_chars(at + 1, end, function, 16);
+    auto [last, second] = std::from_chars(digits(at + 1), end, function, 16);
     at = last;
     error = second;
   }

@@ -317,7 +317,7 @@ void resize(Call& call, Answer answer) {
 }
 
 // People are told "OK" of a drive and what went wrong as plain text.
-void add_in_background(Call& call, Result<SlowWork> slow, const char* ok, bool as_text, Answer answer) {
+void run_in_background(Call& call, Result<SlowWork> slow, const char* ok, bool as_text, Answer answer) {
   const auto failed = [as_text](const Error& error) {
     return as_text ? Result<Json>(Json(error.message() + "\n")) : std::unexpected(error);
   };
@@ -331,7 +331,7 @@ void add_in_background(Call& call, Result<SlowWork> slow, const char* ok, bool a
 void drive_add(Call& call, Answer answer) {
   const std::scoped_lock hold(call.vm.vm.lock());
   const bool node = call.flag("node");
-  add_in_background(call, call.vm.drive_add(call.text("opts"), node), node ? "" : "OK\n", true,
+  run_in_background(call, call.vm.drive_add(call.text("opts"), node), node ? "" : "OK\n", true,
                     std::move(answer));
 }
 
@@ -339,17 +339,17 @@ void blockdev_add(Call& call, Answer answer) {
   const std::scoped_lock hold(call.vm.vm.lock());
   auto values = config::split_options(write_json(call.arguments), "");
   if (!values) return answer(std::unexpected(values.error()));
-  add_in_background(call, call.vm.blockdev_add(std::move(*values)), "", false, std::move(answer));
+  run_in_background(call, call.vm.blockdev_add(std::move(*values)), "", false, std::move(answer));
 }
 
-Result<Json> drive_del(Call& call) {
-  if (auto done = call.vm.drive_del(call.text("id")); !done) return Json(done.error().message() + "\n");
-  return Json();
+void drive_del(Call& call, Answer answer) {
+  const std::scoped_lock hold(call.vm.vm.lock());
+  run_in_background(call, call.vm.drive_del(call.text("id")), "", true, std::move(answer));
 }
 
-Result<Json> blockdev_del(Call& call) {
-  TRY(call.vm.blockdev_del(call.text("node-name")));
-  return Json();
+void blockdev_del(Call& call, Answer answer) {
+  const std::scoped_lock hold(call.vm.vm.lock());
+  run_in_background(call, call.vm.blockdev_del(call.text("node-name")), "", false, std::move(answer));
 }
 
 // Answered when the last of the drives is done; the machine goes on meanwhile.
@@ -459,7 +459,15 @@ std::span<const Command> block_commands() {
        nullptr,
        Access::Free,
        drive_add},
-      {nullptr, "drive_del", "device", "remove host block device", {{"id", Kind::Block}}, drive_del},
+      {nullptr,
+       "drive_del",
+       "device",
+       "remove host block device",
+       {{"id", Kind::Block}},
+       nullptr,
+       nullptr,
+       Access::Free,
+       drive_del},
       {"blockdev-add",
        nullptr,
        "",
@@ -469,7 +477,15 @@ std::span<const Command> block_commands() {
        nullptr,
        Access::Free,
        blockdev_add},
-      {"blockdev-del", nullptr, "", "", {{"node-name", Kind::String}}, blockdev_del},
+      {"blockdev-del",
+       nullptr,
+       "",
+       "",
+       {{"node-name", Kind::String}},
+       nullptr,
+       nullptr,
+       Access::Free,
+       blockdev_del},
       {nullptr,
        "commit",
        "device|all",

@@ -35,9 +35,9 @@ Result<Json> forward(Call& call,
                      Result<std::string> (net::Network::*change)(const std::string&, const std::string&)) {
   net::Network* network = TRY(network_of(call));
   const std::string first = call.text("arg1"), second = call.text("arg2");
-  const std::string text =
-      TRY(second.empty() ? (network->*change)("", first) : (network->*change)(first, second));
-  return text.empty() ? Json() : Json(text);
+  const auto text = second.empty() ? (network->*change)("", first) : (network->*change)(first, second);
+  if (!text) return Json(text.error().message() + "\n");
+  return text->empty() ? Json() : Json(*text);
 }
 Result<Json> hostfwd_add(Call& call) {
   return forward(call, &net::Network::hostfwd_add);

@@ -34,6 +34,8 @@ Result<Json> stop(Call& call) {
 Result<Json> cont(Call& call) {
   if (call.vm.vm.state() == RunState::Shutdown)
     return fail(ErrorKind::Invalid, "Resetting the Virtual Machine is required");
+  if (call.vm.machine_type == "none")
+    return fail(ErrorKind::Invalid, "There is nothing to run in the machine 'none'");
   call.vm.vm.request_resume();
   return Json();
 }

@@ -167,7 +167,37 @@ void add_line_options(Options& to, SystemOptions& o) {
                 [](std::string_view) -> Result<> { return {}; }});
 }
 
+const config::Group<MessageOptions>& message_group() {
+  static const config::Group<MessageOptions> group{
+      "msg",
+      "",
+      {config::boolean("timestamp", &MessageOptions::timestamp, "messages begin with the time"),
+       config::boolean("guest-name", &MessageOptions::guest_name, "and with the machine's name")}};
+  return group;
+}
+
+const config::Group<OvercommitOptions>& overcommit_group() {
+  static const config::Group<OvercommitOptions> group{
+      "overcommit",
+      "",
+      {config::boolean("mem-lock", &OvercommitOptions::mem_lock, "all memory stays in the host's RAM"),
+       config::boolean("cpu-pm", &OvercommitOptions::cpu_pm,
+                       "the guest manages the host processors' power")}};
+  return group;
+}
+
+Result<> take_overcommit(SystemOptions& o, std::string_view text) {
+  TRY(overcommit_group().parse_into(text, o.overcommit));
+  if (o.overcommit.cpu_pm) return fail(ErrorKind::Unsupported, "'cpu-pm=on' is not supported");
+  return {};
+}
+
 void add_run_options(Options& to, SystemOptions& o) {
+  to.push_back(grouped("msg", "[timestamp=on|off][,guest-name=on|off]", "what messages begin with",
+                       message_group(),
+                       [&o](std::string_view text) { return message_group().parse_into(text, o.messages); }));
+  to.push_back(grouped("overcommit", "[mem-lock=on|off][,cpu-pm=on|off]", "what the host may not take back",
+                       overcommit_group(), [&o](std::string_view text) { return take_overcommit(o, text); }));
   to.push_back(flag("no-reboot", "a reset ends the machine", o.no_reboot));
   to.push_back(flag("no-shutdown", "the machine stays, stopped, after power-off", o.no_shutdown));
   to.push_back(flag("S", "the machine starts stopped; a debugger lets it go", o.start_paused));
@@ -194,6 +224,7 @@ Result<> check_whole(SystemOptions& o) {
   TRY(expand_machine_accel(o));
   TRY(check_monitor_options(o));
   TRY(settle_memory(o));
+  if (o.machine.machine().is_empty()) o.nodefaults = o.start_paused = true;
   if (o.kernel.empty() && o.append_given)
     return fail(ErrorKind::Invalid, "-append only allowed with -kernel option");
   if (o.kernel.empty() && !o.initrd.empty())

@@ -62,6 +62,14 @@ struct NameOptions {
   std::optional<bool> debug_threads;
 };
 
+struct MessageOptions {
+  bool timestamp = false, guest_name = false;
+};
+
+struct OvercommitOptions {
+  bool mem_lock = false, cpu_pm = false;
+};
+
 struct DeviceOption {
   std::string driver, id;
   config::KeyValues values;
@@ -103,6 +111,8 @@ struct SystemOptions {
   bool no_reboot = false, no_shutdown = false, start_paused = false;
   std::string gdb;  // empty: none
   NameOptions name;
+  MessageOptions messages;
+  OvercommitOptions overcommit;
   std::string uuid;
   std::string log_items, log_file;
   bool perfmap = false;

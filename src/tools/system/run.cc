@@ -1,13 +1,16 @@
 #include "tools/system/run.h"
 
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <time.h>
 
+#include <cerrno>
 #include <cstdlib>
 #include <map>
 
 #include "base/failf.h"
 #include "base/log.h"
+#include "base/log_prefix.h"
 #include "base/sizes.h"
 #include "config/schema.h"
 #include "cpu/models/cpu_model.h"
@@ -326,6 +329,9 @@ Result<int> run_machine(const SystemOptions& options) {
   machine::begin_tsc_measurement();
   TRY(set_up_log(options));
   const NameOptions& name = options.name;
+  set_message_prefix(options.messages.timestamp, options.messages.guest_name ? name.guest : "");
+  if (options.overcommit.mem_lock && ::mlockall(MCL_CURRENT | MCL_FUTURE) != 0)
+    return fail_errno(errno, "-overcommit mem-lock=on");
   const std::string& process = name.process.empty() ? name.guest : name.process;
   if (!process.empty()) ::prctl(PR_SET_NAME, process.c_str());
   SmpChoice smp = TRY_IN(resolve_topology(options.smp, kMostVcpus), "-smp");

@@ -115,7 +115,9 @@ void add_monitor_options(Options& to, SystemOptions& o) {
 
 Result<> check_monitor_options(const SystemOptions& o) {
   if (!o.monitor.daemonize) return {};
-  if (o.nographic) return fail(ErrorKind::Invalid, "-nographic cannot be used with -daemonize");
+  // With -nodefaults nothing is on the terminal.
+  if (o.nographic && !o.nodefaults)
+    return fail(ErrorKind::Invalid, "-nographic cannot be used with -daemonize");
   auto uses_stdio = [](const std::string& words) { return words == "stdio" || words == "mon:stdio"; };
   bool stdio = std::ranges::any_of(o.serials, uses_stdio) ||
                std::ranges::any_of(o.monitor.parallels, uses_stdio) ||

@@ -178,6 +178,38 @@ Result<DriveSpec> DrivePlaces::drive(const StorageOptions::Named& option, bool s
   return spec;
 }
 
+namespace {
+
+bool is_one_of(std::string_view text, std::initializer_list<std::string_view> words) {
+  return std::ranges::find(words, text) != words.end();
+}
+
+// What is said of the node below about the file itself, without its prefix.
+config::KeyValues take_lower_keys(config::KeyValues& values) {
+  constexpr std::string_view kBelow = "file.";
+  config::KeyValues lower;
+  std::erase_if(values, [&](const config::KeyValue& entry) {
+    if (!entry.key.starts_with(kBelow)) return false;
+    const std::string key = entry.key.substr(kBelow.size());
+    if (!is_one_of(key, {"auto-read-only", "cache.direct", "cache.no-flush", "discard"})) return false;
+    lower.push_back({key, entry.value});
+    return true;
+  });
+  return lower;
+}
+
+// Backing images are only read, whatever programs say of writing to them.
+void drop_backing_keys(config::KeyValues& values) {
+  std::erase_if(values, [](const config::KeyValue& entry) {
+    if (!entry.key.starts_with("backing.")) return false;
+    const std::string key = entry.key.substr(entry.key.rfind('.') + 1);
+    return is_one_of(key, {"auto-read-only", "discard", "detect-zeroes", "no-flush"}) ||
+           (key == "read-only" && entry.value == "on");
+  });
+}
+
+}  // namespace
+
 Result<DriveSpec> DrivePlaces::blockdev(config::KeyValues values) {
   const auto name = config::take(values, "node-name");
   if (!name || name->empty())
@@ -192,7 +224,15 @@ Result<DriveSpec> DrivePlaces::blockdev(config::KeyValues values) {
     }
     return false;
   });
-  const DriveFields fields = TRY(take_drive_fields(known));
+  DriveFields fields = TRY(take_drive_fields(known));
+  config::KeyValues below = take_lower_keys(values);
+  const bool discards_below = std::ranges::find(below, "discard", &config::KeyValue::key) == below.end();
+  const DriveFields lower = TRY(take_drive_fields(below));
+  if (lower.cache_direct) fields.cache_direct = lower.cache_direct;
+  if (lower.cache_no_flush) fields.cache_no_flush = lower.cache_no_flush;
+  if (lower.auto_read_only) fields.auto_read_only = lower.auto_read_only;
+  if (!discards_below && lower.discard == "ignore") fields.discard = "ignore";
+  drop_backing_keys(values);
   DriveSpec spec;
   spec.config.id = *name;
   spec.config.node_name = *name;

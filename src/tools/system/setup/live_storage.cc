@@ -16,12 +16,7 @@ using monitor::SlowWork;
 // What the worker has to tell.
 struct Opened {
   Result<block::Medium> medium = fail(ErrorKind::NotFound, "not opened");
-  std::vector<std::shared_ptr<block::ImageNode>> closed;  // before that
-
-  void close() {
-    for (const auto& image : closed) static_cast<void>(image->close());
-    closed.clear();
-  }
+  std::shared_ptr<const block::Closings> closings;  // waited for: a closed image may be wanted again
 };
 
 // The kinds of -drive if= by QEMU's numbers, which its message shows.
@@ -67,10 +62,12 @@ Result<SlowWork> LiveStorage::add_drive(const std::string& words) {
   if (std::ranges::any_of(all, same))
     return failf(ErrorKind::Busy, "Duplicate ID '{}' for drive", spec.config.id);
   auto opened = std::make_shared<Opened>();
+  opened->closings = drives_.closings();
   auto shared = std::make_shared<DriveSpec>(std::move(spec));
   return SlowWork{
       .work =
           [opened, shared] {
+            opened->closings->wait();
             opened->medium = shared->has_image ? block::open_medium(shared->medium) : block::Medium{};
           },
       .then = [this, opened, shared]() -> Result<> {
@@ -86,7 +83,8 @@ Result<SlowWork> LiveStorage::add_drive(const std::string& words) {
 }
 
 StorageOptions::Named* LiveStorage::node(const std::string& name) {
-  const auto at = std::ranges::find_if(nodes_, [&](const auto& known) { return name_in(known.values) == name; });
+  const auto at =
+      std::ranges::find_if(nodes_, [&](const auto& known) { return name_in(known.values) == name; });
   return at == nodes_.end() ? nullptr : &*at;
 }
 
@@ -97,14 +95,14 @@ bool LiveStorage::is_below(const std::string& name) const {
   });
 }
 
-void LiveStorage::lend(const std::set<std::string>& names,
-                       std::vector<std::shared_ptr<block::ImageNode>>& closed) {
+void LiveStorage::lend(const std::set<std::string>& names) {
   for (const std::string& name : names) {
-    Drive* below = drives_.find(name);
-    if (below == nullptr) continue;
-    closed.push_back(below->medium().image);
-    drives_.remove(*below);
+    if (Drive* below = drives_.find(name); below != nullptr) drives_.remove(*below);
   }
+}
+
+SlowWork LiveStorage::until_closed() const {
+  return {.work = [closings = drives_.closings()] { closings->wait(); }, .then = [] { return Result<>(); }};
 }
 
 Result<SlowWork> LiveStorage::add_node(config::KeyValues values) {
@@ -121,10 +119,11 @@ Result<SlowWork> LiveStorage::add_node(config::KeyValues values) {
   const bool lazy = only_says_where(values);
   if (lazy) spec->medium.read_only = true;  // a look
   auto opened = std::make_shared<Opened>();
-  lend(tree.names, opened->closed);
+  opened->closings = drives_.closings();
+  lend(tree.names);
   return SlowWork{.work =
                       [opened, spec, lazy] {
-                        opened->close();
+                        opened->closings->wait();
                         opened->medium = block::open_medium(spec->medium);
                         if (!lazy || !opened->medium) return;
                         static_cast<void>(opened->medium->image->close());
@@ -150,7 +149,7 @@ Result<Drive*> LiveStorage::find(const std::string& name) {
   return drives_.add(spec.config, std::move(medium));
 }
 
-Result<> LiveStorage::remove_drive(const std::string& id) {
+Result<SlowWork> LiveStorage::remove_drive(const std::string& id) {
   Drive* drive = drives_.find(id);
   if (drive == nullptr) return failf(ErrorKind::NotFound, "Device '{}' not found", id);
   if (drive->is_node()) return remove_node(id);
@@ -159,20 +158,19 @@ Result<> LiveStorage::remove_drive(const std::string& id) {
   } else {
     drives_.remove(*drive);
   }
-  return {};
+  return until_closed();
 }
 
-Result<> LiveStorage::remove_node(const std::string& name) {
+Result<SlowWork> LiveStorage::remove_node(const std::string& name) {
   StorageOptions::Named* known = node(name);
-  if (known == nullptr)
-    return failf(ErrorKind::NotFound, "Failed to find node with node-name='{}'", name);
+  if (known == nullptr) return failf(ErrorKind::NotFound, "Failed to find node with node-name='{}'", name);
   if (is_below(name)) return failf(ErrorKind::Busy, "Block device {} is in use", name);
   if (Drive* drive = drives_.find(name); drive != nullptr) {
     if (drive->attached()) return failf(ErrorKind::Busy, "Node {} is in use", name);
     drives_.remove(*drive);
   }
   nodes_.erase(nodes_.begin() + (known - nodes_.data()));
-  return {};
+  return until_closed();
 }
 
 }  // namespace rhea::system

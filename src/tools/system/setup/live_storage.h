@@ -27,13 +27,15 @@ class LiveStorage {
  private:
   Result<monitor::SlowWork> add_drive(const std::string& words);
   Result<monitor::SlowWork> add_node(config::KeyValues values);
-  Result<> remove_drive(const std::string& id);
-  Result<> remove_node(const std::string& name);
+  Result<monitor::SlowWork> remove_drive(const std::string& id);
+  Result<monitor::SlowWork> remove_node(const std::string& name);
+  // Answered when the image is closed and has given up its locks.
+  monitor::SlowWork until_closed() const;
   // Whether another node has this one below it.
   bool is_below(const std::string& name) const;
   StorageOptions::Named* node(const std::string& name);
-  // Its images are closed, in `work`, before that goes on; nodes above will open them.
-  void lend(const std::set<std::string>& names, std::vector<std::shared_ptr<block::ImageNode>>& closed);
+  // The nodes' own drives give up their images: the node above will open them.
+  void lend(const std::set<std::string>& names);
 
   block::Drives& drives_;
   DrivePlaces places_;
