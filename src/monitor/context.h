@@ -66,7 +66,7 @@ struct Context {
   // `node`: the words are those of a node, not of a drive.
   std::function<Result<SlowWork>(const std::string& words, bool node)> drive_add = {};
   std::function<Result<SlowWork>(config::KeyValues values)> blockdev_add = {};
-  std::function<Result<>(const std::string&id)> drive_del = {}, blockdev_del = {};
+  std::function<Result<SlowWork>(const std::string&id)> drive_del = {}, blockdev_del = {};
   std::function<std::string()> command_line_options = {};  // as query-command-line-options answers
 };
 

@@ -201,6 +201,13 @@ Result<Json> qom_list_types(Call& call) {
   for (const std::string& name : machine::driver_names()) {
     if (devices) list.push_back({{"name", name}, {"parent", "device"}});
   }
+  // By the first, libvirt knows that there is a translator.
+  for (const auto& [name, parent] :
+       {std::pair("tcg-accel", "accel"), std::pair("kvm-accel", "accel"), std::pair("secret", "object"),
+        std::pair("rng-random", "rng-backend"), std::pair("rng-builtin", "rng-backend")}) {
+    if (base.empty() || base == "object" || base == parent)
+      list.push_back({{"name", name}, {"parent", parent}});
+  }
   for (const MachineType& type : machine::machine_types()) {
     if (base.empty() || base == "object" || base == "machine")
       list.push_back({{"name", std::string(type.name) + "-machine"}, {"parent", "generic-pc-machine"}});
