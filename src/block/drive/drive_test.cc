@@ -560,6 +560,7 @@ TEST_F(DriveTest, an_abandoned_drive_fails_and_is_not_found) {
   Drive& drive = make();
   Front front;
   ASSERT_TRUE(drive.attach(front, {}));
+  image_.reset();  // only what nobody else has is closed
   drive.abandon();
   EXPECT_EQ(drives_.find("d"), nullptr);
   std::array<uint8_t, 512> sector{};
