@@ -165,7 +165,7 @@ PARTS = {
 def main():
     SERIAL.touch()
     part, words = PARTS[sys.argv[3]]
-    machine = talk.Machine(sys.argv[4], FOLDER, *sys.argv[5:], "-machine", sys.argv[3], "-m", "384",
+    machine = talk.Machine(sys.argv[4], FOLDER, *sys.argv[5:], "-machine", sys.argv[3], "-m", "384", "-no-shutdown",
                            "-serial", f"file:{SERIAL}", *words, serial=False)
     try:
         part(talk.Qmp(machine.connect("qmp")))
