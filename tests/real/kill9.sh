@@ -1,29 +1,31 @@
 #!/bin/bash
-# What a guest has flushed survives the end of the emulator: a guest writes numbered blocks to a qcow2 disk and says
-# each number after its flush; the emulator is killed (SIGKILL) at a random moment; the image must check clean and hold
-# every block that was said, and the guest goes on with it in the next round.
+# What a guest has flushed survives the end of the emulator: a guest writes numbered blocks to a disk and says each number
+# after its flush; the emulator is killed (SIGKILL) at a random moment; the image must check clean and hold every block
+# that was said, and the guest goes on with it in the next round.
 #
-#   tests/real/kill9.sh [--bus ide|ahci|virtio] [--drive OPTIONS] [ROUNDS]
+#   tests/real/kill9.sh [--bus ide|ahci|virtio] [--format FORMAT] [--drive OPTIONS] [ROUNDS]
 #
-# 20 rounds on IDE if nothing is said; $RHEA_SYSTEM and $RHEA_IMG name the programs.
+# 20 rounds on IDE and qcow2 if nothing is said; $RHEA_SYSTEM and $RHEA_IMG name the programs.
 set -uo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 system=${RHEA_SYSTEM:-$root/build/release/src/tools/system/rhea-system-x86_64}
 img=${RHEA_IMG:-$root/build/release/src/tools/img/rhea-img}
-drive=format=qcow2 bus=ide
+format=qcow2 more='' bus=ide
 while [[ ${1:-} == --* ]]; do
   case $1 in
     --bus) bus=$2; shift 2 ;;
-    --drive) drive=$2; shift 2 ;;
+    --format) format=$2; shift 2 ;;
+    --drive) more=,$2; shift 2 ;;
     *) echo "kill9.sh: unknown option $1" >&2; exit 2 ;;
   esac
 done
 rounds=${1:-20}
-out=$root/build/real/kill9-$bus
+out=$root/build/real/kill9-$bus-$format
+drive=format=$format$more
 case $bus in
-  ide) disk=sda options=(-drive "file=$out/disk.qcow2,if=ide,$drive") ;;
-  ahci) disk=sda options=(-drive "file=$out/disk.qcow2,if=none,id=d,$drive" -device ahci,id=sata -device ide-hd,drive=d,bus=sata.0) ;;
-  virtio) disk=vda options=(-drive "file=$out/disk.qcow2,if=virtio,$drive") ;;
+  ide) disk=sda options=(-drive "file=$out/disk.img,if=ide,$drive") ;;
+  ahci) disk=sda options=(-drive "file=$out/disk.img,if=none,id=d,$drive" -device ahci,id=sata -device ide-hd,drive=d,bus=sata.0) ;;
+  virtio) disk=vda options=(-drive "file=$out/disk.img,if=virtio,$drive") ;;
   *) echo "kill9.sh: unknown bus $bus" >&2; exit 2 ;;
 esac
 mkdir -p "$out"
@@ -43,7 +45,7 @@ done
 GUEST
 "$root/scripts/guest/make-initramfs.sh" --mode commands --commands "$out/commands" --modules "$modules" ata_piix,ahci,virtio_pci,virtio_blk,sd_mod \
   "$out/initrd.gz" || exit 1
-"$img" create -q -f qcow2 "$out/disk.qcow2" 128M || exit 1
+"$img" create -q -f "$format" "$out/disk.img" 128M || exit 1
 
 last=-1 failed=0
 for ((round = 1; round <= rounds; ++round)); do
@@ -56,12 +58,12 @@ for ((round = 1; round <= rounds; ++round)); do
   wait $pid 2>/dev/null
   said=$(grep -ao '@@DONE [0-9]*' "$out/log" | tail -1 | cut -d' ' -f2)
   [[ -n $said ]] && last=$said
-  "$img" check -q "$out/disk.qcow2" >"$out/check" 2>&1
-  status=$?
+  status=0
+  [[ $format == raw ]] || { "$img" check -q -f "$format" "$out/disk.img" >"$out/check" 2>&1; status=$?; }
   # Leaked clusters (3) are what a killed writer may leave.
-  if ((status != 0 && status != 3)); then echo "not ok kill9: $bus, round $round: check says $status"; cat "$out/check"; failed=1; break; fi
-  "$img" convert -O raw "$out/disk.qcow2" "$out/disk.raw" || { failed=1; break; }
-  python3 - "$out/disk.raw" "$last" <<'CHECK' || { echo "not ok kill9: $bus, round $round"; failed=1; break; }
+  if ((status != 0 && status != 3)); then echo "not ok kill9: $bus, $format, round $round: check says $status"; cat "$out/check"; failed=1; break; fi
+  "$img" convert -f "$format" -O raw "$out/disk.img" "$out/disk.raw" || { failed=1; break; }
+  python3 - "$out/disk.raw" "$last" <<'CHECK' || { echo "not ok kill9: $bus, $format, round $round"; failed=1; break; }
 import sys
 data = open(sys.argv[1], "rb")
 last = int(sys.argv[2])
@@ -76,5 +78,5 @@ for place, n in newest.items():
         sys.exit(1)
 CHECK
 done
-((failed)) || echo "ok kill9: $rounds rounds on $bus, $((last + 1)) flushed blocks"
+((failed)) || echo "ok kill9: $rounds rounds on $bus, $format, $((last + 1)) flushed blocks"
 exit $failed

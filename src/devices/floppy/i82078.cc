@@ -37,7 +37,7 @@ uint8_t command_length(uint8_t opcode) {
     case kConfigure: return 4;
     case kRelativeSeekOut:
     case kRelativeSeekIn: return 3;
-    case kDriveSpecification: return 6;
+    case kDriveSpecification: return 6;  // at most: a byte for each drive, and the one that ends it
     case kOption: return 2;
     case kPowerDownMode: return 2;
     default: return 1;
@@ -73,6 +73,7 @@ void I82078::reset(bus::ResetKind) {
   specify1_ = specify2_ = 0;
   locked_ = false;
   perpendicular_ = 0;
+  specifications_ = {};
   parameters_ = {};
   results_ = {};
   fifo_ = {};
@@ -125,9 +126,11 @@ void I82078::state(bus::StateVisitor& v) {
   v.field("precompensation", precompensation_);
   v.field("perpendicular", perpendicular_);
   v.field("locked", locked_);
+  v.bytes("specifications", specifications_);
   v.field("opcode", transfer_.opcode);
   v.field("unit", transfer_.unit);
   v.field("track", transfer_.track);
+  v.field("first_track", transfer_.first_track);
   v.field("head", transfer_.head);
   v.field("sector", transfer_.sector);
   v.field("size_code", transfer_.size_code);
@@ -240,8 +243,12 @@ void I82078::write_fifo(uint8_t value) {
   if (phase_ != Phase::Command) return;
   if (given_ == 0) wanted_ = command_length(value);
   parameters_[given_++] = value;
+  const bool ended = parameters_[0] == kDriveSpecification && given_ > 1 && (value & kSpecificationDone) != 0;
+  if (ended) wanted_ = given_;
   if (given_ < wanted_) return;
+  const uint8_t last = parameters_[given_ - 1];
   given_ = 0;
+  if (parameters_[0] == kDriveSpecification) return specify_drives(last);
   execute();
 }
 
@@ -308,7 +315,6 @@ void I82078::execute() {
     case kVersion: return answer({0x90});  // an enhanced controller
     case kPartId: return answer({0x41});   // 82078, stepping 0
     case kPowerDownMode: return answer({parameters_[1]});
-    case kDriveSpecification:
     case kOption: return answer({});
     default: return answer({kInvalid});
   }
@@ -378,10 +384,18 @@ void I82078::read_id() {
   const FloppyDrive* drive = current();
   transfer_.size_code = 2;
   transfer_.sector = 1;
-  if (drive != nullptr) transfer_.track = drive->track;
+  if (drive != nullptr) transfer_.track = drive->double_steps() ? drive->track / 2 : drive->track;
   uint8_t st1 = 0;
   if (!position(st1)) return end_transfer(kAbnormal, st1, 0);
   end_transfer(0, 0, 0);
+}
+
+// 5.2: a byte for each drive that is told about, then one that ends the command.
+void I82078::specify_drives(uint8_t last) {
+  for (unsigned i = 1; i < wanted_ && (parameters_[i] & kSpecificationDone) == 0; ++i)
+    specifications_[parameters_[i] >> 5 & 3] = parameters_[i] & kSpecificationKept;
+  if ((last & kNoResults) != 0) return answer({});
+  answer({specifications_[0], specifications_[1], specifications_[2], specifications_[3]});
 }
 
 void I82078::dump_registers() {

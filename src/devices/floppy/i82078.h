@@ -9,6 +9,7 @@
 #include <array>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "block/drive/drive.h"
@@ -65,6 +66,7 @@ class I82078 final : public bus::Device, public memory::IoHandler, public bus::B
   struct Transfer {
     uint8_t opcode = 0, unit = 0;
     uint8_t track = 0, head = 0, sector = 0, size_code = 0, last_sector = 0;
+    uint8_t first_track = 0;
     bool multi_track = false, by_dma = false;
     bool ended = false;  // terminal count
   };
@@ -83,6 +85,7 @@ class I82078 final : public bus::Device, public memory::IoHandler, public bus::B
   void sense_drive();
   void seek(unsigned unit, uint8_t track);
   void read_id();
+  void specify_drives(uint8_t last);
   void dump_registers();
   void lock();
   void answer(std::initializer_list<uint8_t> bytes, bool interrupt = false);
@@ -90,6 +93,7 @@ class I82078 final : public bus::Device, public memory::IoHandler, public bus::B
   void begin_transfer(uint8_t opcode);
   void begin_format();
   bool position(uint8_t& st1) const;
+  std::optional<FloppyRate> rate() const;
   uint64_t offset() const;
   uint8_t sectors_in_run() const;
   void continue_transfer();
@@ -119,6 +123,7 @@ class I82078 final : public bus::Device, public memory::IoHandler, public bus::B
   uint8_t specify1_ = 0, specify2_ = 0;
   uint8_t config_ = 0, precompensation_ = 0, perpendicular_ = 0;
   bool locked_ = false;
+  std::array<uint8_t, 4> specifications_{};
   Transfer transfer_;
   // The data of a transfer by the processor.
   std::array<uint8_t, kSector> fifo_{};
@@ -140,6 +145,12 @@ class FloppyDrive final : public bus::Device, public block::DriveFrontend {
   block::Drive& drive() const { return *drive_; }
   FloppyType type() const { return type_; }
   bool has_disk() const { return drive_->inserted(); }
+  // A disk of 40 tracks in a drive of 80: the heads stand over a cylinder at twice its number. SeaBIOS does
+  // not step twice, and reads such a disk where the number says.
+  bool double_steps() const { return format_.tracks <= 42; }
+  bool at_cylinder(uint8_t number) const {
+    return track == number || (double_steps() && track == number * 2);
+  }
   const FloppyFormat& format() const { return format_; }
 
   uint8_t track = 0;

@@ -47,6 +47,9 @@ enum Command : uint8_t {
   kRelativeSeekIn = 0xcf,
 };
 inline constexpr uint8_t kOpcode = 0x1f;  // of commands with MT, MFM and SK above it
+// Drive specification: the byte that ends it, and whether results follow; the drive's unit and its rate
+// table.
+inline constexpr uint8_t kSpecificationDone = 0x80, kNoResults = 0x40, kSpecificationKept = 0x1f;
 inline constexpr uint8_t kMultiTrack = 0x80, kFrequency = 0x40, kLockSet = 0x80;
 
 // Status bytes.

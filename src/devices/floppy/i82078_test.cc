@@ -133,6 +133,48 @@ TEST_F(FloppyTest, sectors_that_are_not_there_end_abnormally) {
   EXPECT_EQ(result(7)[1], 0x01u);
 }
 
+TEST_F(FloppyTest, the_specification_of_drives_ends_with_its_last_byte) {
+  command({0x8e, 0x00, 0xc0});
+  EXPECT_EQ(fdc.io_read(4, 1), 0x80u);
+  command({0x8e, 0x05, 0x25, 0x80});
+  EXPECT_EQ(result(4), (std::vector<unsigned>{0x05, 0x05, 0, 0}));
+  fdc.io_write(7, 1, 1);  // in the second table 500 kbit/s
+  command({0x4a, 0});
+  EXPECT_EQ(result(7)[0], 0u);
+}
+
+TEST_F(FloppyTest, disks_of_40_tracks_are_reached_with_double_steps_and_without) {
+  drive = nullptr;
+  block::Drive& small = drives.add("small", 360 * 1024);
+  drive = *FloppyDrive::create(small, FloppyType::None);
+  fdc.plug(*drive, 0);
+  fdc.io_write(7, 1, 1);
+  for (const int track : {60, 30}) {
+    seek(track);
+    channel.memory.clear();
+    channel.limit = 512;
+    command({0xe6, 0, 30, 1, 2, 2, 9, 0x1b, 0xff});
+    EXPECT_EQ(result(7)[0], 0x04u) << track;
+    EXPECT_EQ(channel.memory, expected(30 * 18 + 9 + 1, 1));
+  }
+  seek(61);
+  command({0xe6, 0, 30, 1, 2, 2, 9, 0x1b, 0xff});
+  EXPECT_EQ(result(7)[2], 0x10u);
+  seek(78);
+  channel.memory.clear();
+  for (int sector = 1; sector <= 9; ++sector) {
+    for (const int byte : {39, 1, sector, 2}) channel.memory.push_back(static_cast<uint8_t>(byte));
+  }
+  channel.limit = channel.memory.size();
+  channel.taken = 0;
+  command({0x4d, 4, 2, 9, 0x50, 0xe5});
+  EXPECT_EQ(result(7)[0], 0x04u);
+  std::vector<uint8_t> back(10 * 512);
+  ASSERT_TRUE(small.read_now((720 - 10) * 512, back));
+  EXPECT_NE(back[511], 0xe5);
+  EXPECT_EQ(std::vector<uint8_t>(back.begin() + 512, back.end()), std::vector<uint8_t>(9 * 512, 0xe5));
+}
+
 TEST_F(FloppyTest, the_change_line_falls_with_a_step_and_rises_with_another_disk) {
   seek(1);
   EXPECT_EQ(fdc.io_read(7, 1) & 0x80, 0u);

@@ -23,6 +23,14 @@ uint64_t I82078::offset() const {
   return (track * format.sectors + transfer_.sector - 1) * kSector;
 }
 
+// Of the drive's table: the standard one, 500 kbit/s instead of 300, 2 Mbit/s (of tapes) instead of 300.
+std::optional<FloppyRate> I82078::rate() const {
+  const auto code = static_cast<FloppyRate>(rate_ & 3);
+  const unsigned table = specifications_[transfer_.unit & 3] >> 2 & 3;
+  if (code != FloppyRate::K300 || table == 0) return code;
+  return table == 1 ? std::optional(FloppyRate::K500) : std::nullopt;
+}
+
 // Whether the sector can be found; if not, `st1` says why.
 bool I82078::position(uint8_t& st1) const {
   const FloppyDrive* drive = current();
@@ -31,7 +39,7 @@ bool I82078::position(uint8_t& st1) const {
     return false;
   }
   const FloppyFormat& format = drive->format();
-  if ((rate_ & 3) != static_cast<uint8_t>(format.rate)) {
+  if (rate() != format.rate) {
     st1 = kMissingMark;
     return false;
   }
@@ -46,7 +54,7 @@ void I82078::begin_transfer(uint8_t opcode) {
   transfer_ = {};
   transfer_.opcode = opcode;
   transfer_.unit = parameters_[1] & 3;
-  transfer_.track = parameters_[2];
+  transfer_.track = transfer_.first_track = parameters_[2];
   transfer_.head = parameters_[3];
   transfer_.sector = opcode == kReadTrack ? uint8_t{1} : parameters_[4];
   transfer_.size_code = parameters_[5];
@@ -57,7 +65,7 @@ void I82078::begin_transfer(uint8_t opcode) {
   if (drive != nullptr && (config_ & 0x40) != 0) drive->track = transfer_.track;  // implied seek
   uint8_t st1 = 0;
   if (!position(st1)) return end_transfer(kAbnormal, st1, 0);
-  if (drive->track != transfer_.track) return end_transfer(kAbnormal, kNoData, kWrongCylinder);
+  if (!drive->at_cylinder(transfer_.track)) return end_transfer(kAbnormal, kNoData, kWrongCylinder);
   if (transfer_.size_code != kSize512) return end_transfer(kAbnormal, kNoData, 0);
   const bool writes = opcode == kWriteData || opcode == kWriteDeleted;
   if (writes && drive->drive().read_only()) return end_transfer(kAbnormal, kNotWritable, 0);
@@ -168,7 +176,7 @@ void I82078::begin_format() {
   transfer_.sector = 1;
   transfer_.by_dma = (specify2_ & 1) == 0 && wiring_.dma != nullptr;
   FloppyDrive* drive = current();
-  if (drive != nullptr) transfer_.track = drive->track;
+  if (drive != nullptr) transfer_.track = drive->double_steps() ? drive->track / 2 : drive->track;
   uint8_t st1 = 0;
   if (!position(st1)) return end_transfer(kAbnormal, st1, 0);
   if (drive->drive().read_only()) return end_transfer(kAbnormal, kNotWritable, 0);
@@ -188,6 +196,8 @@ void I82078::begin_format() {
 }
 
 void I82078::format_track(std::span<const uint8_t> ids) {
+  const FloppyDrive* drive = current();
+  if (drive != nullptr && drive->double_steps() && drive->at_cylinder(ids[0])) transfer_.track = ids[0];
   uint8_t st1 = 0;
   if (!position(st1)) return end_transfer(kAbnormal, st1, 0);
   const uint8_t count = std::min(transfer_.last_sector, current()->format().sectors);
@@ -221,7 +231,7 @@ void I82078::advance(uint8_t sectors) {
 // The command goes no further than its cylinder.
 bool I82078::at_end() const {
   const FloppyDrive* drive = current();
-  return drive == nullptr || transfer_.track != drive->track;
+  return drive == nullptr || transfer_.track != transfer_.first_track;
 }
 
 void I82078::end_transfer(uint8_t st0, uint8_t st1, uint8_t st2) {
