@@ -72,14 +72,32 @@ done
             img("check", "-q", "-f", kind, FOLDER / f"disk.{kind}")
 
 
+FORMAT = """
+#include <fcntl.h>
+#include <linux/fd.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+int main(int count, char **words) {
+  int disk = open(words[1], O_WRONLY);
+  struct format_descr track = {0, 1, atoi(words[2])};
+  return count != 3 || disk < 0 || ioctl(disk, FDFMTBEG, 0) || ioctl(disk, FDFMTTRK, &track) || ioctl(disk, FDFMTEND, 0);
+}
+"""
+
+
 @test
 def floppies():
-    """Each size, read and written; the drive's type in CMOS is the medium's."""
+    """Each size, read, written and, on the last track, formatted; the drive's type in CMOS is the medium's."""
+    (FOLDER / "format.c").write_text(FORMAT)
+    if subprocess.run(["gcc", "-static", "-o", FOLDER / "format", FOLDER / "format.c"], check=False).returncode != 0:
+        raise Skip("needs gcc and a static libc")
     commands = """
 for d in fd0 fd1; do
   dd if=/dev/$d of=/dev/null count=1 2>/dev/null  # the kernel finds out what is in there
   mark "$d $(cat /sys/block/$d/size) $(sha256sum </dev/$d | cut -c1-64)"
-  dd if=/dev/zero bs=512 count=3 2>/dev/null | tr '\\0' w | dd of=/dev/$d bs=512 seek=717 conv=fsync,notrunc 2>/dev/null || mark "$d no write"
+  dd if=/dev/zero bs=512 count=3 2>/dev/null | tr '\\0' w | dd of=/dev/$d bs=512 seek=317 conv=fsync,notrunc 2>/dev/null || mark "$d no write"
+  [ $(cat /sys/block/$d/size) = 720 ] && last=39 || last=79
+  /bin/format /dev/$d $last || mark "$d not formatted"
 done
 """
     for kinds in ((360, 720), (1200, 1440), (2880, 1440)):
@@ -87,14 +105,16 @@ done
         for unit, kib in enumerate(kinds):
             contents.append(noise(f"floppy{unit}", kib * 1024))
             options += ["-drive", f"file={FOLDER}/floppy{unit},format=raw,if=floppy,index={unit}"]
-        with Guest("floppies", commands, *options, modules="floppy") as guest:
+        with Guest("floppies", commands, *options, modules="floppy", extra=["--add", f"{FOLDER}/format:/bin/format"]) as guest:
             for unit, kib in enumerate(kinds):
-                found = guest.wait(f"@@fd{unit} (\\d+) ([0-9a-f]*)", 180)
+                found = guest.wait(f"@@fd{unit} (\d+) ([0-9a-f]*)", 180)
                 expect(int(found[1]) == kib * 2, f"{kib} KiB: the kernel finds {found[1]} sectors")
                 expect(found[2] == hashlib.sha256(contents[unit]).hexdigest(), f"{kib} KiB: what is read is not what is there")
-            done(guest)
+            expect("@@" not in guest.wait("(?s)(.*)RHEA-GUEST-DONE 0", 120)[1], f"{kinds}: a write or a format failed")
+            guest.process.wait(60)
         for unit, kib in enumerate(kinds):
-            wanted = contents[unit][:717 * 512] + b"w" * 1536 + contents[unit][720 * 512:]
+            track = {360: 9, 720: 9, 1200: 15, 1440: 18, 2880: 36}[kib] * 512
+            wanted = contents[unit][:317 * 512] + b"w" * 1536 + contents[unit][320 * 512:-track] + b"\xf6" * track
             expect((FOLDER / f"floppy{unit}").read_bytes() == wanted, f"{kib} KiB: what was written is not there")
 
 
