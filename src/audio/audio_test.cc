@@ -3,6 +3,7 @@
 #include <cmath>
 #include <fstream>
 #include <numbers>
+#include <optional>
 
 #include "audio/backend.h"
 #include "audio/ring.h"
@@ -53,6 +54,28 @@ TEST_F(BackendTest, rates_are_converted_without_drift) {
   size_t rises = 0;
   for (size_t i = 2; i < heard.size(); i += 2) rises += heard[i - 2] < 0 && heard[i] >= 0 ? 1u : 0u;
   EXPECT_NEAR(static_cast<double>(rises), 4 * 440, 4);
+}
+
+TEST_F(BackendTest, a_capture_hears_the_mix_and_its_end) {
+  std::vector<int16_t> copy;
+  unsigned ends = 0;
+  std::optional<Capture> capture;
+  capture.emplace(backend, Format{24000, 1}, [&](std::span<const int16_t> samples) {
+    copy.insert(copy.end(), samples.begin(), samples.end());
+    if (samples.empty()) ++ends;
+  });
+  const auto output = backend.open_output({48000, 2});
+  output->set_active(true);
+  output->play(std::vector<int16_t>(200, 300));
+  EXPECT_NEAR(static_cast<double>(copy.size()), 50, 2);
+  EXPECT_EQ(copy.back(), 300);
+  EXPECT_EQ(heard.size(), 200u);
+  output->set_active(false);
+  EXPECT_EQ(ends, 1u);
+  capture.reset();
+  output->set_active(true);
+  output->play(std::vector<int16_t>(200, 300));
+  EXPECT_NEAR(static_cast<double>(copy.size()), 50, 2);
 }
 
 TEST_F(BackendTest, outputs_are_mixed_and_clipped) {

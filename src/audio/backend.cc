@@ -48,11 +48,21 @@ void Converter::convert(std::span<const int16_t> in, std::vector<int16_t>& out) 
   }
 }
 
+Capture::Capture(Backend& backend, Format format, Heard heard)
+    : backend_(&backend), heard_(std::move(heard)), converter_(backend.format(), sane(format)) {
+  backend.captures_.push_back(this);
+}
+
+Capture::~Capture() {
+  if (backend_ != nullptr) std::erase(backend_->captures_, this);
+}
+
 Output::Output(Backend& backend, Format format)
     : backend_(backend), format_(sane(format)), converter_(format_, backend.format()) {}
 
 Output::~Output() {
   std::erase(backend_.outputs_, this);
+  if (active_) backend_.fell_silent();
 }
 
 void Output::set_format(Format format) {
@@ -73,6 +83,7 @@ void Output::set_active(bool active) {
   waiting_.clear();
   converter_ = Converter(format_, backend_.format());
   backend_.mix();
+  if (!active) backend_.fell_silent();
 }
 
 void Output::play(std::span<const int16_t> samples) {
@@ -121,7 +132,9 @@ void Input::record(std::span<int16_t> samples) {
 Backend::Backend(std::string id, Format format, std::unique_ptr<Sink> sink, std::unique_ptr<Source> source)
     : id_(std::move(id)), format_(sane(format)), sink_(std::move(sink)), source_(std::move(source)) {}
 
-Backend::~Backend() = default;
+Backend::~Backend() {
+  for (Capture* capture : captures_) capture->backend_ = nullptr;
+}
 
 std::unique_ptr<Output> Backend::open_output(Format format) {
   std::unique_ptr<Output> output(new Output(*this, format));
@@ -147,10 +160,21 @@ void Backend::mix() {
     for (size_t i = 0; i < have; ++i) sum[i] += output->waiting_[i];
     output->waiting_.erase(output->waiting_.begin(), output->waiting_.begin() + static_cast<ptrdiff_t>(have));
   }
-  if (!sink_) return;
+  if (!sink_ && captures_.empty()) return;
   std::vector<int16_t> samples(count);
   std::ranges::transform(sum, samples.begin(), clamp16);
-  sink_->play(samples);
+  if (sink_) sink_->play(samples);
+  for (Capture* capture : captures_) {
+    std::vector<int16_t> converted;
+    capture->converter_.convert(samples, converted);
+    if (!converted.empty()) capture->heard_(converted);
+  }
+}
+
+// An output has stopped: was it the last?
+void Backend::fell_silent() {
+  if (std::ranges::any_of(outputs_, &Output::active_)) return;
+  for (const Capture* capture : captures_) capture->heard_({});
 }
 
 }  // namespace rhea::audio

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -55,6 +56,23 @@ class Converter {
 };
 
 class Backend;
+
+// Hears the mix of a backend beside its sink, as an own format.
+class Capture {
+ public:
+  // What was just played; nothing: the last output has fallen silent. It must not destroy the capture.
+  using Heard = std::function<void(std::span<const int16_t>)>;
+  Capture(Backend& backend, Format format, Heard heard);
+  ~Capture();
+  Capture(const Capture&) = delete;
+  Capture& operator=(const Capture&) = delete;
+
+ private:
+  friend class Backend;
+  Backend* backend_;  // null once that is gone
+  Heard heard_;
+  Converter converter_;
+};
 
 class Output {
  public:
@@ -109,13 +127,16 @@ class Backend {
  private:
   friend class Output;
   friend class Input;
+  friend class Capture;
   void mix();
+  void fell_silent();
 
   std::string id_;
   Format format_;
   std::unique_ptr<Sink> sink_;
   std::unique_ptr<Source> source_;
   std::vector<Output*> outputs_;
+  std::vector<Capture*> captures_;
 };
 
 }  // namespace rhea::audio

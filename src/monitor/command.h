@@ -102,6 +102,8 @@ std::span<const Command> chardev_commands();
 std::span<const Command> network_commands();
 std::span<const Command> meta_commands();
 std::span<const Command> introspection_commands();
+std::span<const Command> object_commands();
+std::span<const Command> migration_commands();
 
 // Errors in QEMU's words. The class of DeviceNotFound belongs to it in QMP.
 std::unexpected<Error> device_not_found(std::string_view id);

@@ -53,6 +53,7 @@ struct Context {
 
   std::string name = {}, uuid = {}, version = {}, machine_type = {}, cpu_type = {};
   uint64_t ram_bytes = 0;
+  bool migration_events = false;  // a program wants to hear of migrations
   struct Topology {
     unsigned cores = 1, threads = 1;
   } topology = {};

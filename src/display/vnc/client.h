@@ -21,6 +21,7 @@
 #include "display/vnc/dirty_tiles.h"
 #include "display/vnc/encoder.h"
 #include "display/vnc/listener.h"
+#include "display/vnc/sound.h"
 #include "display/vnc/vnc_auth.h"
 
 namespace rhea::display::vnc {
@@ -63,11 +64,13 @@ class Client final : public std::enable_shared_from_this<Client>, private Connec
     kHasPointerChange,
     kHasExtendedKeys,
     kHasIndicators,
+    kHasSound,
     kFeatures
   };
   // What the client has not been told yet.
   struct News {
-    bool size = false, cursor = false, indicators = false, pointer_kind = false, extended_keys = false;
+    bool size = false, cursor = false, indicators = false, pointer_kind = false, extended_keys = false,
+         sound = false;
     bool resize_answer = false;
     uint16_t resize_status = 0;
   };
@@ -99,10 +102,17 @@ class Client final : public std::enable_shared_from_this<Client>, private Connec
   size_t take_cut_text(std::span<const uint8_t> in);
   size_t take_desktop_size(std::span<const uint8_t> in);
   size_t take_qemu_message(std::span<const uint8_t> in);
+  size_t take_sound_message(std::span<const uint8_t> in);
   void use_encodings(std::span<const int32_t> list);
   void pointer(unsigned buttons, unsigned x, unsigned y);
   void buttons(unsigned now);
   void say_goodbye();
+
+  // client_sound.cc
+  bool set_sound_format(std::span<const uint8_t> in);
+  void enable_sound(bool enable);
+  void sound_heard(std::span<const int16_t> samples);
+  void send_sound(uint16_t operation, std::span<const uint8_t> data = {});
 
   // client_update.cc
   bool has(Feature feature) const { return features_[feature]; }
@@ -136,6 +146,10 @@ class Client final : public std::enable_shared_from_this<Client>, private Connec
   DirtyTiles dirty_;
   std::optional<Rect> requested_;
   bool busy_ = false;  // a worker has a picture
+
+  SoundFormat sound_format_;
+  std::unique_ptr<SoundTap> sound_;
+  bool sounding_ = false;  // the client was told of a beginning and of no end
 };
 
 }  // namespace rhea::display::vnc

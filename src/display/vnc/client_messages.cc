@@ -82,6 +82,7 @@ void Client::use_encodings(std::span<const int32_t> list) {
       {kPointerMotionChange, kHasPointerChange},
       {kExtendedKeyEvent, kHasExtendedKeys},
       {kQemuLedState, kHasIndicators},
+      {kQemuAudioEncoding, kHasSound},
   };
   const auto before = std::exchange(features_, {});
   settings_.encoding = kRaw;
@@ -109,6 +110,7 @@ void Client::use_encodings(std::span<const int32_t> list) {
   if (added[kHasPointerChange]) news_.pointer_kind = true;
   if (added[kHasExtendedKeys]) news_.extended_keys = true;
   if (added[kHasIndicators]) news_.indicators = true;
+  if (added[kHasSound] && server_.sound()) news_.sound = true;
 }
 
 size_t Client::take_update_request(std::span<const uint8_t> in) {
@@ -195,7 +197,7 @@ size_t Client::take_desktop_size(std::span<const uint8_t> in) {
 }
 
 size_t Client::take_qemu_message(std::span<const uint8_t> in) {
-  constexpr size_t kKeySize = 12, kAudioSize = 4, kAudioFormatSize = 10;
+  constexpr size_t kKeySize = 12;
   if (in.size() < 2) return 0;
   if (in[1] == kQemuExtendedKey) {
     if (in.size() < kKeySize) return 0;
@@ -208,10 +210,7 @@ size_t Client::take_qemu_message(std::span<const uint8_t> in) {
     }
     return kKeySize;
   }
-  if (in[1] == kQemuAudio) {  // not offered; its messages are understood so that what follows is
-    if (in.size() < kAudioSize) return 0;
-    return load_be<uint16_t>(in.data() + 2) == kAudioSetFormat ? kAudioFormatSize : kAudioSize;
-  }
+  if (in[1] == kQemuAudio) return take_sound_message(in);
   end();
   return in.size();
 }

@@ -126,6 +126,10 @@ unsigned Client::write_news(Output& out) {
     out.u8(server_.input().indicators());
     ++count;
   }
+  if (news.sound && has(kHasSound)) {
+    out.rect(0, 0, width_, height_, kQemuAudioEncoding);
+    ++count;
+  }
   if (news.cursor && write_cursor(out)) ++count;
   return count;
 }

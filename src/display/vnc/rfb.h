@@ -23,10 +23,12 @@ enum ClientMessage : uint8_t {
 };
 enum QemuClientMessage : uint8_t { kQemuExtendedKey = 0, kQemuAudio = 1 };
 enum QemuAudioMessage : uint16_t { kAudioEnable = 0, kAudioDisable = 1, kAudioSetFormat = 2 };
+enum QemuAudioOperation : uint16_t { kAudioEnd = 0, kAudioBegin = 1, kAudioData = 2 };
 
 enum ServerMessage : uint8_t {
   kFramebufferUpdate = 0,
   kSetColourMapEntries = 1,
+  kQemuServer = 255,
 };
 
 enum Encoding : int32_t {
@@ -41,6 +43,7 @@ enum Encoding : int32_t {
   kCursor = -239,
   kPointerMotionChange = -257,
   kExtendedKeyEvent = -258,
+  kQemuAudioEncoding = -259,
   kQemuLedState = -261,
   kExtendedDesktopSize = -308,
   kCursorWithAlpha = -314,

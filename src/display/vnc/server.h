@@ -1,7 +1,7 @@
 // The VNC server of one screen: listens, admits viewers and keeps a copy of what they see, so that only what
 // has really changed is sent. RFC 6143; QEMU 7.2's -vnc is the behaviour.
 //
-// Missing: TLS and SASL, audio, the lossy encodings, clipboard. Everything holds the machine lock; pictures
+// Missing: TLS and SASL, the lossy encodings, clipboard. Everything holds the machine lock; pictures
 // are encoded by a worker of its own.
 #pragma once
 
@@ -20,6 +20,7 @@
 #include "display/vnc/client.h"
 #include "display/vnc/dirty_tiles.h"
 #include "display/vnc/listener.h"
+#include "display/vnc/sound.h"
 
 namespace rhea::display::vnc {
 
@@ -37,6 +38,7 @@ class Server final : private Viewer, private InputListener {
     int64_t key_delay_ns = 10'000'000;
     std::string desktop_name = "QEMU";
     Layout layout = {};
+    SoundSource sound = {};  // empty: viewers are offered none
   };
   struct Wiring {
     async::EventLoop& loop;
@@ -69,6 +71,7 @@ class Server final : private Viewer, private InputListener {
   InputHub& input() { return wiring_.input; }
   KeyQueue& keys() { return keys_; }
   const Layout& layout() const { return options_.layout; }
+  const SoundSource& sound() const { return options_.sound; }
   const std::string& desktop_name() const { return options_.desktop_name; }
   async::WorkerPool& workers() { return workers_; }
   const Surface& shown() const { return shown_; }

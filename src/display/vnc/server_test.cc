@@ -219,6 +219,39 @@ TEST_F(ServerTest, who_never_reads_holds_one_picture) {
   EXPECT_EQ(server->clients().size(), 2u);
 }
 
+// Asks for sound as unsigned bytes of one channel.
+TEST_F(ServerTest, a_viewer_hears_the_sound) {
+  std::function<void(std::span<const int16_t>)> play;
+  Server::Options options;
+  options.sound = [&](SoundFormat format, auto heard) {
+    EXPECT_EQ(format.rate, 22050u);
+    EXPECT_EQ(format.channels, 1u);
+    play = std::move(heard);
+    return std::make_unique<SoundTap>();
+  };
+  start(std::move(options));
+  screen.resize(16, 16);
+  Peer peer(path);
+  handshake(peer);
+  peer.say({2, 0, 0, 1, 0xff, 0xff, 0xfe, 0xfd});
+  peer.say(kAskAll);
+  EXPECT_EQ(hear(peer, 16), (Bytes{0, 0, 0, 2, 0, 0, 0, 0, 0, 16, 0, 16, 0xff, 0xff, 0xfe, 0xfd}));
+  hear(peer, 12 + 16 * 16 * 4);
+  peer.say({255, 1, 0, 2, 0, 1, 0, 0, 0x56, 0x22, 255, 1, 0, 0});
+  settle();
+  ASSERT_TRUE(play);
+  {
+    const std::lock_guard guard(lock);
+    play(std::vector<int16_t>{0, 0x7fff, -0x8000});
+    play({});
+    play({});
+  }
+  EXPECT_EQ(hear(peer, 4 + 11 + 4),
+            (Bytes{255, 1, 0, 1, 255, 1, 0, 2, 0, 0, 0, 3, 0x80, 0xff, 0, 255, 1, 0, 0}));
+  peer.say({255, 1, 0, 2, 6, 1, 0, 0, 0x56, 0x22});
+  EXPECT_TRUE(hung_up(peer)) << "no such format";
+}
+
 TEST_F(ServerTest, no_more_viewers_than_allowed) {
   Server::Options options;
   options.connections = 2;

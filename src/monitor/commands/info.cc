@@ -79,9 +79,6 @@ Result<Json> info_roms(Call& call) {
 Result<Json> none(Call&) {
   return Json::array();
 }
-Result<Json> empty(Call&) {
-  return Json::object();
-}
 
 }  // namespace
 
@@ -100,10 +97,8 @@ std::span<const Command> info_commands() {
       {"query-yank", nullptr, "", "", {}, none},
       {"query-tpm-models", nullptr, "", "", {}, none},
       {"query-tpm-types", nullptr, "", "", {}, none},
-      {"query-migrate-capabilities", nullptr, "", "", {}, none},
       {"query-iothreads", "info iothreads", "", "show iothreads", {}, none},
       {"query-tpm", "info tpm", "", "show the TPM device", {}, none},
-      {"query-migrate", nullptr, "", "", {}, empty},
       {"query-block-jobs", nullptr, "", "", {}, none},
       {"query-jobs", nullptr, "", "", {}, none},
       {"query-fdsets", nullptr, "", "", {}, none},

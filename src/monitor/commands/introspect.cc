@@ -1,8 +1,7 @@
-// What programs ask before they drive a machine: which machines, CPU models, devices, options and commands
-// there are, and the tree of objects. QEMU's docs/interop and QAPI reference for the shapes.
+// What programs ask before they drive a machine: which machines, CPU models, options and commands there are.
+// QEMU's docs/interop and QAPI reference for the shapes.
 //
-// Missing: the tree of objects holds the devices that were plugged in, with the properties they were given;
-// the schema does not say what commands return.
+// Missing: the schema does not say what commands return.
 #include <algorithm>
 #include <set>
 
@@ -17,20 +16,10 @@ namespace rhea::monitor {
 
 namespace {
 
-using machine::DeviceTree;
 using machine::MachineType;
 
 constexpr unsigned kMostVcpus = 64;
 constexpr const char* kCpuSuffix = "-x86_64-cpu";
-
-std::string current_machine(Call& call) {
-  for (const MachineType& type : machine::machine_types()) {
-    const std::string& given = call.vm.machine_type;
-    if (given.empty() ? type.is_default : type.name == given || type.alias == given)
-      return std::string(type.name);
-  }
-  return call.vm.machine_type;
-}
 
 Result<Json> query_machines(Call&) {
   Json list = Json::array();
@@ -142,113 +131,6 @@ Result<Json> query_schema(Call&) {
   return list;
 }
 
-// -- objects ------------------------------------------------------------------------------------------------
-
-Json property(const std::string& name, const std::string& type) {
-  return {{"name", name}, {"type", type}};
-}
-
-Result<Json> qom_list(Call& call) {
-  std::string path = call.text("path");
-  if (path.size() > 1 && path.ends_with('/')) path.pop_back();
-  const DeviceTree& tree = call.vm.site->tree();
-  Json list = Json::array({property("type", "string")});
-  if (path == "/") {
-    list.push_back(property("machine", "child<" + current_machine(call) + "-machine>"));
-    return list;
-  }
-  if (path == "/machine") {
-    for (const char* folder : {"unattached", "peripheral-anon", "peripheral"})
-      list.push_back(property(folder, "child<container>"));
-    return list;
-  }
-  const bool folder =
-      path == "/machine/unattached" || path == "/machine/peripheral-anon" || path == "/machine/peripheral";
-  for (size_t i = 0; path == "/machine/unattached" && i < call.vm.vm.cpus(); ++i)
-    list.push_back(
-        property("device[" + std::to_string(i) + "]", "child<" + call.vm.cpu_type + kCpuSuffix + ">"));
-  for (const auto& plugged : tree.devices()) {
-    if (folder && plugged->path.starts_with(path + "/"))
-      list.push_back(
-          property(plugged->path.substr(path.size() + 1), "child<" + plugged->request.driver + ">"));
-    if (plugged->path != path) continue;
-    for (const auto& [key, value] : plugged->request.values) list.push_back(property(key, "string"));
-    return list;
-  }
-  if (folder) return list;
-  return device_not_found(path);
-}
-
-Result<Json> qom_get(Call& call) {
-  const std::string path = call.text("path"), wanted = call.text("property");
-  std::string type;
-  if (path == "/machine") type = current_machine(call) + "-machine";
-  const DeviceTree::Plugged* plugged = call.vm.site->tree().find(path);
-  if (plugged != nullptr) type = plugged->request.driver;
-  if (type.empty()) return device_not_found(path);
-  if (wanted == "type") return Json(type);
-  for (size_t i = plugged != nullptr ? plugged->request.values.size() : 0; i-- > 0;) {
-    const auto& [key, value] = plugged->request.values[i];
-    if (key == wanted) return Json(value.value_or("on"));
-  }
-  return failf(ErrorKind::Invalid, "Property '{}.{}' not found", type, wanted);
-}
-
-Result<Json> qom_list_types(Call& call) {
-  Json list = Json::array();
-  const std::string base = call.text("implements");
-  const bool devices = base.empty() || base == "device" || base == "object";
-  for (const std::string& name : machine::driver_names()) {
-    if (devices) list.push_back({{"name", name}, {"parent", "device"}});
-  }
-  // By the first, libvirt knows that there is a translator.
-  for (const auto& [name, parent] :
-       {std::pair("tcg-accel", "accel"), std::pair("kvm-accel", "accel"), std::pair("secret", "object"),
-        std::pair("rng-random", "rng-backend"), std::pair("rng-builtin", "rng-backend")}) {
-    if (base.empty() || base == "object" || base == parent)
-      list.push_back({{"name", name}, {"parent", parent}});
-  }
-  for (const MachineType& type : machine::machine_types()) {
-    if (base.empty() || base == "object" || base == "machine")
-      list.push_back({{"name", std::string(type.name) + "-machine"}, {"parent", "generic-pc-machine"}});
-  }
-  return list;
-}
-
-// From the lines of `-device NAME,help`: "  KEY=<TYPE>  - TEXT".
-Result<Json> device_list_properties(Call& call) {
-  const std::string name = call.text("typename");
-  if (machine::find_driver(name) == nullptr) return failf(ErrorKind::NotFound, "Device '{}' not found", name);
-  const std::string text = TRY(machine::device_help(name));
-  Json list = Json::array();
-  for (size_t at = 0; at < text.size();) {
-    const size_t end = std::min(text.find('\n', at), text.size());
-    const std::string line = text.substr(at, end - at);
-    at = end + 1;
-    const size_t open = line.find("=<"), close = line.find('>', open), dash = line.find(" - ", close);
-    if (!line.starts_with("  ") || open == std::string::npos || close == std::string::npos) continue;
-    std::string type = line.substr(open + 2, close - open - 2);
-    if (type == "text" || type.find('|') != std::string::npos) type = "str";
-    Json one = {{"name", line.substr(2, open - 2)}, {"type", type}};
-    if (dash != std::string::npos) one["description"] = line.substr(dash + 3);
-    list.push_back(std::move(one));
-  }
-  return list;
-}
-
-// Of devices as above; of machines what -machine takes is not a property of an object here.
-Result<Json> qom_list_properties(Call& call) {
-  const std::string name = call.text("typename");
-  if (machine::find_driver(name) != nullptr) return device_list_properties(call);
-  constexpr std::string_view kMachine = "-machine";
-  if (name.ends_with(kMachine) &&
-      machine::find_machine_type(name.substr(0, name.size() - kMachine.size())) != nullptr)
-    return Json::array({property("type", "string")});
-  // libvirt takes it for granted that this class is there; that -object has none of it, it finds out.
-  if (name == "memory-backend-file") return Json::array({property("type", "string")});
-  return failf(ErrorKind::NotFound, "Device '{}' not found", name);
-}
-
 }  // namespace
 
 std::span<const Command> introspection_commands() {
@@ -262,16 +144,6 @@ std::span<const Command> introspection_commands() {
        {{"option", Kind::String, true}},
        query_command_line_options},
       {"query-qmp-schema", nullptr, "", "", {}, query_schema},
-      {"qom-list", nullptr, "", "", {{"path", Kind::String}}, qom_list},
-      {"qom-get", nullptr, "", "", {{"path", Kind::String}, {"property", Kind::String}}, qom_get},
-      {"qom-list-types",
-       nullptr,
-       "",
-       "",
-       {{"implements", Kind::String, true}, {"abstract", Kind::Boolean, true}},
-       qom_list_types},
-      {"qom-list-properties", nullptr, "", "", {{"typename", Kind::String}}, qom_list_properties},
-      {"device-list-properties", nullptr, "", "", {{"typename", Kind::String}}, device_list_properties},
   };
   return rows;
 }

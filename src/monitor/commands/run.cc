@@ -125,10 +125,6 @@ Result<Json> set_action(Call& call) {
   return Json();
 }
 
-Result<Json> no_snapshots(Call&) {
-  return fail(ErrorKind::Invalid, "snapshots of the running machine are not supported");
-}
-
 }  // namespace
 
 std::span<const Command> run_commands() {
@@ -177,19 +173,6 @@ std::span<const Command> run_commands() {
        {{"items", Kind::String}},
        log},
       {nullptr, "logfile", "filename", "output logs to 'filename'", {{"filename", Kind::Filename}}, logfile},
-      {nullptr,
-       "savevm",
-       "tag",
-       "save a VM snapshot. If no tag is provided, a new snapshot is created",
-       {{"name", Kind::String, true}},
-       no_snapshots},
-      {nullptr,
-       "loadvm",
-       "tag",
-       "restore a VM snapshot from its tag",
-       {{"name", Kind::String}},
-       no_snapshots},
-      {nullptr, "delvm", "tag", "delete a VM snapshot from its tag", {{"name", Kind::String}}, no_snapshots},
   };
   return rows;
 }

@@ -14,7 +14,7 @@ constexpr const char* kWords =
     "chardev:ID|mon:…";
 
 struct MonKeys {
-  std::string chardev, mode = "readline";
+  std::string id, chardev, mode = "readline";
   std::optional<bool> pretty;
 };
 
@@ -23,6 +23,7 @@ const config::Group<MonKeys>& mon_group() {
       "mon",
       "chardev",
       {
+          config::text("id", &MonKeys::id, "name, of which there is one each"),
           config::text("chardev", &MonKeys::chardev, "id of the character back end"),
           config::text("mode", &MonKeys::mode, "readline for people, control for programs (QMP)"),
           config::boolean("pretty", &MonKeys::pretty, "control: JSON in many lines"),
@@ -35,12 +36,15 @@ Result<> take_mon(SystemOptions& o, std::string_view text) {
   if (keys.chardev.empty()) return fail(ErrorKind::Invalid, "Parameter 'chardev' is missing");
   if (keys.mode != "readline" && keys.mode != "control")
     return failf(ErrorKind::Invalid, "unknown monitor mode \"{}\"", keys.mode);
+  const auto same_id = [&keys](const MonRequest& other) { return !keys.id.empty() && other.id == keys.id; };
+  if (std::ranges::any_of(o.monitor.monitors, same_id))
+    return failf(ErrorKind::Invalid, "Duplicate ID '{}' for mon", keys.id);
   bool control = keys.mode == "control";
   if (!control && keys.pretty.value_or(false))
     return fail(ErrorKind::Invalid, "'pretty' is not compatible with HMP monitors");
   o.monitor.monitor_given = o.monitor.monitor_given || !control;
-  o.monitor.monitors.push_back(
-      {"-mon chardev=" + keys.chardev, "chardev:" + keys.chardev, control, keys.pretty.value_or(false)});
+  o.monitor.monitors.push_back({"-mon chardev=" + keys.chardev, "chardev:" + keys.chardev, control,
+                                keys.pretty.value_or(false), keys.id});
   return {};
 }
 
@@ -106,7 +110,7 @@ void add_monitor_options(Options& to, SystemOptions& o) {
   to.push_back(monitor_option("monitor", "where the monitor for people leads", false, false, o));
   to.push_back(monitor_option("qmp", "where the monitor for programs leads", true, false, o));
   to.push_back(monitor_option("qmp-pretty", "as -qmp, with JSON in many lines", true, true, o));
-  to.push_back(grouped("mon", "[chardev=]ID[,mode=readline|control][,pretty=on|off]",
+  to.push_back(grouped("mon", "[chardev=]ID[,mode=readline|control][,pretty=on|off][,id=ID]",
                        "a monitor on a character back end", mon_group(),
                        [&o](std::string_view text) { return take_mon(o, text); }));
   to.push_back(word("pidfile", "FILE", "the process's number is written there", o.monitor.pidfile));

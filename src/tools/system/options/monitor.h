@@ -18,6 +18,7 @@ struct MonRequest {
   std::string words;     // "stdio", "chardev:ID"
   bool control = false;  // QMP
   bool pretty = false;
+  std::string id = {};
 };
 
 struct MonitorOptions {

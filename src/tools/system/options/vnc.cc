@@ -34,7 +34,7 @@ const config::Group<VncOption>& vnc_group() {
        config::text("sasl-authz", &V::sasl_authz, "not supported"),
        config::text("tls-creds", &V::tls_creds, "not supported"),
        config::text("tls-authz", &V::tls_authz, "not supported"),
-       config::text("audiodev", &V::audiodev, "not supported")}};
+       config::text("audiodev", &V::audiodev, "id of the audiodev that viewers hear")}};
   return group;
 }
 
@@ -47,8 +47,7 @@ Result<> check_supported(const VncOption& option) {
                  {"sasl", option.sasl},
                  {"sasl-authz", !option.sasl_authz.empty()},
                  {"tls-creds", !option.tls_creds.empty()},
-                 {"tls-authz", !option.tls_authz.empty()},
-                 {"audiodev", !option.audiodev.empty()}};
+                 {"tls-authz", !option.tls_authz.empty()}};
   for (const auto& [key, given] : refused) {
     if (given) return failf(ErrorKind::Unsupported, "'{}' is not supported by this version", key);
   }

@@ -23,7 +23,8 @@ struct VncOption {
   // Known to QEMU, refused here unless off.
   bool lossy = false, power_control = false, sasl = false;
   bool non_adaptive = false;  // nothing adapts: on and off are the same
-  std::string tls_creds, tls_authz, sasl_authz, audiodev;
+  std::string tls_creds, tls_authz, sasl_authz;
+  std::string audiodev;
 };
 
 struct VncOptions {

@@ -42,10 +42,11 @@ class DisplaySetup final : public Setup, private machine::RunListener {
     return {};
   }
 
-  Result<> board_made(machine::Vm&, machine::PcBoard&) override {
+  Result<> board_made(machine::Vm&, machine::PcBoard& board) override {
     const DisplayOptions& display = options_->display;
     const std::string& name = options_->name.guest;
     add_consoles();
+    vnc_->set_sounds(board.site().backends().audiodev);
     TRY(vnc_->open(display.vnc, name));
     if (!wants_viewer(*options_)) return {};
     const bool looked_at = TRY(viewers_->open(display.viewer, name, display.vnc.keymap));

@@ -6,6 +6,23 @@
 
 namespace rhea::system {
 
+namespace {
+
+// What a viewer hears: the mix of an audiodev.
+struct BackendTap final : display::vnc::SoundTap {
+  BackendTap(audio::Backend& backend, display::vnc::SoundFormat format, audio::Capture::Heard heard)
+      : capture(backend, {format.rate, format.channels}, std::move(heard)) {}
+  audio::Capture capture;
+};
+
+display::vnc::SoundSource sound_of(audio::Backend& backend) {
+  return [&backend](display::vnc::SoundFormat format, auto heard) {
+    return std::make_unique<BackendTap>(backend, format, std::move(heard));
+  };
+}
+
+}  // namespace
+
 Result<> VncServers::open(const VncOptions& options, const std::string& guest_name) {
   const display::Layout layout = TRY_IN(display::Layout::load(options.keymap), "-k " + options.keymap);
   for (const VncOption& option : options.servers) {
@@ -16,6 +33,10 @@ Result<> VncServers::open(const VncOptions& options, const std::string& guest_na
     display::Screen* screen = option.display.empty() ? &screens_.primary() : screens_.find(option.display);
     if (screen == nullptr) {
       return failf(ErrorKind::NotFound, "{}: no graphics device '{}'", context, option.display);
+    }
+    if (!option.audiodev.empty()) {
+      audio::Backend* backend = TRY_IN(find_sound_(option.audiodev), context);
+      resolved.sound = sound_of(*backend);
     }
     const bool has_secret = !option.password_secret.empty();
     const std::string secret = has_secret ? TRY_IN(block::password_of(option.password_secret), context) : "";
