@@ -16,6 +16,7 @@ from linux_guest import EMULATOR, FOLDER, Guest, ROOT, Skip, expect, main, test
 
 IMG = os.environ.get("RHEA_IMG", str(pathlib.Path(EMULATOR).resolve().parents[1] / "img/rhea-img"))
 MODULES = "ata_piix,ahci,virtio_pci,virtio_blk,sd_mod"
+USB_MODULES = MODULES + ",xhci-pci,usb-storage"
 MIB = 1 << 20
 
 
@@ -211,6 +212,24 @@ umount /mnt
     expect(blocks("unmap.qcow2") < MIB, f"qcow2 keeps {blocks('unmap.qcow2')}")
 
 
+# Where a disk -drive if=none,id=d goes on, and the disk in the guest once it is there.
+PLACES = {"virtio": ["-device", "virtio-blk-pci,drive=d"], "ide": ["-device", "ide-hd,drive=d,bus=ide.0"],
+          "ahci": ["-device", "ahci,id=sata", "-device", "ide-hd,drive=d,bus=sata.0"],
+          "usb": ["-device", "qemu-xhci", "-device", "usb-storage,drive=d"]}
+FIND_DISK = """
+i=0; while [ $i -lt 100 ] && [ ! -e /dev/vda ] && [ ! -e /dev/sda ]; do sleep 0.2; i=$((i + 1)); done
+[ -e /dev/vda ] && disk=vda || disk=sda
+"""
+
+
+def paused(guest, what):
+    guest.wait("RHEA-GUEST-UP")
+    end = time.monotonic() + 60
+    while "io-error" not in (status := guest.command("info status")):
+        expect(time.monotonic() < end, f"{what}: {status}")
+        time.sleep(0.2)
+
+
 def small_file_system(mib):
     """A mounted tmpfs; gives its path, is taken away by the caller."""
     path = FOLDER / "small"
@@ -223,41 +242,66 @@ def small_file_system(mib):
 @test
 def full_host_disk():
     """werror=enospc and stop pause the machine; `cont` goes on once there is room, and nothing is lost. report and ignore."""
-    commands = """
+    commands = FIND_DISK + """
 seq 1 2000000 | head -c 12000000 >/tmp/data
-mark start
-[ -e /dev/vda ] && disk=vda || disk=sda
-dd if=/tmp/data of=/dev/$disk bs=1M oflag=direct 2>/dev/null && mark wrote || mark failed
+dd if=/tmp/data of=/dev/$disk bs=1M oflag=direct 2>/dev/null && ask wrote || ask failed
 """
     data = b"".join(b"%d\n" % i for i in range(1, 2000001))[:12000000]
-    for bus, policy in (("virtio", "enospc"), ("ide", "enospc"), ("ahci", "stop"), ("virtio", "report"), ("virtio", "ignore")):
+    for bus, policy in (("virtio", "enospc"), ("ide", "enospc"), ("ahci", "stop"), ("virtio", "report"), ("virtio", "ignore"),
+                        ("usb", "enospc"), ("usb", "stop"), ("usb", "report"), ("usb", "ignore")):
         path = small_file_system(4)
         try:
             with open(path / "disk", "wb") as disk:
                 disk.truncate(16 * MIB)
             options = ["-drive", f"file={path}/disk,format=raw,if=none,id=d,werror={policy}"]
-            options += {"virtio": ["-device", "virtio-blk-pci,drive=d"], "ide": ["-device", "ide-hd,drive=d,bus=ide.0"],
-                        "ahci": ["-device", "ahci,id=sata", "-device", "ide-hd,drive=d,bus=sata.0"]}[bus]
-            with Guest("full", commands, *options, modules=MODULES) as guest:
-                guest.wait("@@start")
+            with Guest("full", commands, *options, *PLACES[bus], modules=USB_MODULES) as guest:
                 if policy in ("report", "ignore"):
                     guest.wait("@@failed" if policy == "report" else "@@wrote")
                     expect("running" in guest.command("info status"), f"{policy}: it does not run")
                     continue
-                end = time.monotonic() + 60
-                while "io-error" not in (status := guest.command("info status")):
-                    expect(time.monotonic() < end, f"{bus} {policy}: {status}")
-                    time.sleep(0.2)
+                paused(guest, f"{bus} {policy}")
                 guest.command("cont")  # still full: it stops again
                 time.sleep(1)
                 expect("io-error" in guest.command("info status"), f"{bus} {policy}: goes on without room")
                 subprocess.run(["mount", "-o", "remount,size=32m", path], check=True)
                 guest.command("cont")
                 guest.wait("@@wrote")
+                guest.answer()
                 done(guest)
             expect((path / "disk").read_bytes()[:len(data)] == data, f"{bus} {policy}: the data is not whole")
         finally:
             subprocess.run(["umount", path], check=False)
+
+
+@test
+def read_errors():
+    """A cluster that cannot be read: rerror=stop pauses the machine until it can be, report and ignore go on."""
+    data = b"".join(b"%d\n" % i for i in range(1, 200001))[:MIB]
+    (FOLDER / "good").write_bytes(data)
+    commands = FIND_DISK + """
+ask "sum $(dd if=/dev/$disk bs=64k iflag=direct 2>/dev/null | sha256sum | cut -c1-64)"
+"""
+    for bus, policy in (("usb", "stop"), ("usb", "report"), ("usb", "ignore"), ("virtio", "stop"), ("ide", "stop"), ("ahci", "stop"),
+                        ("virtio", "report"), ("ide", "report"), ("ahci", "report")):
+        img("convert", "-c", "-O", "qcow2", FOLDER / "good", FOLDER / "bad.qcow2")
+        whole = (FOLDER / "bad.qcow2").read_bytes()
+        at = len(whole) // 2
+        with open(FOLDER / "bad.qcow2", "r+b") as file:
+            file.seek(at)
+            file.write(b"\xff" * 4096)
+        options = ["-drive", f"file={FOLDER}/bad.qcow2,if=none,id=d,rerror={policy}", *PLACES[bus]]
+        with Guest("errors", commands, *options, modules=USB_MODULES) as guest:
+            if policy == "stop":
+                paused(guest, f"{bus} {policy}")
+                with open(FOLDER / "bad.qcow2", "r+b") as file:
+                    file.seek(at)
+                    file.write(whole[at:at + 4096])
+                guest.command("cont")
+            found = guest.wait("@@sum ([0-9a-f]*)")[1]
+            expect("running" in guest.command("info status"), f"{bus} {policy}: it does not run")
+            guest.answer()
+            expect((found == hashlib.sha256(data).hexdigest()) == (policy == "stop"), f"{bus} {policy}: the data")
+            done(guest)
 
 
 @test
