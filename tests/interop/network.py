@@ -183,6 +183,7 @@ def nbd_liars(suite):
                       struct.pack(">IHHQIQ", 0x668E33EF, 1, 1, 1, 0xFFFFFFF0, 0)],
         "far data": [hello, option(8, 1), option(10, 1), info(MIB), option(7, 1),
                      struct.pack(">IHHQIQ", 0x668E33EF, 1, 1, 1, 9, 1 << 40) + b"x"],
+        "data left out": [hello, option(8, 1), option(10, 1), info(MIB), option(7, 1), struct.pack(">IHHQI", 0x668E33EF, 1, 0, 1, 0)],
     }
     for name, replies in cases.items():
         with socket.socket() as listener:
@@ -195,6 +196,33 @@ def nbd_liars(suite):
             thread.join()
         assert done.returncode == 1, f"{name}: {done.returncode} {done.stderr}"
         assert 1 <= done.stderr.count("\n") <= 2, f"{name}: {done.stderr}"
+
+
+def nbd_comes_late_and_again(suite):
+    """open-timeout waits for a server, reconnect-delay for one that was killed in the middle of a copy."""
+    if not shutil.which("nbdkit"):
+        return
+    make_raw("in.raw", SIZE, 6)
+    path = os.path.abspath("s")
+    with open("served", "wb") as served:
+        served.truncate(SIZE)
+    target = f"driver=raw,file.driver=nbd,file.path={path}"
+    command = [suite.rhea_img, "convert", "-n", "-S", "0", "--target-image-opts", "-f", "raw", "in.raw"]
+    for number, delay in enumerate(("", ",file.reconnect-delay=60")):
+        copy = subprocess.Popen([*command, f"{target},file.open-timeout=60{delay}"], stderr=subprocess.PIPE, text=True)
+        time.sleep(0.2)
+        with Server("nbdkit", "-f", "-U", path, "--filter=rate", "file", "served", "rate=10M", path=path) as server:
+            time.sleep(1.6)
+            server.process.kill()
+        assert (copy.poll() is None) or not number, copy.stderr.read()
+        with Server("nbdkit", "-f", "-U", path, "file", "served", path=path):
+            words = copy.communicate(timeout=60)[1]
+        assert (copy.returncode == 0) == bool(delay), f"{delay}: {words}"
+        assert delay or (words.count("\n") == 1 and "Input/output error" in words), words
+    same("served", "in.raw")
+    for option, said in (("open-timeout=x", "seconds"), ("reconnect-delay=-1", "seconds"), ("open-timeout=1", "No such file")):
+        done = suite.run(suite.rhea_img, "info", "--image-opts", f"driver=nbd,path=/nowhere,{option}", check=False)
+        assert done.returncode == 1 and said in done.stderr and done.stderr.count("\n") == 1, done.stderr
 
 
 class Ranges(http.server.SimpleHTTPRequestHandler):
@@ -469,7 +497,7 @@ def engines(suite):
 
 def main():
     suite = Suite(sys.argv[1], sys.argv[2])
-    for function in (nbd_reads_and_writes, nbd_holds_formats, nbd_tcp_and_names, nbd_of_nbdkit, nbd_liars, nbd_tls, web, web_tls,
+    for function in (nbd_reads_and_writes, nbd_holds_formats, nbd_tcp_and_names, nbd_of_nbdkit, nbd_liars, nbd_comes_late_and_again, nbd_tls, web, web_tls,
                      protocol_names, devices, engines):
         suite.case(f"network/{function.__name__}", function)
     sys.exit(1 if suite.failed else 0)

@@ -95,19 +95,23 @@ class Conversion {
     while (true) {
       const Result<std::optional<Piece>> piece = next_piece();
       if (!piece) {
-        stop_with(piece.error());
+        stop_with(UINT64_MAX, piece.error());
         return;
       }
       if (!*piece) return;
       const auto done = copy(**piece, buffer);
-      if (!done) stop_with(done.error());
+      if (!done) stop_with((*piece)->number, done.error());
       if (done) account(**piece);
     }
   }
 
-  void stop_with(const Error& error) {
+  // Of several failures the first in the source is told, whichever thread was quicker.
+  void stop_with(uint64_t number, const Error& error) {
     const std::lock_guard lock(mutex_);
-    if (!error_) error_ = error;
+    if (!error_ || number < failed_piece_) {
+      error_ = error;
+      failed_piece_ = number;
+    }
     position_ = total_;
   }
 
@@ -355,6 +359,7 @@ class Conversion {
 
   std::mutex mutex_;  // all below
   std::optional<Error> error_;
+  uint64_t failed_piece_ = UINT64_MAX;
   uint64_t position_ = 0;
   uint64_t next_number_ = 0;
   uint64_t known_end_ = 0;

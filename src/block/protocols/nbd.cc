@@ -1,11 +1,12 @@
 #include "block/protocols/nbd.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cstring>
+#include <mutex>
 
 #include "base/checked.h"
 #include "base/failf.h"
-#include "block/protocols/nbd_connection.h"
 
 namespace rhea::block {
 namespace {
@@ -16,10 +17,10 @@ constexpr uint32_t kZero = 2;
 
 class NbdNode final : public ProtocolNode {
  public:
-  NbdNode(std::string name, std::unique_ptr<NbdConnection> connection, const OpenFlags& flags)
+  NbdNode(std::string name, std::unique_ptr<NbdLink> link, const OpenFlags& flags)
       : name_(std::move(name)),
-        connection_(std::move(connection)),
-        about_(connection_->about()),
+        link_(std::move(link)),
+        about_(link_->about()),
         never_sync_(flags.cache == CacheMode::Unsafe),
         sync_each_write_(flags.cache == CacheMode::Writethrough || flags.cache == CacheMode::Directsync) {}
 
@@ -30,6 +31,7 @@ class NbdNode final : public ProtocolNode {
     const uint64_t inside = offset < about_.size ? std::min<uint64_t>(into.size(), about_.size - offset) : 0;
     std::ranges::fill(into.subspan(static_cast<size_t>(inside)), uint8_t{0});
     into = into.first(static_cast<size_t>(inside));
+    if (into.empty()) return {};
     if (is_aligned(offset | into.size(), about_.least_block)) return read_blocks(offset, into);
     const uint64_t begin = align_down(offset, about_.least_block);
     const uint64_t end = blocks_end(offset + into.size());
@@ -64,12 +66,12 @@ class NbdNode final : public ProtocolNode {
     while (length != 0) {
       auto now = static_cast<uint32_t>(std::min<uint64_t>(length, kLargestRange));
       if (about_.can_zero() && is_aligned(offset | now, about_.least_block)) {
-        TRY(connection_->request({.command = NbdCommand::WriteZeroes,
-                                  .flags = flags,
-                                  .offset = offset,
-                                  .length = now,
-                                  .from = {},
-                                  .into = {}}));
+        TRY(link_->request({.command = NbdCommand::WriteZeroes,
+                            .flags = flags,
+                            .offset = offset,
+                            .length = now,
+                            .from = {},
+                            .into = {}}));
       } else {
         now = std::min(now, uint32_t{1} << 20);
         const std::vector<uint8_t> zeros(now);
@@ -88,7 +90,7 @@ class NbdNode final : public ProtocolNode {
     while (begin < end) {
       const auto now = static_cast<uint32_t>(std::min<uint64_t>(end - begin, kLargestRange));
       // A hint: where the server cannot, nothing is lost.
-      if (!connection_->request(
+      if (!link_->request(
               {.command = NbdCommand::Trim, .offset = begin, .length = now, .from = {}, .into = {}}))
         return {};
       begin += now;
@@ -98,7 +100,7 @@ class NbdNode final : public ProtocolNode {
 
   Result<> flush() override {
     if (never_sync_ || !about_.can_flush() || read_only()) return {};
-    TRY(connection_->request({.command = NbdCommand::Flush, .from = {}, .into = {}}));
+    TRY(link_->request({.command = NbdCommand::Flush, .from = {}, .into = {}}));
     return {};
   }
 
@@ -107,12 +109,12 @@ class NbdNode final : public ProtocolNode {
     if (!about_.has_extents || offset >= about_.size) return out;
     const uint64_t begin = align_down(offset, about_.least_block);
     const uint64_t wanted = std::min<uint64_t>({offset + length - begin, kLargestRange, about_.size - begin});
-    const NbdExtent first = TRY(connection_->request({.command = NbdCommand::BlockStatus,
-                                                      .flags = kNbdReqOne,
-                                                      .offset = begin,
-                                                      .length = static_cast<uint32_t>(wanted),
-                                                      .from = {},
-                                                      .into = {}}));
+    const NbdExtent first = TRY(link_->request({.command = NbdCommand::BlockStatus,
+                                                .flags = kNbdReqOne,
+                                                .offset = begin,
+                                                .length = static_cast<uint32_t>(wanted),
+                                                .from = {},
+                                                .into = {}}));
     if (begin + first.length <= offset) return out;
     out.length = std::min(length, begin + first.length - offset);
     out.data = (first.flags & kHole) == 0;
@@ -142,11 +144,11 @@ class NbdNode final : public ProtocolNode {
   Result<> read_blocks(uint64_t offset, std::span<uint8_t> into) {
     while (!into.empty()) {
       const auto part = into.first(std::min<size_t>(into.size(), about_.largest_payload));
-      TRY(connection_->request({.command = NbdCommand::Read,
-                                .offset = offset,
-                                .length = static_cast<uint32_t>(part.size()),
-                                .from = {},
-                                .into = part}));
+      TRY(link_->request({.command = NbdCommand::Read,
+                          .offset = offset,
+                          .length = static_cast<uint32_t>(part.size()),
+                          .from = {},
+                          .into = part}));
       offset += part.size();
       into = into.subspan(part.size());
     }
@@ -155,11 +157,11 @@ class NbdNode final : public ProtocolNode {
   Result<> write_blocks(uint64_t offset, std::span<const uint8_t> from) {
     while (!from.empty()) {
       const auto part = from.first(std::min<size_t>(from.size(), about_.largest_payload));
-      TRY(connection_->request({.command = NbdCommand::Write,
-                                .offset = offset,
-                                .length = static_cast<uint32_t>(part.size()),
-                                .from = part,
-                                .into = {}}));
+      TRY(link_->request({.command = NbdCommand::Write,
+                          .offset = offset,
+                          .length = static_cast<uint32_t>(part.size()),
+                          .from = part,
+                          .into = {}}));
       offset += part.size();
       from = from.subspan(part.size());
     }
@@ -167,29 +169,44 @@ class NbdNode final : public ProtocolNode {
   }
 
   const std::string name_;
-  const std::unique_ptr<NbdConnection> connection_;
+  const std::unique_ptr<NbdLink> link_;
   const NbdExport about_;
   const bool never_sync_;
   const bool sync_each_write_;
   std::mutex edges_;  // for blocks that are written in part
 };
 
+Result<NbdLink::Seconds> seconds(config::KeyValues& options, const char* key) {
+  const std::string text = config::take(options, key).value_or("0");
+  uint32_t number = 0;
+  const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc{} || stop != text.data() + text.size())
+    return failf(ErrorKind::Invalid, "Parameter '{}' expects seconds from 0 to {}, not '{}'", key, UINT32_MAX,
+                 text);
+  return NbdLink::Seconds(number);
+}
+
 }  // namespace
+
+std::unique_ptr<ProtocolNode> nbd_node(std::string name, std::unique_ptr<NbdLink> link,
+                                       const OpenFlags& flags) {
+  return std::make_unique<NbdNode>(std::move(name), std::move(link), flags);
+}
 
 Result<std::unique_ptr<ProtocolNode>> open_nbd(const std::string& filename, config::KeyValues& options,
                                                const OpenFlags& flags) {
   const NbdAddress address = TRY(nbd_address(filename, options));
   const NbdTls tls{.credentials = config::take(options, "tls-creds").value_or(""),
                    .host = config::take(options, "tls-hostname").value_or(address.host)};
-  for (const char* key : {"reconnect-delay", "open-timeout"}) {
-    const auto seconds = config::take(options, key);
-    if (seconds && *seconds != "0")
-      return failf(ErrorKind::Unsupported, "{}={} is not supported", key, *seconds);
-  }
-  auto connection = TRY(NbdConnection::open(address, tls));
-  if (flags.writable && connection->about().read_only())
-    return fail(ErrorKind::Permission, "Permission denied");
-  return std::make_unique<NbdNode>(address.shown(), std::move(connection), flags);
+  const auto open_timeout = TRY(seconds(options, "open-timeout"));
+  const auto reconnect_delay = TRY(seconds(options, "reconnect-delay"));
+  const auto connect = [address, tls]() -> Result<std::unique_ptr<NbdConnection>> {
+    auto stream = TRY(connect_nbd(address));
+    return NbdConnection::open(std::move(stream), address.export_name, tls);
+  };
+  auto link = TRY(NbdLink::open(connect, open_timeout, reconnect_delay));
+  if (flags.writable && link->about().read_only()) return fail(ErrorKind::Permission, "Permission denied");
+  return nbd_node(address.shown(), std::move(link), flags);
 }
 
 }  // namespace rhea::block

@@ -73,6 +73,7 @@ Result<NbdAddress> from_url(std::string_view url) {
 
 Result<NbdAddress> from_old_name(std::string_view name) {
   NbdAddress out;
+  if (!name.starts_with("nbd:")) return no_url();
   std::string_view rest = name.substr(4);
   if (rest.empty()) return fail(ErrorKind::Invalid, "NBD server address missing");
   if (const size_t at = rest.find(":exportname="); at != std::string_view::npos) {

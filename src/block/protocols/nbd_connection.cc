@@ -1,9 +1,6 @@
 // Requests and replies.
 #include "block/protocols/nbd_connection.h"
 
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -53,53 +50,30 @@ NbdConnection::~NbdConnection() {
     store_be(&bye[0], kRequestMagic);
     store_be(&bye[6], static_cast<uint16_t>(NbdCommand::Disconnect));
     (void)send_all(bye);
-    ::shutdown(fd_, SHUT_RDWR);
+    stream_->shut_down();
     reader_.join();
   }
-  ::close(fd_);
-}
-
-Result<> NbdConnection::send_plain(std::span<const uint8_t> data) {
-  while (!data.empty()) {
-    const ssize_t put = ::send(fd_, data.data(), data.size(), MSG_NOSIGNAL);
-    if (put < 0 && errno == EINTR) continue;
-    if (put < 0) return fail(ErrorKind::Io, errno_text(errno));
-    data = data.subspan(static_cast<size_t>(put));
-  }
-  return {};
 }
 
 // One thread at a time.
 Result<> NbdConnection::send_all(std::span<const uint8_t> data) {
-  if (!tls_) return send_plain(data);
+  if (!tls_) return stream_->send(data);
   while (!data.empty()) {
     const auto piece = data.first(std::min(data.size(), kSealedPiece));
     const auto sealed = TRY(tls_->seal(piece));
-    TRY(send_plain(sealed));
+    TRY(stream_->send(sealed));
     data = data.subspan(piece.size());
   }
   return {};
 }
 
-// What the socket has; at least a byte.
-Result<size_t> NbdConnection::receive_some(std::span<uint8_t> into) {
-  while (true) {
-    const ssize_t got = ::recv(fd_, into.data(), into.size(), 0);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0 && errno == EAGAIN) return fail(ErrorKind::Io, "NBD server does not answer");
-    if (got < 0) return fail(ErrorKind::Io, errno_text(errno));
-    if (got == 0) return fail(ErrorKind::Io, "NBD server closed the connection");
-    return static_cast<size_t>(got);
-  }
-}
-
 Result<> NbdConnection::receive(std::span<uint8_t> into) {
   std::vector<uint8_t> sealed;
   while (!into.empty()) {
-    size_t got = tls_ ? TRY(tls_->open(into)) : TRY(receive_some(into));
+    size_t got = tls_ ? TRY(tls_->open(into)) : TRY(stream_->receive(into));
     if (got == 0) {
       sealed.resize(kSealedPiece);
-      got = TRY(receive_some(sealed));
+      got = TRY(stream_->receive(sealed));
       TRY(tls_->feed(std::span(sealed).first(got)));
       continue;
     }
@@ -134,6 +108,11 @@ Result<NbdExtent> NbdConnection::request(const NbdRequest& request) {
   answered_.wait(lock, [&] { return pending.done; });
   if (pending.error != 0) return error_of(pending.error);
   return pending.extent;
+}
+
+bool NbdConnection::broken() {
+  const std::lock_guard lock(mutex_);
+  return broken_;
 }
 
 void NbdConnection::read_replies() {
@@ -181,6 +160,10 @@ Result<> NbdConnection::read_reply() {
   if (pending->error == 0 && pending->request.command == NbdCommand::BlockStatus &&
       pending->extent.length == 0)
     pending->error = EIO;
+  // A server may leave nothing out: what it did not send would be what the buffer had before.
+  if (pending->error == 0 && structured_ && pending->request.command == NbdCommand::Read &&
+      pending->received != pending->request.into.size())
+    pending->error = EIO;
   pending->done = true;
   answered_.notify_all();
   return {};
@@ -198,6 +181,7 @@ Result<> NbdConnection::read_chunk(uint16_t type, uint32_t length, Pending& pend
     if (request.command != NbdCommand::Read || offset < request.offset ||
         !range_within(offset - request.offset, bytes, request.into.size()))
       return confused("data that nobody asked for");
+    pending.received += bytes;
     const auto part =
         request.into.subspan(static_cast<size_t>(offset - request.offset), static_cast<size_t>(bytes));
     if (type == kTypeData) return receive(part);

@@ -1,7 +1,6 @@
 // The client's side of the NBD protocol (the NBD project's doc/proto.md): fixed newstyle handshake with
 // NBD_OPT_GO, or NBD_OPT_EXPORT_NAME with servers that do not know it; structured replies and base:allocation
-// where offered; TLS with certificates (NBD_OPT_STARTTLS). Missing: extended headers, connecting again after
-// the connection broke.
+// where offered; TLS with certificates (NBD_OPT_STARTTLS). Missing: extended headers.
 //
 // request() may be called by any number of threads at once; a thread of its own reads the replies.
 #pragma once
@@ -16,7 +15,7 @@
 #include <vector>
 
 #include "base/result.h"
-#include "block/protocols/nbd_address.h"
+#include "block/protocols/nbd_stream.h"
 #include "block/protocols/tls_library.h"
 
 namespace rhea::block {
@@ -68,22 +67,26 @@ struct NbdTls {
 
 class NbdConnection {
  public:
-  static Result<std::unique_ptr<NbdConnection>> open(const NbdAddress& address, const NbdTls& tls);
+  static Result<std::unique_ptr<NbdConnection>> open(std::unique_ptr<NbdStream> stream,
+                                                     const std::string& export_name, const NbdTls& tls);
   ~NbdConnection();
 
   const NbdExport& about() const { return export_; }
   // Returns when the server has answered. BlockStatus: the first extent.
   Result<NbdExtent> request(const NbdRequest& request);
+  // Nothing more can be asked: the server is gone, or does not keep to the protocol.
+  bool broken();
 
  private:
   struct Pending {
     const NbdRequest& request;
     uint32_t error = 0;
+    uint64_t received = 0;  // of what is read
     bool done = false;
     NbdExtent extent;
   };
 
-  explicit NbdConnection(int fd) : fd_(fd) {}
+  explicit NbdConnection(std::unique_ptr<NbdStream> stream) : stream_(std::move(stream)) {}
 
   Result<> handshake(const std::string& export_name, const NbdTls& tls);
   Result<> start_tls(const NbdTls& tls);
@@ -102,11 +105,9 @@ class NbdConnection {
   Result<> read_reply();
   Result<> read_chunk(uint16_t type, uint32_t length, Pending& pending);
   Result<> receive(std::span<uint8_t> into);
-  Result<size_t> receive_some(std::span<uint8_t> into);
   Result<> send_all(std::span<const uint8_t> data);
-  Result<> send_plain(std::span<const uint8_t> data);
 
-  int fd_;
+  const std::unique_ptr<NbdStream> stream_;
   std::unique_ptr<TlsSession> tls_;
   NbdExport export_;
   bool structured_ = false;

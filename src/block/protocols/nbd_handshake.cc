@@ -1,16 +1,7 @@
-// Connecting and the handshake.
-#include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <sys/socket.h>
-#include <sys/time.h>
-#include <sys/un.h>
-#include <unistd.h>
-
+// The handshake.
+#include <algorithm>
 #include <array>
 #include <bit>
-#include <cerrno>
-#include <cstring>
 
 #include "base/endian.h"
 #include "base/failf.h"
@@ -42,11 +33,21 @@ constexpr uint16_t kInfoBlockSize = 3;
 constexpr uint32_t kLargestReply = 1u << 20;
 constexpr unsigned kMostReplies = 1000;
 constexpr size_t kTlsPiece = 16 * 1024;
-constexpr time_t kHandshakeSeconds = 60;
+constexpr unsigned kHandshakeSeconds = 60;
+constexpr size_t kLongestWords = 4096;
 constexpr char kAllocation[] = "base:allocation";
 
 std::unexpected<Error> confused(std::string_view what) {
   return failf(ErrorKind::Io, "NBD server sent {}", what);
+}
+
+// As it goes to a terminal: not too much, and nothing that steers it.
+std::string words_of_server(std::span<const uint8_t> data) {
+  if (data.empty()) return "";
+  std::string out = "\nserver reported: ";
+  for (const uint8_t byte : data.first(std::min(data.size(), kLongestWords)))
+    out += byte < 0x20 || byte == 0x7f ? '?' : static_cast<char>(byte);
+  return out;
 }
 
 void put_text(std::vector<uint8_t>& out, std::string_view text) {
@@ -56,59 +57,15 @@ void put_text(std::vector<uint8_t>& out, std::string_view text) {
   out.insert(out.end(), text.begin(), text.end());
 }
 
-Result<int> connect_unix(const std::string& path) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path)
-    return failf(ErrorKind::Invalid, "UNIX socket path '{}' is too long", path);
-  std::memcpy(address.sun_path, path.data(), path.size());
-  const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return fail(ErrorKind::Io, errno_text(errno));
-  // SAFETY: the socket interface's way to pass an address.
-  if (::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) return fd;
-  const int error = errno;
-  ::close(fd);
-  return failf(ErrorKind::Io, "Failed to connect to '{}': {}", path, errno_text(error));
-}
-
-Result<int> connect_tcp(const std::string& host, const std::string& port) {
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  addrinfo* list = nullptr;
-  if (const int error = ::getaddrinfo(host.c_str(), port.c_str(), &hints, &list); error != 0)
-    return failf(ErrorKind::NotFound, "address resolution failed for {}:{}: {}", host, port,
-                 ::gai_strerror(error));
-  int last_error = ECONNREFUSED;
-  int fd = -1;
-  for (const addrinfo* one = list; one != nullptr && fd < 0; one = one->ai_next) {
-    fd = ::socket(one->ai_family, one->ai_socktype | SOCK_CLOEXEC, one->ai_protocol);
-    if (fd >= 0 && ::connect(fd, one->ai_addr, one->ai_addrlen) == 0) break;
-    last_error = errno;
-    if (fd >= 0) ::close(fd);
-    fd = -1;
-  }
-  ::freeaddrinfo(list);
-  if (fd < 0)
-    return failf(ErrorKind::Io, "Failed to connect to '{}:{}': {}", host, port, errno_text(last_error));
-  const int on = 1;
-  (void)::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  return fd;
-}
-
-void limit_wait(int fd, time_t seconds) {
-  const timeval limit{.tv_sec = seconds, .tv_usec = 0};
-  (void)::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-}
-
 }  // namespace
 
-Result<std::unique_ptr<NbdConnection>> NbdConnection::open(const NbdAddress& address, const NbdTls& tls) {
-  const int fd =
-      TRY(address.path.empty() ? connect_tcp(address.host, address.port) : connect_unix(address.path));
-  std::unique_ptr<NbdConnection> out(new NbdConnection(fd));
-  limit_wait(fd, kHandshakeSeconds);
-  TRY(out->handshake(address.export_name, tls));
-  limit_wait(fd, 0);
+Result<std::unique_ptr<NbdConnection>> NbdConnection::open(std::unique_ptr<NbdStream> stream,
+                                                           const std::string& export_name,
+                                                           const NbdTls& tls) {
+  std::unique_ptr<NbdConnection> out(new NbdConnection(std::move(stream)));
+  out->stream_->limit_wait(kHandshakeSeconds);
+  TRY(out->handshake(export_name, tls));
+  out->stream_->limit_wait(0);
   out->reader_ = std::jthread([connection = out.get()] { connection->read_replies(); });
   return out;
 }
@@ -150,9 +107,9 @@ Result<> NbdConnection::start_tls(const NbdTls& tls) {
   std::vector<uint8_t> buffer(kTlsPiece);
   while (true) {
     const auto ours = TRY(session->shake_hands());
-    TRY(send_plain(ours));
+    TRY(stream_->send(ours));
     if (session->done()) break;
-    const size_t got = TRY_IN(receive_some(buffer), "TLS handshake failed");
+    const size_t got = TRY_IN(stream_->receive(buffer), "TLS handshake failed");
     TRY(session->feed(std::span(buffer).first(got)));
   }
   tls_ = std::move(session);
@@ -213,8 +170,7 @@ Result<bool> NbdConnection::negotiate_go(const std::string& export_name) {
   bool has_size = false;
   for (unsigned count = 0; count < kMostReplies; ++count) {
     const OptionReply reply = TRY(read_option_reply(kOptGo));
-    const std::string text(reply.data.begin(), reply.data.end());
-    const std::string reported = text.empty() ? "" : fmt::format("\nserver reported: {}", text);
+    const std::string reported = words_of_server(reply.data);
     if (reply.type == kRepUnsupported) return false;
     if (reply.type == kRepUnknown)
       return failf(ErrorKind::NotFound, "Requested export not available{}", reported);

@@ -118,10 +118,11 @@ Result<Extent> Qcow2Image::extent(uint64_t offset, uint64_t length) {
       case Unit::Compressed: part.allocated = part.data = part.compressed = true; break;
     }
     if (mapping.has_host && mapping.kind != Unit::Compressed && !encrypted()) {
-      part.file = data_file_ ? data_file_.get() : &file();
+      BlockNode& holder = data_file_ ? *data_file_ : file();
+      part.file = &holder;
       part.file_offset = mapping.host;
-      if (mapping.kind == Unit::Data && !data_file_ && is_sparse()) {
-        const Extent below = TRY(file().extent(mapping.host, mapping.length));
+      if (mapping.kind == Unit::Data && is_sparse()) {
+        const Extent below = TRY(holder.extent(mapping.host, mapping.length));
         part.length = below.length;
         part.zero = below.zero;
       }
