@@ -62,6 +62,7 @@
 #include "devices/usb/usb_storage.h"
 #include "devices/usb/xhci.h"
 #include "devices/virtio/testing/ring_noise.h"
+#include "devices/virtio/virtio_balloon.h"
 #include "devices/virtio/virtio_blk.h"
 #include "devices/virtio/virtio_net.h"
 #include "devices/virtio/virtio_pci.h"
@@ -644,6 +645,12 @@ inline std::vector<Entry> entries() {
                                        virtio::RingOptions{.packed = true}));
        }},
       {"virtio_serial", virtio_serial_with_port},
+      {"virtio_balloon",
+       [](World& w) {
+         return virtio_function(w, std::make_unique<virtio::VirtioBalloon>(
+                                       virtio::VirtioBalloon::Options{.deflate_on_oom = true},
+                                       virtio::RingOptions{.packed = true}));
+       }},
       {"pci_testdev", [](World& w) { return on_bus(w, std::make_unique<PciTestDevice>(0x10000)); }},
       {"e1000",
        [](World& w) {

@@ -51,7 +51,7 @@ const std::vector<const Command*>& all_commands() {
     for (auto family : {run_commands(), info_commands(), cpu_commands(), memory_commands(), pci_commands(),
                         device_commands(), input_commands(), vnc_commands(), block_commands(),
                         chardev_commands(), network_commands(), meta_commands(), introspection_commands(),
-                        object_commands(), migration_commands()}) {
+                        object_commands(), migration_commands(), balloon_commands()}) {
       for (const Command& command : family) rows.push_back(&command);
     }
     return rows;

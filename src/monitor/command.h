@@ -104,6 +104,7 @@ std::span<const Command> meta_commands();
 std::span<const Command> introspection_commands();
 std::span<const Command> object_commands();
 std::span<const Command> migration_commands();
+std::span<const Command> balloon_commands();
 
 // Errors in QEMU's words. The class of DeviceNotFound belongs to it in QMP.
 std::unexpected<Error> device_not_found(std::string_view id);

@@ -19,6 +19,7 @@ Json error_object(const Error& error) {
                          ? "CommandNotFound"
                      : text.find("apabilities negotiation") != text.npos ? "CommandNotFound"
                      : missing_device                                    ? "DeviceNotFound"
+                     : text == "No balloon device has been activated"    ? "DeviceNotActive"
                                                                          : "GenericError";
   return {{"class", kind}, {"desc", text}};
 }

@@ -35,9 +35,11 @@ void read_line(std::string_view text) {
   const size_t blank = std::min(text.find(' '), text.size());
   const Command* command = find_hmp(text.substr(0, blank));
   const std::string_view rest = text.substr(std::min(blank + 1, text.size()));
-  if (command == nullptr) {
-    const auto& all = all_commands();
-    command = all[text.empty() ? 0 : static_cast<uint8_t>(text[0]) % all.size()];
+  const auto& all = all_commands();
+  // Any that people have: the first from there on.
+  for (size_t at = text.empty() ? 0 : static_cast<uint8_t>(text[0]); command == nullptr; ++at) {
+    const Command* candidate = all[at % all.size()];
+    if (candidate->hmp != nullptr) command = candidate;
   }
   static_cast<void>(parse_hmp_arguments(*command, rest, no_register));
   Format format;

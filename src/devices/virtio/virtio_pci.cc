@@ -21,6 +21,7 @@ uint16_t transitional_id(uint16_t type) {
     case kIdBlock: return 0x1001;
     case kIdConsole: return 0x1003;
     case kIdEntropy: return 0x1005;
+    case kIdBalloon: return 0x1002;
     default: return static_cast<uint16_t>(kFirstModern + type);
   }
 }

@@ -19,7 +19,7 @@ inline constexpr uint64_t kNotifyOnEmpty = feature(24), kAnyLayout = feature(27)
 inline constexpr uint64_t kLegacyOnly = kNotifyOnEmpty | kAnyLayout;
 
 // 5.
-inline constexpr uint16_t kIdNet = 1, kIdBlock = 2, kIdConsole = 3, kIdEntropy = 4;
+inline constexpr uint16_t kIdNet = 1, kIdBlock = 2, kIdConsole = 3, kIdEntropy = 4, kIdBalloon = 5;
 
 // 2.7.5 and 2.8.
 inline constexpr uint16_t kDescNext = 1, kDescWrite = 2, kDescIndirect = 4, kDescAvail = 1u << 7,

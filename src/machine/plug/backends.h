@@ -55,6 +55,8 @@ struct Backends {
   std::function<Result<std::shared_ptr<devices::virtio::EntropySource>>(const std::string& id)> entropy;
   // Contents of a firmware or option ROM file, found in the firmware folders or by path.
   std::function<Result<std::vector<uint8_t>>(const std::string& name)> firmware;
+  // The guest has lent so many bytes to the host; may be null.
+  std::function<void(uint64_t bytes)> balloon_changed;
   async::EventLoop* loop = nullptr;     // null only in unit tests
   block::Drives* drives = nullptr;      // all of them, for a monitor; null only in unit tests
   display::Screens* screens = nullptr;  // null: nobody can look

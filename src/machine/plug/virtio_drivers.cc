@@ -1,10 +1,11 @@
-// virtio devices on PCI: disks, random numbers, serial ports.
+// virtio devices on PCI: disks, random numbers, balloons, serial ports.
 #include <algorithm>
 #include <bit>
 #include <memory>
 
 #include "bus/pci/firmware_path.h"
 #include "config/schema.h"
+#include "devices/virtio/virtio_balloon.h"
 #include "devices/virtio/virtio_blk.h"
 #include "devices/virtio/virtio_rng.h"
 #include "devices/virtio/virtio_serial.h"
@@ -52,6 +53,9 @@ struct RngOptions : VirtioPlace {
   uint64_t max_bytes = INT64_MAX;
   uint32_t period = 1 << 16;
 };
+struct BalloonOptions : VirtioPlace {
+  bool deflate_on_oom = false;
+};
 struct SerialOptions : VirtioPlace {
   unsigned max_ports = virtio::VirtioSerial::kMaxPorts;
   bool emergency_write = true;
@@ -93,6 +97,16 @@ const config::Group<RngOptions>& rng_group() {
                      config::integer("max-bytes", &RngOptions::max_bytes, uint64_t{1},
                                      static_cast<uint64_t>(INT64_MAX), "bytes in each period"),
                      config::integer("period", &RngOptions::period, 1u, UINT32_MAX, "milliseconds")})};
+  return group;
+}
+
+template <VirtioVariant kVariant>
+const config::Group<BalloonOptions>& balloon_group() {
+  static const config::Group<BalloonOptions> group{
+      "virtio-balloon-pci", "",
+      with_virtio_place<BalloonOptions>(
+          kVariant, {config::boolean("deflate-on-oom", &BalloonOptions::deflate_on_oom,
+                                     "the guest may take pages back when it runs out of memory")})};
   return group;
 }
 
@@ -170,6 +184,25 @@ Result<> add_rng(DeviceSite& site, const DeviceRequest& request) {
 }
 
 template <VirtioVariant kVariant>
+Result<> add_balloon(DeviceSite& site, const DeviceRequest& request) {
+  BalloonOptions options;
+  TRY(balloon_group<kVariant>().apply(request.values, options));
+  for (const auto& plugged : site.tree().devices()) {
+    if (plugged->request.driver.starts_with("virtio-balloon"))
+      return fail(ErrorKind::Invalid, "Only one balloon device is supported");
+  }
+  auto device = std::make_unique<virtio::VirtioBalloon>(
+      virtio::VirtioBalloon::Options{.deflate_on_oom = options.deflate_on_oom,
+                                     .changed =
+                                         [tell = site.backends().balloon_changed](uint64_t pages) {
+                                           if (tell) tell(pages * virtio::VirtioBalloon::kPage);
+                                         }},
+      options.ring_options());
+  TRY(plug_virtio(site, request, options, kVariant, std::move(device), 2));
+  return {};
+}
+
+template <VirtioVariant kVariant>
 Result<> add_serial(DeviceSite& site, const DeviceRequest& request) {
   SerialOptions options;
   TRY(serial_group<kVariant>().apply(request.values, options));
@@ -206,6 +239,10 @@ std::string rng_help() {
   return rng_group<kVariant>().help();
 }
 template <VirtioVariant kVariant>
+std::string balloon_help() {
+  return balloon_group<kVariant>().help();
+}
+template <VirtioVariant kVariant>
 std::string serial_help() {
   return serial_group<kVariant>().help();
 }
@@ -230,6 +267,14 @@ std::span<const DeviceDriver> virtio_drivers() {
       {"virtio-rng-pci-non-transitional", "PCI", "Misc", "random numbers, modern", rng_help<Modern>,
        add_rng<Modern>},
       {"virtio-rng", "PCI", "Misc", "short for virtio-rng-pci", rng_help<Generic>, add_rng<Generic>},
+      {"virtio-balloon-pci", "PCI", "Misc", "memory that the guest lends to the host", balloon_help<Generic>,
+       add_balloon<Generic>},
+      {"virtio-balloon-pci-transitional", "PCI", "Misc", "the same with both interfaces",
+       balloon_help<Transitional>, add_balloon<Transitional>},
+      {"virtio-balloon-pci-non-transitional", "PCI", "Misc", "the same, modern", balloon_help<Modern>,
+       add_balloon<Modern>},
+      {"virtio-balloon", "PCI", "Misc", "short for virtio-balloon-pci", balloon_help<Generic>,
+       add_balloon<Generic>},
       {"virtio-serial-pci", "PCI", "Input", "a bus for virtconsole and virtserialport", serial_help<Generic>,
        add_serial<Generic>},
       {"virtio-serial-pci-transitional", "PCI", "Input", "the same with both interfaces",

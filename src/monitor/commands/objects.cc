@@ -9,6 +9,7 @@
 #include "base/sizes.h"
 #include "config/schema.h"
 #include "machine/pc/machine_types.h"
+#include "machine/plug/board_properties.h"
 #include "machine/plug/registry.h"
 #include "monitor/command.h"
 
@@ -163,8 +164,14 @@ Result<Json> qom_list_types(Call& call) {
 
 Result<Json> device_list_properties(Call& call) {
   const std::string name = call.text("typename");
-  if (machine::find_driver(name) == nullptr) return failf(ErrorKind::NotFound, "Device '{}' not found", name);
   Json list = Json::array();
+  for (const machine::BoardProperty& known : machine::kBoardProperties) {
+    if (known.driver == name) list.push_back(property(std::string(known.property), std::string(known.type)));
+  }
+  if (machine::find_driver(name) == nullptr) {
+    if (!list.empty()) return list;
+    return failf(ErrorKind::NotFound, "Device '{}' not found", name);
+  }
   for (const Property& known : TRY(properties_of(name))) {
     Json one = {{"name", known.name}, {"type", known.type}};
     if (!known.help.empty()) one["description"] = known.help;

@@ -363,6 +363,10 @@ Result<int> run_machine(const SystemOptions& options) {
   Setups setups;
   auto config = TRY(configure(options, smp, *model, *accelerator, lines));
   config.backends = make_backends(options, vm, lines);
+  config.backends.balloon_changed = [&monitor](uint64_t lent) {
+    if (monitor.emit)
+      monitor.emit("BALLOON_CHANGE", fmt::format("{{\"actual\": {}}}", monitor.ram_bytes - lent));
+  };
   TRY(setups.open(options, config, monitor, lines));
   if (choice.deterministic()) make_deterministic(config);
   TRY(set_tsc_rate(*model, choice, cores, config));

@@ -4,6 +4,7 @@
 
 #include "base/failf.h"
 #include "config/schema.h"
+#include "machine/plug/board_properties.h"
 #include "machine/plug/registry.h"
 
 namespace rhea::system {
@@ -71,6 +72,12 @@ constexpr OwnProperty kOwn[] = {
     {"mch", "extended-tseg-mbytes", extended_tseg},
     {"q35-pcihost", "pci-hole64-size", window64},
 };
+
+static_assert(std::ranges::all_of(kOwn, [](const OwnProperty& own) {
+  return std::ranges::any_of(machine::kBoardProperties, [&](const machine::BoardProperty& listed) {
+    return listed.driver == own.driver && listed.property == own.property;
+  });
+}));
 
 // Of devices that are plugged in: in front of what each was given, which wins.
 bool give_to_devices(const GlobalOption& global, PcConfig& config) {
