@@ -131,6 +131,8 @@ def main():
     parser.add_argument("--keep", metavar="DIR", help="put the last picture of each desktop there")
     parser.add_argument("--emulator", action="append", metavar="NAME=COMMAND")
     args = parser.parse_args()
+    if args.keep:
+        os.makedirs(args.keep, exist_ok=True)
     built = os.path.join(ROOT, "build/release/src/tools/system/rhea-system-x86_64")
     emulators = dict(e.split("=", 1) for e in args.emulator or [f"rhea={built}", "qemu=qemu-system-x86_64"])
     boots = {}
