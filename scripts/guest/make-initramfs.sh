@@ -99,8 +99,9 @@ for path in "${overlays[@]:-}"; do
   [[ -n $path ]] || continue
   tar -c -C "$path" --exclude './.done' --exclude './.lock' . | tar -x -C "$tree" --keep-directory-symlink --no-same-owner
   find "$path" -type f -perm -u+x -path '*bin/*' | while read -r program; do
+    # A script has no libraries.
     { LD_LIBRARY_PATH=$path/usr/lib/x86_64-linux-gnu:$path/lib/x86_64-linux-gnu ldd "$program" 2>/dev/null || true; } |
-      grep -o '/[^ )]*' | sort -u | while read -r lib; do
+      { grep -o '/[^ )]*' || true; } | sort -u | while read -r lib; do
         case $lib in "$path"/*) ;; *) copy_file "$lib" ;; esac
       done
   done

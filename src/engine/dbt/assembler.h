@@ -154,6 +154,7 @@ class Assembler {
   void add(Host to, const HostMem& m) { op_rm(0x03, to, m); }
   void sub(Host to, const HostMem& m) { op_rm(0x2b, to, m); }
   void add_rr(Host to, Host from) { op_rr(0x01, from, to); }
+  void sub_rr(Host to, Host from) { op_rr(0x29, from, to); }
   void cmp_rr(Host a, Host b) { op_rr(0x39, b, a); }
   void neg(Host a) { op_rr(0xf7, 3, a); }
   // to = the low half of `from`, rotated right; BMI2, keeps flags.

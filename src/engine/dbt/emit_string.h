@@ -9,7 +9,7 @@ namespace rhea::dbt {
 
 struct DbtOptions;
 
-// The form to translate a MOVS, STOS or LODS without REP by (Rewrite, with its helper for DF), or null.
+// The form to translate a MOVS, STOS or LODS by (Rewrite, with its helper for what is not plain), or null.
 const Form* string_form(const Insn& i, uint32_t mode, const DbtOptions& options);
 bool is_string_form(const Form& form);
 

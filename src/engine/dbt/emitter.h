@@ -6,6 +6,7 @@
 // points at the Context.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -162,6 +163,8 @@ class Emitter {
 
   // string.cc
   void move_pointer(int reg, unsigned addr_bytes, unsigned by);
+  std::array<uint8_t*, 2> probe_run(Host pointer, bool write, unsigned size);
+  void repeated_string(const Insn& i, unsigned size, bool source, bool live);
 
   // copy.cc
   void operation(const Insn& i, const HostMem* mem);

@@ -19,7 +19,7 @@ struct DbtOptions {
   bool huge_code = true;       // huge pages for translated code
   bool quick_dispatch = true;  // a short way to known blocks when nothing is pending
   bool inline_system = true;   // CLI, SWAPGS, RDTSC and others are translated
-  bool inline_strings = true;  // MOVS, STOS and LODS without REP are translated
+  bool inline_strings = true;  // MOVS, STOS and LODS are translated, with REP in 64-bit code
   bool returns = true;         // host CALL and RET for the guest's
   bool far_links = true;       // patch direct jumps to other pages
   bool prefetch = true;        // the guest's prefetches are prefetches, not nothing

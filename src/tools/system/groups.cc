@@ -69,7 +69,7 @@ const Group<AccelOptions>& accel_group() {
           boolean("huge-code", &A::huge_code, "huge pages for translated code"),
           boolean("quick-dispatch", &A::quick_dispatch, "a short way to known blocks"),
           boolean("inline-system", &A::inline_system, "CLI, SWAPGS, RDTSC and others without helpers"),
-          boolean("inline-strings", &A::inline_strings, "MOVS, STOS and LODS without REP without helpers"),
+          boolean("inline-strings", &A::inline_strings, "MOVS, STOS and LODS (with REP: in 64-bit code) without helpers"),
           boolean("prefetch", &A::prefetch, "the guest's prefetches are carried out"),
           boolean("predict", &A::predict, "indirect jumps through fixed pointers are patched"),
           boolean("large-pages", &A::large_pages, "the guest's large pages are kept behind the TLB"),
