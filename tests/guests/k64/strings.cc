@@ -184,6 +184,40 @@ TEST(string_fault_in_the_middle) {
   expect(t.cx, 404, "lodsb rcx");
 }
 
+TEST(string_repeats_up_to_a_page_end) {
+  u8* page = static_cast<u8*>(new_page());
+  map_page(kAt, reinterpret_cast<Word>(page), kP | kW);
+  map_page(kAt + 4096, 0, 0);
+  fill(source, sizeof source, 21);
+  const unsigned counts[] = {512, 1, 0, 511};
+  for (const unsigned n : counts) {
+    Word d = kAt + 4096 - 8 * n, count = n, flags;
+    fill(page, 4096, 7);
+    asm volatile("stc; rep stosq; pushfq; pop %2"
+                 : "+D"(d), "+c"(count), "=r"(flags)
+                 : "a"(Word{n} << 40)
+                 : "cc", "memory");
+    expect(flags & kCf, kCf, "CF lives");
+    expect(d, kAt + 4096, "rdi");
+    expect(count, 0, "rcx");
+    if (n != 0) expect(page[4096 - 8 + 5], n & 0xff, "the last element");
+    if (n != 512)
+      expect(page[4095 - 8 * n], static_cast<u8>((4095 - 8 * n + 7) * 167 + ((4095 - 8 * n) >> 8)),
+             "not before");
+    Word si = reinterpret_cast<Word>(source) + 4096 - n;
+    d = kAt + 4096 - n, count = n;
+    asm volatile("rep movsb" : "+D"(d), "+S"(si), "+c"(count) : : "memory");
+    expect(si, reinterpret_cast<Word>(source) + 4096, "rsi");
+    if (n != 0) expect(page[4095], source[4095], "the last byte");
+  }
+  // A count whose bytes are 8 in 64 bits.
+  const Word much = (Word{1} << 61) + 1;
+  Trap t = attempt([] { asm volatile("rep stosq" ::"D"(kAt), "a"(3), "c"(much) : "memory"); });
+  expect_trap(t, kPF, 2, "as far as the page");
+  expect(t.cx, much - 512, "rcx");
+  expect(t.di, kAt + 4096, "rdi");
+}
+
 TEST(string_fault_and_resume) {
   static u8* pages[8];
   static unsigned faults;
