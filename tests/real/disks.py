@@ -305,6 +305,61 @@ ask "sum $(dd if=/dev/$disk bs=64k iflag=direct 2>/dev/null | sha256sum | cut -c
 
 
 @test
+def removable():
+    """Media taken out and changed while they are in use, and a CD that is cut off: the guest has errors, the machine goes on."""
+    mkisofs = shutil.which("xorriso")
+    if mkisofs is None:
+        raise Skip("needs xorriso")
+    files = {}
+    for name in ("one", "two"):
+        (FOLDER / name).mkdir(exist_ok=True)
+        (FOLDER / name / "big").write_bytes(os.urandom(8 * MIB))
+        (FOLDER / name / "name").write_text(name + "\n")
+        subprocess.run([mkisofs, "-as", "mkisofs", "-quiet", "-o", FOLDER / f"{name}.iso", FOLDER / name], check=True,
+                       stderr=subprocess.DEVNULL)
+        files[name] = hashlib.sha256((FOLDER / name / "big").read_bytes()).hexdigest()
+    with open(FOLDER / "cut.iso", "wb") as cut:
+        cut.write((FOLDER / "one.iso").read_bytes()[:5 * MIB + 1000])
+    noise("stick", 4 * MIB)
+    commands = """
+i=0; while [ $i -lt 100 ] && [ ! -e /dev/sda ]; do sleep 0.2; i=$((i + 1)); done
+mount -t iso9660 /dev/sr0 /mnt && ask "mounted $(cat /mnt/name)"
+cat /mnt/big >/dev/null 2>&1 && mark "read on" || mark "gone"
+umount -l /mnt; ask changed
+mount -t iso9660 /dev/sr0 /mnt && mark "then $(cat /mnt/name) $(sha256sum </mnt/big | cut -c1-64)"
+umount /mnt; ask cut
+mount -t iso9660 /dev/sr0 /mnt && { cat /mnt/big >/dev/null 2>&1 && mark "all of it" || mark "a part"; }
+dd if=/dev/sda of=/dev/null bs=64k iflag=direct 2>/dev/null && ask stick
+dd if=/dev/sda of=/dev/null bs=64k iflag=direct 2>/dev/null && mark "still there" || ask "no stick"
+"""
+    options = ["-device", "ide-cd,drive=cd,bus=ide.1", "-drive", f"file={FOLDER}/one.iso,if=none,id=cd,media=cdrom", "-device", "qemu-xhci",
+               "-drive", f"file={FOLDER}/stick,format=raw,if=none,id=usb", "-device", "usb-storage,drive=usb,removable=on"]
+    with Guest("removable", commands, *options, modules=USB_MODULES + ",sr_mod,isofs") as guest:
+        guest.wait("@@mounted one")
+        said = guest.command("eject cd")
+        expect("is locked" in said, f"a mounted CD: {said}")
+        guest.command("eject -f cd")
+        guest.answer()
+        guest.wait("@@gone")
+        guest.wait("@@changed")
+        guest.command(f"change cd {FOLDER}/two.iso")
+        guest.answer()
+        expect(guest.wait("@@then two (.*)")[1] == files["two"], "the other CD reads wrong")
+        guest.wait("@@cut")
+        guest.command(f"change cd {FOLDER}/cut.iso")
+        guest.answer()
+        guest.wait("cut.iso' is cut off: the disc in it has")
+        guest.wait("@@a part")
+        guest.wait("@@stick")
+        guest.command("eject -f usb")
+        guest.answer()
+        guest.wait("@@no stick")
+        expect("running" in guest.command("info status"), "it does not run")
+        guest.answer()
+        done(guest)
+
+
+@test
 def smart():
     """smartctl in the guest, on IDE and on AHCI."""
     packages = subprocess.run([ROOT / "scripts/guest/fetch-package.sh", "smartmontools", "libcap-ng0"], capture_output=True, text=True,

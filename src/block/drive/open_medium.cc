@@ -4,9 +4,14 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cstdlib>
+#include <string_view>
 
+#include "base/endian.h"
 #include "base/failf.h"
+#include "base/log.h"
 #include "block/protocols/file_lock.h"
 #include "block/protocols/protocol.h"
 
@@ -89,6 +94,21 @@ Result<> lock_for_machine(const ImageNode& image, const MediumRequest& request) 
                     {.used = LockSet::kConsistentRead | LockSet::kWrite, .unshared = LockSet::kWrite});
 }
 
+// ECMA-119, 8.4: the primary volume descriptor says how many blocks the disc has.
+void warn_of_cut_disc(ImageNode& image, const std::string& filename) {
+  constexpr uint64_t kDescriptor = 16 * 2048;
+  constexpr std::string_view kPrimary(
+      "\x01"
+      "CD001\x01",
+      7);
+  std::array<uint8_t, 132> head{};
+  if (image.size() < kDescriptor + head.size() || !image.read(kDescriptor, head)) return;
+  if (!std::equal(kPrimary.begin(), kPrimary.end(), head.begin())) return;
+  const uint64_t wanted = uint64_t{load_le<uint32_t>(&head[80])} * load_le<uint16_t>(&head[128]);
+  if (wanted > image.size())
+    log_warn("'{}' is cut off: the disc in it has {} bytes, the image {}", filename, wanted, image.size());
+}
+
 }  // namespace
 
 Result<Medium> open_medium(const MediumRequest& request) {
@@ -107,6 +127,7 @@ Result<Medium> open_medium(const MediumRequest& request) {
   medium.filename = request.name.filename.empty() ? image->filename() : request.name.filename;
   medium.probed = !has_format(request.name) && image->driver().name() == "raw";
   medium.read_only = request.read_only || (!flags.writable && !request.snapshot);
+  if (request.read_only) warn_of_cut_disc(*image, medium.filename);
   if (request.snapshot && !request.read_only) {
     medium.temporary = true;
     medium.reopen_base = [name = request.name, cache = flags.cache] { return reopen_writable(name, cache); };

@@ -79,6 +79,7 @@ Result<> add_e1000e(DeviceSite& site, const DeviceRequest& request) {
 struct VirtioNetOptions : VirtioPlace, NetPlace, virtio::VirtioNet::Options {
   unsigned rx_size = 256, tx_size = 256;
   unsigned host_mtu = 0;
+  bool mq = false;
 };
 
 template <VirtioVariant kVariant>
@@ -95,6 +96,7 @@ const config::Group<VirtioNetOptions>& virtio_group() {
           with_net_place<O>(
               {config::integer("rx_queue_size", &O::rx_size, 256u, 1024u, "entries of the receive queue"),
                config::integer("tx_queue_size", &O::tx_size, 256u, 1024u, "entries of the transmit queue"),
+               config::boolean("mq", &O::mq, "several pairs of queues: only off is supported"),
                config::integer("host_mtu", &O::host_mtu, 0u, 65535u, "MTU that is offered; 0: none"),
                offer("csum", &Device::csum, "checksums of what the guest sends"),
                offer("guest_csum", &Device::guest_csum, "partial checksums to the guest"),
@@ -119,6 +121,8 @@ Result<> add_virtio(DeviceSite& site, const DeviceRequest& request) {
   TRY(virtio_group<kVariant>().apply(request.values, options));
   if (!std::has_single_bit(options.rx_size) || !std::has_single_bit(options.tx_size))
     return fail(ErrorKind::Invalid, "'rx_queue_size' and 'tx_queue_size' accept 256, 512 and 1024");
+  if (options.mq)
+    return fail(ErrorKind::Unsupported, "mq=on is not supported: the card has one pair of queues");
   NetParts parts = TRY(find_net_parts(site, options, "efi-virtio.rom"));
   options.virtio::VirtioNet::Options::mac = parts.mac;
   options.model = request.driver;
