@@ -8,8 +8,9 @@
 namespace rhea::config {
 
 CommandLine::CommandLine(std::vector<CommandOption> options,
-                         std::function<Result<>(std::string_view)> positional)
-    : options_(std::move(options)), positional_(std::move(positional)) {}
+                         std::function<Result<>(std::string_view)> positional,
+                         std::span<const std::string_view> refused)
+    : options_(std::move(options)), positional_(std::move(positional)), refused_(refused) {}
 
 const CommandOption* CommandLine::find(std::string_view name) const {
   const auto found = std::ranges::find(options_, name, &CommandOption::name);
@@ -17,6 +18,8 @@ const CommandOption* CommandLine::find(std::string_view name) const {
 }
 
 std::unexpected<Error> CommandLine::unknown(std::string_view word) const {
+  if (std::ranges::find(refused_, word.substr(word.starts_with("--") ? 2 : 1)) != refused_.end())
+    return failf(ErrorKind::Unsupported, "{}: this option is not supported", word);
   std::vector<std::string> dashed;
   for (const CommandOption& option : options_) dashed.push_back("-" + option.name);
   const std::vector<std::string_view> names(dashed.begin(), dashed.end());

@@ -24,9 +24,11 @@ struct CommandOption {
 
 class CommandLine {
  public:
-  // A word that is no option goes to `positional`, or is an error without one.
+  // A word that is no option goes to `positional`, or is an error without one. `refused` are names that users
+  // know from another program and this one does not have; it must outlive this.
   explicit CommandLine(std::vector<CommandOption> options,
-                       std::function<Result<>(std::string_view)> positional = nullptr);
+                       std::function<Result<>(std::string_view)> positional = nullptr,
+                       std::span<const std::string_view> refused = {});
 
   // Calls the handlers in the order of the arguments (without argv[0]), up to the first error.
   Result<> parse(std::span<const char* const> arguments) const;
@@ -38,6 +40,7 @@ class CommandLine {
 
   std::vector<CommandOption> options_;
   std::function<Result<>(std::string_view)> positional_;
+  std::span<const std::string_view> refused_;
 };
 
 }  // namespace rhea::config

@@ -232,6 +232,53 @@ Result<> check_whole(SystemOptions& o) {
   return {};
 }
 
+// Options of QEMU 7.2 that this program does not have.
+constexpr std::string_view kRefused[] = {
+    "action",
+    "add-fd",
+    "async-teardown",
+    "audio-help",
+    "chroot",
+    "compat",
+    "dfilter",
+    "dtb",
+    "dump-vmstate",
+    "fsdev",
+    "icount",
+    "incoming",
+    "enable-sync-profile",
+    "iscsi",
+    "loadvm",
+    "mtdblock",
+    "numa",
+    "only-migratable",
+    "plugin",
+    "portrait",
+    "preconfig",
+    "qtest",
+    "qtest-log",
+    "rotate",
+    "runas",
+    "sandbox",
+    "sd",
+    "seed",
+    "singlestep",
+    "spice",
+    "tpmdev",
+    "trace",
+    "virtfs",
+    "watchdog",
+    "watchdog-action",
+    "win2k-hack",
+    "xen-attach",
+    "xen-domid",
+    "xen-domid-restrict",
+    "semihosting",
+    "semihosting-config",
+    "old-param",
+    "prom-env",
+};
+
 // The options, under the headings of -help.
 class Table {
  public:
@@ -276,7 +323,7 @@ Result<SystemOptions> parse_command_line(std::span<const char* const> arguments)
     options.storage.drives.push_back({std::string(file), std::move(values)});
     return {};
   };
-  config::CommandLine line(Table(options, help).take(), first_disk);
+  config::CommandLine line(Table(options, help).take(), first_disk, kRefused);
   help = version_text() + fmt::format(kUsage, program_name()) + line.help() + kKeys;
   const std::vector<std::string> words = TRY(expand_arguments(arguments));
   std::vector<const char*> pointers;

@@ -15,7 +15,7 @@ Result<> parse_vga(std::string_view text, DisplayOptions& to) {
   if (config::asks_for_help(text))
     print_and_exit("none                 no graphic card\nstd                  standard VGA (default)\n");
   if (std::ranges::find(kLaterCards, text) != std::end(kLaterCards))
-    return failf(ErrorKind::Unsupported, "-vga {}: this graphics card is not supported yet", text);
+    return fail(ErrorKind::Unsupported, "this graphics card is not supported yet");
   if (text != "std" && text != "none") return failf(ErrorKind::Invalid, "unknown vga type: {}", text);
   to.vga = text;
   return {};

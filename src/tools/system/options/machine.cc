@@ -145,6 +145,10 @@ void add_machine_type_options(Options& to, SystemOptions& o) {
     if (config::asks_for_help(words)) print_and_exit(machine_group().help());
     TRY(machine_group().parse_into(words, o.machine));
     if (!o.machine.type.empty() && machine::find_machine_type(o.machine.type) == nullptr) {
+      for (const std::string_view later : {"microvm", "virt", "xenfv", "xenpv"}) {
+        if (o.machine.type == later)
+          return failf(ErrorKind::Unsupported, "machine type '{}' is not supported yet", later);
+      }
       return failf(ErrorKind::Unsupported, "unsupported machine type '{}'; use -machine help for a list",
                    o.machine.type);
     }

@@ -160,6 +160,8 @@ void add_storage_options(Options& to, SystemOptions& options) {
                           {{"index", "2"}, {"media", "cdrom"}}, options));
   to.push_back(short_form("fda", "first floppy", {{"if", "floppy"}, {"index", "0"}}, options));
   to.push_back(short_form("fdb", "second floppy", {{"if", "floppy"}, {"index", "1"}}, options));
+  to.push_back(short_form("pflash", "flash memory with firmware, then with its variables", {{"if", "pflash"}},
+                          options));
   to.push_back(flag("snapshot", "drives write to temporary files", options.storage.snapshot));
 }
 

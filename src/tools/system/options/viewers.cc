@@ -76,13 +76,12 @@ Result<> parse_display(std::string_view text, const std::function<Result<>(std::
     to.kind = text == "none" ? ViewerKind::None : ViewerKind::Curses;
     return {};
   }
-  if (type == "none" || type == "curses")
-    return failf(ErrorKind::Invalid, "-display {}: '{}' takes no keys", text, type);
+  if (type == "none" || type == "curses") return failf(ErrorKind::Invalid, "'{}' takes no keys", type);
   for (const std::string_view later : {"spice-app", "egl-headless", "dbus", "cocoa"}) {
-    if (type == later) return failf(ErrorKind::Unsupported, "-display {}: not supported", text);
+    if (type == later) return failf(ErrorKind::Unsupported, "display '{}' is not supported", type);
   }
-  return failf(ErrorKind::Invalid,
-               "-display {}: there is no such display; accepted are none, gtk, sdl, curses and vnc=…", text);
+  return failf(ErrorKind::Invalid, "there is no display '{}'; accepted are none, gtk, sdl, curses and vnc=…",
+               type);
 }
 
 }  // namespace rhea::system
