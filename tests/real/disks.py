@@ -360,6 +360,74 @@ dd if=/dev/sda of=/dev/null bs=64k iflag=direct 2>/dev/null && mark "still there
 
 
 @test
+def snapshots():
+    """-snapshot leaves the files alone until `commit` writes back what the guest wrote: of one disk by its name, then of all."""
+    commands = """
+for d in vda vdb sda; do
+  dd if=/dev/zero bs=64k count=3 2>/dev/null | tr '\\0' s | dd of=/dev/$d bs=64k seek=5 conv=fsync,notrunc 2>/dev/null || mark "$d no write"
+done
+ask written
+dd if=/dev/zero bs=64k count=1 2>/dev/null | tr '\\0' t | dd of=/dev/vda bs=64k seek=20 conv=fsync,notrunc 2>/dev/null
+[ "$(dd if=/dev/vdb bs=64k skip=5 count=3 2>/dev/null | tr -d s | wc -c)" = 0 ] || mark "vdb differs"
+ask again
+"""
+    before = {name: noise(name, 2 * MIB) for name in ("one", "two", "three")}
+    img("convert", "-O", "qcow2", FOLDER / "two", FOLDER / "two.qcow2")
+    kept = (FOLDER / "two.qcow2").read_bytes()
+    options = ["-snapshot", "-drive", f"file={FOLDER}/one,format=raw,if=virtio,id=one", "-drive", f"file={FOLDER}/two.qcow2,if=virtio,id=two",
+               "-drive", f"file={FOLDER}/three,format=raw,if=none,id=three", "-device", "ide-hd,drive=three,bus=ide.0"]
+
+    def written(name, *pieces):
+        data = bytearray(before[name])
+        for at, text in pieces:
+            data[at:at + len(text)] = text
+        return bytes(data)
+
+    some, more = (5 * 65536, b"s" * 3 * 65536), (20 * 65536, b"t" * 65536)
+    with Guest("snapshots", commands, *options, modules=MODULES) as guest:
+        guest.wait("@@written", 120)
+        expect((FOLDER / "one").read_bytes() == before["one"] and (FOLDER / "three").read_bytes() == before["three"] and
+               (FOLDER / "two.qcow2").read_bytes() == kept, "-snapshot writes to the disk")
+        said = guest.command("commit one")
+        expect((FOLDER / "one").read_bytes() == written("one", some), f"commit one: {said}")
+        expect((FOLDER / "three").read_bytes() == before["three"], "commit one writes to another disk")
+        guest.answer()
+        guest.wait("@@again")
+        said = guest.command("commit all")
+        expect((FOLDER / "one").read_bytes() == written("one", some, more), f"commit all: {said}")
+        expect((FOLDER / "three").read_bytes() == written("three", some), f"commit all, three: {said}")
+        guest.answer()
+        expect("@@" not in guest.wait("(?s)(.*)RHEA-GUEST-DONE 0")[1], "what was committed reads wrong")
+        guest.process.wait(60)
+    img("convert", "-O", "raw", FOLDER / "two.qcow2", FOLDER / "two.raw")
+    expect((FOLDER / "two.raw").read_bytes() == written("two", some), "commit all: qcow2")
+    img("check", "-q", FOLDER / "two.qcow2")
+
+
+@test
+def queues():
+    """virtio-blk with a queue for each of four vCPUs, all of them used at the same time."""
+    commands = """
+mark "queues $(ls -d /sys/block/vda/mq/* | wc -l)"
+for c in 0 1 2 3; do
+  (yes "cpu $c" | head -c 4194304 >/tmp/$c; taskset $((1 << c)) dd if=/tmp/$c of=/dev/vda bs=64k seek=$((c * 64)) oflag=direct conv=notrunc 2>/dev/null
+   taskset $((1 << c)) dd if=/dev/vda bs=64k skip=$((c * 64)) count=64 iflag=direct 2>/dev/null | cmp - /tmp/$c || mark "$c differs") &
+done
+wait
+mark "interrupts $(grep -c 'virtio[0-9]*-req' /proc/interrupts) idle $(grep 'virtio[0-9]*-req' /proc/interrupts | awk '$2 + $3 + $4 + $5 == 0' | wc -l)"
+"""
+    for queues in (4, 2):
+        noise("disk", 16 * MIB)
+        with Guest("queues", commands, "-smp", "4", "-drive", f"file={FOLDER}/disk,format=raw,if=none,id=d", "-device",
+                   f"virtio-blk-pci,drive=d,num-queues={queues}", modules=MODULES) as guest:
+            expect(int(guest.wait("@@queues (\d+)")[1]) == queues, "the guest finds other queues")
+            said = guest.wait("(?s)(.*)@@interrupts (\d+) idle (\d+)")
+            expect("@@" not in said[1] and int(said[2]) == queues and int(said[3]) == 0, f"{queues} queues: {said[0]}")
+            done(guest)
+        expect((FOLDER / "disk").read_bytes() == b"".join((b"cpu %d\n" % c * 700000)[:4194304] for c in range(4)), "the data")
+
+
+@test
 def smart():
     """smartctl in the guest, on IDE and on AHCI."""
     packages = subprocess.run([ROOT / "scripts/guest/fetch-package.sh", "smartmontools", "libcap-ng0"], capture_output=True, text=True,

@@ -443,7 +443,8 @@ fi
 . "$here/hotplug.sh"
 script quick disks.py linux-disks-formats
 script full disks.py linux-disks-floppies linux-disks-cache-modes linux-disks-throttles linux-disks-holes linux-disks-full-host-disk \
-  linux-disks-read-errors linux-disks-removable linux-disks-smart
+  linux-disks-read-errors linux-disks-removable linux-disks-snapshots \
+  linux-disks-queues linux-disks-smart
 
 echo "# $skipped skipped ($emulator)"
 echo "$passed passed, $failed failed"
