@@ -1,7 +1,7 @@
 // Preloaded into qemu-img: a thread seems to have used 500 times the processor time that it has.
 //
-// qemu-img measures for seconds how much work PBKDF2 does in a second of this time before it makes a LUKS header;
-// so it takes milliseconds. Tests only.
+// qemu-img measures for seconds how much work PBKDF2 does in a second of this time before it makes a LUKS
+// header; so it takes milliseconds. Tests only.
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>

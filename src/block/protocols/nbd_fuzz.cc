@@ -1,9 +1,10 @@
-// Any bytes as what an NBD server sends: refused with one line, or used without a crash or a hang. The first byte tells
-// the mode: bit 0 TLS is asked for, bit 1 the cookies of replies are put right, bit 2 opened for writing. The
-// rest is pieces, each with its length (two bytes, little end first): the handshake, then one per request.
+// Any bytes as what an NBD server sends: refused with one line, or used without a crash or a hang. The first
+// byte tells the mode: bit 0 TLS is asked for, bit 1 the cookies of replies are put right, bit 2 opened for
+// writing. The rest is pieces, each with its length (two bytes, little end first): the handshake, then one
+// per request.
 //
-// No socket: what a reply is read from comes when its request has been sent. A server that then is silent would be
-// waited for; this one hangs up.
+// No socket: what a reply is read from comes when its request has been sent. A server that then is silent
+// would be waited for; this one hangs up.
 #include <unistd.h>
 
 #include <array>
@@ -154,7 +155,8 @@ void serve(std::span<const uint8_t> data) {
   bool first = true;
   const auto connect = [&]() -> Result<std::unique_ptr<NbdConnection>> {
     if (!std::exchange(first, false)) return fail(ErrorKind::Io, "gone");
-    return NbdConnection::open(std::make_unique<ScriptedStream>(data.subspan(1), (mode & 2) != 0), "disk", tls);
+    return NbdConnection::open(std::make_unique<ScriptedStream>(data.subspan(1), (mode & 2) != 0), "disk",
+                               tls);
   };
   auto link = NbdLink::open(connect, NbdLink::Seconds(0), NbdLink::Seconds(0));
   if (!link) return;

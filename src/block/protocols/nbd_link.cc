@@ -69,8 +69,8 @@ Result<NbdLink::Connection> NbdLink::after(const Connection& broken) {
 Result<NbdLink::Connection> NbdLink::connect_again() {
   Connection next = TRY(connect_());
   const NbdExport& now = next->about();
-  if (now.size != about_.size || now.flags != about_.flags || now.least_block > about_.least_block || now.largest_payload < about_.largest_payload ||
-      (about_.has_extents && !now.has_extents))
+  if (now.size != about_.size || now.flags != about_.flags || now.least_block > about_.least_block ||
+      now.largest_payload < about_.largest_payload || (about_.has_extents && !now.has_extents))
     return fail(ErrorKind::Io, "NBD server came back with another export");
   connection_ = std::move(next);
   broken_since_.reset();

@@ -1,6 +1,6 @@
-// A connection to an NBD server that is made again after it broke: requests wait for it for `reconnect_delay` and are
-// then sent once more; after that, and without a delay, they fail at once, and later ones try to connect, at
-// most once a second. Any thread.
+// A connection to an NBD server that is made again after it broke: requests wait for it for `reconnect_delay`
+// and are then sent once more; after that, and without a delay, they fail at once, and later ones try to
+// connect, at most once a second. Any thread.
 #pragma once
 
 #include <chrono>

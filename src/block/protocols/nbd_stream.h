@@ -1,5 +1,5 @@
-// What an NBD connection's bytes go through: a socket, or what a test makes of it. One thread may send while another
-// receives; shut_down() ends both from any thread.
+// What an NBD connection's bytes go through: a socket, or what a test makes of it. One thread may send while
+// another receives; shut_down() ends both from any thread.
 #pragma once
 
 #include <cstddef>

@@ -19,6 +19,7 @@ inline constexpr BoardProperty kBoardProperties[] = {
     {"cfi.pflash01", "secure", "bool"},
     {"i440FX-pcihost", "pci-hole64-size", "size"},
     {"isa-debugcon", "iobase", "uint32"},
+    {"kvm-pit", "lost_tick_policy", "LostTickPolicy"},
     {"mc146818rtc", "lost_tick_policy", "LostTickPolicy"},
     {"mch", "extended-tseg-mbytes", "uint16"},
     {"q35-pcihost", "pci-hole64-size", "size"},

@@ -4,6 +4,7 @@
 
 #include "block/drive/drives.h"
 #include "bus/pci/pci_bridge.h"
+#include "machine/plug/other_devices.h"
 #include "machine/plug/registry.h"
 
 namespace rhea::machine {
@@ -77,6 +78,8 @@ void take_out(DeviceSite& site, const DeviceTree::Plugged& plugged) {
 
 Result<> hot_add(DeviceSite& site, const DeviceRequest& request) {
   const DeviceDriver* driver = find_driver(request.driver);
+  if (driver == nullptr && is_other_device(request.driver))
+    return failf(ErrorKind::Unsupported, "'{}' is not supported by this version", request.driver);
   if (driver == nullptr)
     return failf(ErrorKind::Invalid, "'{}' is not a valid device model name", request.driver);
   if (!driver->hotpluggable || driver->bus == nullptr)

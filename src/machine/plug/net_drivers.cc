@@ -174,6 +174,8 @@ std::span<const DeviceDriver> net_drivers() {
        add_e1000e},
       {"virtio-net-pci", "PCI", "Network", kVirtioHelp,
        [] { return virtio_group<VirtioVariant::Generic>().help(); }, add_virtio<VirtioVariant::Generic>},
+      {"virtio-net", "PCI", "Network", kVirtioHelp,
+       [] { return virtio_group<VirtioVariant::Generic>().help(); }, add_virtio<VirtioVariant::Generic>},
       {"virtio-net-pci-non-transitional", "PCI", "Network", kVirtioHelp,
        [] { return virtio_group<VirtioVariant::Modern>().help(); }, add_virtio<VirtioVariant::Modern>},
       {"virtio-net-pci-transitional", "PCI", "Network", kVirtioHelp,

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "block/drive/drives.h"
+#include "machine/plug/other_devices.h"
 
 namespace rhea::machine {
 namespace {
@@ -23,6 +24,8 @@ std::vector<const DeviceDriver*> all_drivers() {
 }
 
 std::unexpected<Error> no_such_driver(const std::string& name) {
+  if (is_other_device(name))
+    return failf(ErrorKind::Unsupported, "-device {0}: '{0}' is not supported by this version", name);
   std::vector<std::string_view> names;
   for (const DeviceDriver* known : all_drivers()) names.emplace_back(known->name);
   return failf(ErrorKind::NotFound, "-device {0}: '{0}' is not a valid device model name{1}", name,

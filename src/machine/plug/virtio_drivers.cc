@@ -45,7 +45,7 @@ namespace {
 struct BlkOptions : VirtioPlace, DiskOptions {
   std::optional<unsigned> num_queues;
   unsigned queue_size = 256;
-  bool config_wce = true, discard = true, write_zeroes = true;
+  bool config_wce = true, discard = true, write_zeroes = true, scsi = false;
   uint32_t max_discard = virtio::VirtioBlk::kMaxSectors, max_zeroes = virtio::VirtioBlk::kMaxSectors;
 };
 struct RngOptions : VirtioPlace {
@@ -79,6 +79,7 @@ const config::Group<BlkOptions>& blk_group() {
                                "entries of a queue, a power of two"),
                config::boolean("config-wce", &BlkOptions::config_wce,
                                "the guest may turn the write cache off"),
+               config::boolean("scsi", &BlkOptions::scsi, "off: SCSI commands are not passed through"),
                config::boolean("discard", &BlkOptions::discard, "offer discards"),
                config::boolean("write-zeroes", &BlkOptions::write_zeroes, "offer writes of zeros"),
                config::integer("max-discard-sectors", &BlkOptions::max_discard, 1u,
@@ -136,6 +137,8 @@ template <VirtioVariant kVariant>
 Result<> add_blk(DeviceSite& site, const DeviceRequest& request) {
   BlkOptions options;
   TRY(blk_group<kVariant>().apply(request.values, options));
+  if (options.scsi)
+    return fail(ErrorKind::Unsupported, "'scsi=on': SCSI commands are not passed through to the host's disk");
   if (!std::has_single_bit(options.queue_size))
     return failf(ErrorKind::Invalid, "'queue-size' accepts a power of two from 4 to 1024, not {}",
                  options.queue_size);
