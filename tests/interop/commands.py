@@ -102,6 +102,9 @@ create -f foo x 1M
 create -f
 create -f raw x 10M
 create -f raw x 1.5K
+info ''
+info --output=json ''
+resize --preallocation=full lazy.qcow2 1M
 create -f raw x 1.5
 create -f raw -o size=5M x
 create -f raw -o size=5M x 1M

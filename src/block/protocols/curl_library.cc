@@ -162,8 +162,9 @@ Result<> UrlReader::get(const std::string& range, Answer& answer) {
   f.get(handle, kResponseCode, &answer.code);
   f.set(handle, kErrorBuffer, nullptr);
   give_handle(handle);
-  // The server is not to send more than was asked for: a 200 says it knows no ranges.
-  if (done != 0 && answer.code != 200)
+  // The server is not to send more than was asked for: a 200 says it knows no ranges; with an error comes a
+  // page.
+  if (done != 0 && answer.code != 200 && answer.code < 400)
     return fail(ErrorKind::Io, error[0] != 0 ? error.data() : f.describe(done));
   return {};
 }

@@ -44,6 +44,13 @@ constexpr std::array kHints = {
     Hint{"Could not delete snapshot", "snapshot -l lists the snapshots there are"},
     Hint{"Can't find snapshot", "snapshot -l lists the snapshots there are"},
     Hint{"Dirty bitmap '", "info lists the bitmaps there are"},
+    Hint{"invalid parameter value:", "-o help, with the format's name, lists the values there are"},
+    Hint{"Image creation needs a size", "create -f qcow2 disk.qcow2 20G: the name, then the size"},
+    Hint{"Backing file specified without backing format", "-F FMT tells it"},
+    Hint{"backing format must be specified", "-F FMT tells it"},
+    Hint{"requires explicit backing format", "-F FMT tells it"},
+    Hint{"Parameter 'size' expects", "SIZE, +SIZE or -SIZE, in bytes or with k, M, G, T, P or E"},
+    Hint{"Failed to get \"write\" lock", "somebody uses the image: a running guest, or this command itself"},
     Hint{"Is another process using the image", "-U reads an image that is in use; what it shows may change"},
 };
 

@@ -165,7 +165,7 @@ Result<int> run_info(Words words) {
   std::string filename = names[0];
   std::set<std::string> seen;
   // One image at a time, each opened without what backs it: a missing base is told after those before it.
-  while (!filename.empty()) {
+  do {
     if (!seen.insert(filename).second)
       return failf(ErrorKind::Invalid, "Backing file '{}' creates an infinite loop.", filename);
     block::OpenFlags flags;
@@ -181,7 +181,7 @@ Result<int> run_info(Words words) {
     if (chain && !backing.file.empty()) filename = block::backing_path(node->filename(), backing.file);
     image.format = backing.format;
     image.image_opts = false;
-  }
+  } while (!filename.empty());
   if (output == Output::Human) {
     print(text);
   } else {

@@ -64,6 +64,7 @@ constexpr OptionHelp kHelp[] = {
     {"convert", "salvage", "", "go on after read errors, with zeros"},
     {"convert", "bitmaps", "", "copy the persistent bitmaps of the source"},
     {"convert", "skip-broken-bitmaps", "", "leave out bitmaps that were not stored properly; with --bitmaps"},
+    {"create", "f", "fmt", "the format of the new image (raw)"},
     {"create", "b", "backing_file", "what is read where the new image has no data"},
     {"create", "u", "", "do not open the backing file"},
     {"dd", "O", "output_fmt", "the format of the target (raw)"},

@@ -66,6 +66,8 @@ Result<int> run_resize(Words words) {
   const auto node = TRY(open_named(names[0], image, flags, "writeback", quiet));
   const uint64_t current = node->size();
   const uint64_t size = TRY(wanted_size(size_text, current));
+  if (size <= current && mode != block::Preallocation::Off)
+    return fail(ErrorKind::Invalid, "Preallocation can only be used for growing images");
   if (size < current && !shrink) {
     error_line("Use the --shrink option to perform a shrink operation.");
     warn_line(
@@ -73,8 +75,6 @@ Result<int> run_resize(Words words) {
         "operation, make sure there is no important data there.");
     return 1;
   }
-  if (size <= current && mode != block::Preallocation::Off)
-    return fail(ErrorKind::Invalid, "Preallocation can only be used for growing images");
   TRY(node->resize(size, mode));
   TRY(node->close());
   if (!quiet) print("Image resized.\n");

@@ -80,7 +80,9 @@ Result<Qcow2Image::Mapping> Qcow2Image::map(uint64_t offset, uint64_t length) {
     const L2Entry entry = load_entry(table, l2_index(at));
     TRY(check_entry(entry, at));
     const uint64_t in_cluster = at & (cluster_size_ - 1);
-    const bool has_host = (entry.word & kCompressed) == 0 && ((entry.word & kOffsetMask) != 0 || data_file_);
+    // In an external data file the first cluster has offset 0 too.
+    const uint64_t place_bits = data_file_ ? kOffsetMask | kCopied : kOffsetMask;
+    const bool has_host = (entry.word & kCompressed) == 0 && (entry.word & place_bits) != 0;
     for (uint64_t place = in_cluster; place < cluster_size_ && at < end;) {
       const Unit kind = unit_kind(entry, static_cast<unsigned>(place / unit_size_));
       const uint64_t host = kind == Unit::Compressed ? entry.word : (entry.word & kOffsetMask) + place;
