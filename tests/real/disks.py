@@ -156,19 +156,24 @@ took() { b=$(cut -d' ' -f1 /proc/uptime); shift; "$@" 2>/dev/null; echo "$b $(cu
 mark "bytes $(took x dd if=/dev/vda of=/dev/null bs=64k count=48 iflag=direct)"
 mark "operations $(took x dd if=/dev/zero of=/dev/vdb bs=4k count=60 oflag=direct)"
 mark "free $(took x dd if=/dev/vdc of=/dev/null bs=64k count=48 iflag=direct)"
+both() { dd if=/dev/vdd of=/dev/null bs=64k count=48 iflag=direct & dd if=/dev/vde of=/dev/null bs=64k count=48 iflag=direct; wait; }
+mark "group $(took x both)"
 """
     options = []
-    for name, limits in (("a", "throttling.bps-total=1048576"), ("b", "throttling.iops-write=20"), ("c", "throttling.iops-write=20")):
+    for name, limits in (("a", "throttling.bps-total=1048576"), ("b", "throttling.iops-write=20"), ("c", "throttling.iops-write=20"),
+                         *((name, "throttling.bps-total=2097152,throttling.group=g") for name in ("d", "e"))):
         noise(f"throttle.{name}", 4 * MIB)
         options += ["-drive", f"file={FOLDER}/throttle.{name},format=raw,if=virtio,{limits}"]
     with Guest("throttles", commands, *options, modules=MODULES) as guest:
         size = int(guest.wait("@@bytes (\\d+)")[1])
         count = int(guest.wait("@@operations (\\d+)")[1])
         free = int(guest.wait("@@free (\\d+)")[1])
+        group = int(guest.wait("@@group (\\d+)")[1])
         done(guest)
     expect(2000 < size < 6000, f"3 MiB at 1 MiB/s took {size} ms")
     expect(2000 < count < 6000, f"60 writes at 20 a second took {count} ms")
     expect(free < 1500, f"reads beside iops-write took {free} ms")
+    expect(2300 < group < 6000, f"two disks of 3 MiB in a group of 2 MiB/s took {group} ms")
 
 
 @test
