@@ -70,6 +70,7 @@ menuentry "Debian live desktop, messages on the serial line" {
   initrd /live/initrd.img
 }
 GRUB
-mksquashfs "$root" "$iso/live/filesystem.squashfs" -comp gzip -noappend -no-progress -quiet -e boot
+# With /boot: what is installed from the CD needs its kernel.
+mksquashfs "$root" "$iso/live/filesystem.squashfs" -comp gzip -noappend -no-progress -quiet
 grub-mkrescue -o "$output.new" "$iso" >"$work/log" 2>&1 || { tail -n 3 "$work/log" >&2; exit 1; }
 mv "$output.new" "$output"

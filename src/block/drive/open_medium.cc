@@ -125,7 +125,8 @@ Result<Medium> open_medium(const MediumRequest& request) {
   if (flags.writable) TRY(lock_for_machine(*image, request));
   Medium medium;
   medium.filename = request.name.filename.empty() ? image->filename() : request.name.filename;
-  medium.probed = !has_format(request.name) && image->driver().name() == "raw";
+  // A guess that nothing is written by, as under an overlay, is of no interest.
+  medium.probed = flags.writable && !has_format(request.name) && image->driver().name() == "raw";
   medium.read_only = request.read_only || (!flags.writable && !request.snapshot);
   if (request.read_only) warn_of_cut_disc(*image, medium.filename);
   if (request.snapshot && !request.read_only) {
