@@ -434,6 +434,42 @@ def nbd_tls(suite):
         assert none.returncode == 1 and "start TLS" in none.stderr and none.stderr.count("\n") == 1, none.stderr
 
 
+def nbd_shared_key(suite):
+    """TLS with a key that both sides know; a server with another key, or with a certificate instead, is refused."""
+    if not shutil.which("openssl"):
+        return
+    path = os.path.abspath("s")
+    key = "00112233445566778899aabbccddeeff" * 2
+    for folder, text in (("psk", f"qemu:{key}\nalice:{key[::-1]}\n"), ("wrong", f"qemu:{key[::-1]}\n"), ("bad", "qemu:00zz\n")):
+        os.makedirs(folder)
+        with open(f"{folder}/keys.psk", "w", encoding="ascii") as file:
+            file.write(text)
+    make_raw("in.raw", SIZE, 5)
+    with open("served", "wb") as served:
+        served.truncate(SIZE)
+    named = f"driver=raw,file.driver=nbd,file.path={path},file.tls-creds=t"
+
+    def info(credentials):
+        return suite.run(suite.rhea_img, "info", "--object", f"tls-creds-psk,id=t,dir={credentials},endpoint=client", "--image-opts", named, check=False)
+
+    with nbd_server(path, "--object", f"tls-creds-psk,id=t,dir={os.path.abspath('psk')},endpoint=server", "--tls-creds", "t"):
+        done = info("psk")
+        if "libssl" in done.stderr:
+            print("skip interop/network/nbd_shared_key: libssl is not installed")
+            return
+        suite.run(suite.rhea_img, "convert", "-n", "--object", "tls-creds-psk,id=t,dir=psk", "--target-image-opts", "-f", "raw", "in.raw", named)
+        same("served", "in.raw")
+        for credentials, works in (("psk", True), ("psk,username=alice", True), ("wrong", False), ("psk,username=bob", False), ("bad", False), ("none", False)):
+            done = info(credentials)
+            assert (done.returncode == 0) == works and done.stderr.count("\n") == (0 if works else 1), f"{credentials}: {done.stderr}"
+    suite.run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=ours", "-addext", "basicConstraints=critical,CA:true",
+              "-keyout", "ours.key", "-out", "ours.pem")
+    tls_folder(suite, "certified", "ours", "DNS:localhost")
+    with nbd_server(path, "--object", f"tls-creds-x509,id=t,dir={os.path.abspath('certified')},endpoint=server,verify-peer=off", "--tls-creds", "t"):
+        done = info("psk")
+        assert done.returncode == 1 and "TLS handshake failed" in done.stderr, done.stderr
+
+
 def protocol_names(suite):
     make_raw("in.raw", MIB, 6)
     for name in ("driver=file,filename=in.raw", "driver=null-co", "driver=raw,file.driver=null-co"):
@@ -499,7 +535,7 @@ def engines(suite):
 
 def main():
     suite = Suite(sys.argv[1], sys.argv[2])
-    for function in (nbd_reads_and_writes, nbd_holds_formats, nbd_tcp_and_names, nbd_of_nbdkit, nbd_liars, nbd_comes_late_and_again, nbd_tls, web, web_tls,
+    for function in (nbd_reads_and_writes, nbd_holds_formats, nbd_tcp_and_names, nbd_of_nbdkit, nbd_liars, nbd_comes_late_and_again, nbd_tls, nbd_shared_key, web, web_tls,
                      protocol_names, devices, engines):
         suite.case(f"network/{function.__name__}", function)
     sys.exit(1 if suite.failed else 0)

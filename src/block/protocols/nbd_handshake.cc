@@ -135,8 +135,9 @@ Result<NbdConnection::OptionReply> NbdConnection::read_option_reply(uint32_t opt
   OptionReply out{.type = load_be<uint32_t>(&head[12]), .data = std::vector<uint8_t>(length)};
   TRY(receive(out.data));
   if (out.type == kRepTlsRequired)
-    return fail(ErrorKind::Permission,
-                "server requires TLS: an object tls-creds-x509 and tls-creds=ID are needed");
+    return fail(
+        ErrorKind::Permission,
+        "server requires TLS: an object tls-creds-x509 (or tls-creds-psk) and tls-creds=ID are needed");
   return out;
 }
 

@@ -5,8 +5,11 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <cerrno>
 #include <climits>
+#include <cstring>
+#include <fstream>
 #include <map>
 
 #include "base/failf.h"
@@ -52,6 +55,9 @@ struct Functions {
   size_t (*buffer_pending)(void*);
   unsigned long (*next_error)();
   void (*error_text)(unsigned long, char*, size_t);
+  int (*set_data)(void*, int index, void*);
+  void* (*data)(const void*, int index);
+  void (*set_shared_key)(void*, unsigned (*)(void*, const char*, char*, unsigned, uint8_t*, unsigned));
 };
 
 template <class F>
@@ -77,8 +83,10 @@ Result<Functions> load() {
       find(library, "SSL_new", f.session_new) && find(library, "SSL_free", f.session_free) &&
       find(library, "SSL_set_bio", f.set_buffers) && find(library, "SSL_set1_host", f.set_host) &&
       find(library, "SSL_ctrl", f.control) && find(library, "SSL_connect", f.connect) &&
-      find(library, "SSL_read", f.read) && find(library, "SSL_write", f.write) &&
-      find(library, "SSL_get_error", f.error_of) && find(library, "SSL_get_verify_result", f.verify_result) &&
+      find(library, "SSL_set_ex_data", f.set_data) && find(library, "SSL_get_ex_data", f.data) &&
+      find(library, "SSL_set_psk_client_callback", f.set_shared_key) && find(library, "SSL_read", f.read) &&
+      find(library, "SSL_write", f.write) && find(library, "SSL_get_error", f.error_of) &&
+      find(library, "SSL_get_verify_result", f.verify_result) &&
       // The rest is libcrypto's, on which libssl depends.
       find(library, "BIO_s_mem", f.buffer_in_memory) && find(library, "BIO_new", f.buffer_new) &&
       find(library, "BIO_read", f.buffer_read) && find(library, "BIO_write", f.buffer_write) &&
@@ -108,6 +116,7 @@ std::string last_error(const Functions& f) {
 struct Credentials {
   std::string folder;
   bool verify = true;
+  std::string user;  // of a shared key; empty: certificates
 };
 
 std::map<std::string, Credentials>& all_credentials() {
@@ -137,7 +146,46 @@ Result<> load_certificates(const Functions& f, void* context, const Credentials&
   return {};
 }
 
+// The line NAME:HEX DIGITS of the file.
+Result<std::vector<uint8_t>> shared_key(const Credentials& from) {
+  const std::string name = from.folder + "/keys.psk";
+  std::ifstream file(name);
+  if (!file)
+    return failf(ErrorKind::NotFound, "Unable to access credentials {}: {}", name, errno_text(errno));
+  const auto digit = [](char c) {
+    const auto at = std::string_view("0123456789abcdef").find(static_cast<char>(std::tolower(c)));
+    return at == std::string_view::npos ? 16u : static_cast<unsigned>(at);
+  };
+  for (std::string line; std::getline(file, line);) {
+    if (!line.starts_with(from.user + ":")) continue;
+    const std::string_view hex = std::string_view(line).substr(from.user.size() + 1);
+    std::vector<uint8_t> out;
+    for (size_t i = 0; i + 1 < hex.size() && digit(hex[i]) < 16 && digit(hex[i + 1]) < 16; i += 2)
+      out.push_back(static_cast<uint8_t>(digit(hex[i]) * 16 + digit(hex[i + 1])));
+    if (out.empty() || out.size() * 2 != hex.size())
+      return failf(ErrorKind::Invalid, "{}: the key of '{}' is not hexadecimal", name, from.user);
+    return out;
+  }
+  return failf(ErrorKind::NotFound, "{}: no key of '{}'", name, from.user);
+}
+
 }  // namespace
+
+Result<> add_tls_shared_key(const std::string& id, config::KeyValues properties) {
+  const auto folder = config::take(properties, "dir");
+  const std::string endpoint = config::take(properties, "endpoint").value_or("client");
+  const std::string user = config::take(properties, "username").value_or("qemu");
+  if (!properties.empty())
+    return failf(ErrorKind::Invalid, "tls-creds-psk: Parameter '{}' is unexpected", properties.front().key);
+  if (!folder) return fail(ErrorKind::Invalid, "tls-creds-psk: Missing 'dir' property value");
+  if (endpoint != "client")
+    return failf(ErrorKind::Unsupported, "tls-creds-psk: endpoint={}: only 'client' is of use here",
+                 endpoint);
+  if (user.empty() || user.size() > 128)
+    return fail(ErrorKind::Invalid, "tls-creds-psk: username= expects 1 to 128 characters");
+  all_credentials()[id] = {.folder = *folder, .verify = false, .user = user};
+  return {};
+}
 
 Result<> add_tls_credentials(const std::string& id, config::KeyValues properties) {
   const auto folder = config::take(properties, "dir");
@@ -151,7 +199,7 @@ Result<> add_tls_credentials(const std::string& id, config::KeyValues properties
                  endpoint);
   if (verify != "on" && verify != "off" && verify != "yes" && verify != "no")
     return failf(ErrorKind::Invalid, "Parameter 'verify-peer' expects 'on' or 'off', not '{}'", verify);
-  all_credentials()[id] = {.folder = *folder, .verify = verify == "on" || verify == "yes"};
+  all_credentials()[id] = {.folder = *folder, .verify = verify == "on" || verify == "yes", .user = ""};
   return {};
 }
 
@@ -172,8 +220,14 @@ Result<> TlsSession::set_up(const std::string& credentials, const std::string& h
   const Functions& f = *TRY(functions());
   context_ = f.context_new(f.method());
   if (context_ == nullptr) return fail(ErrorKind::Io, "libssl: " + last_error(f));
-  TRY(load_certificates(f, context_, found->second));
-  f.set_verify(context_, verify ? kVerifyPeer : kVerifyNone, nullptr);
+  user_ = found->second.user;
+  if (user_.empty()) {
+    TRY(load_certificates(f, context_, found->second));
+  } else {
+    shared_key_ = TRY(shared_key(found->second));
+  }
+  // With a shared key no certificate will do: there is none that would be trusted.
+  f.set_verify(context_, verify || !user_.empty() ? kVerifyPeer : kVerifyNone, nullptr);
   f.context_control(context_, kCtrlMinVersion, kTls12, nullptr);
   session_ = f.session_new(context_);
   in_ = f.buffer_new(f.buffer_in_memory());
@@ -181,6 +235,10 @@ Result<> TlsSession::set_up(const std::string& credentials, const std::string& h
   if (session_ == nullptr || in_ == nullptr || out_ == nullptr)
     return fail(ErrorKind::Io, "libssl: " + last_error(f));
   f.set_buffers(session_, in_, out_);
+  if (!user_.empty()) {
+    if (f.set_data(session_, 0, this) != 1) return fail(ErrorKind::Io, "libssl: " + last_error(f));
+    f.set_shared_key(session_, &give_shared_key);
+  }
   // The server is told a name, not an address, which ends in a digit or has colons.
   std::string name = host;
   const bool is_name =
@@ -189,6 +247,18 @@ Result<> TlsSession::set_up(const std::string& credentials, const std::string& h
       (is_name && f.control(session_, kCtrlHostName, 0, name.data()) != 1))
     return fail(ErrorKind::Io, "libssl: " + last_error(f));
   return {};
+}
+
+// How many bytes the key has; 0: none for this server.
+unsigned TlsSession::give_shared_key(void* session, const char*, char* name, unsigned name_room, uint8_t* key,
+                                     unsigned key_room) {
+  const auto f = functions();
+  if (!f) return 0;
+  const auto& self = *static_cast<const TlsSession*>((*f)->data(session, 0));
+  if (self.user_.size() + 1 > name_room || self.shared_key_.size() > key_room) return 0;
+  std::memcpy(name, self.user_.c_str(), self.user_.size() + 1);
+  std::memcpy(key, self.shared_key_.data(), self.shared_key_.size());
+  return static_cast<unsigned>(self.shared_key_.size());
 }
 
 TlsSession::~TlsSession() {

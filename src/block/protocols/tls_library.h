@@ -1,8 +1,10 @@
 // TLS as a client, with OpenSSL's libssl (Debian's libssl3), which is loaded when the first connection needs
 // it, and the certificates for it by name: --object
 // tls-creds-x509,id=ID,dir=FOLDER,endpoint=client[,verify-peer=off], where FOLDER has ca-cert.pem and, for
-// servers that want them, client-cert.pem and client-key.pem. Missing: revocation lists, encrypted keys,
-// pre-shared keys, anonymous sessions, choosing ciphers (priority=).
+// servers that want them, client-cert.pem and client-key.pem; or a key that both sides know: --object
+// tls-creds-psk,id=ID,dir=FOLDER,endpoint=client[,username=NAME], where FOLDER has keys.psk with lines of
+// NAME:HEX DIGITS. Missing: revocation lists, encrypted keys, anonymous sessions, choosing ciphers
+// (priority=).
 #pragma once
 
 #include <cstdint>
@@ -20,6 +22,8 @@ namespace rhea::block {
 // The properties of the object but its type and its id. The main thread adds all before connections are
 // opened.
 Result<> add_tls_credentials(const std::string& id, config::KeyValues properties);
+// The same of a tls-creds-psk.
+Result<> add_tls_shared_key(const std::string& id, config::KeyValues properties);
 
 // One connection's sessions state: bytes in, bytes out; the socket is the caller's. One thread may seal while
 // another opens; what seal() gives must be sent in its order.
@@ -46,6 +50,8 @@ class TlsSession {
  private:
   TlsSession() = default;
   Result<> set_up(const std::string& credentials, const std::string& host);
+  static unsigned give_shared_key(void* session, const char* hint, char* name, unsigned name_room,
+                                  uint8_t* key, unsigned key_room);
   Bytes take_output();
 
   std::mutex mutex_;
@@ -54,6 +60,8 @@ class TlsSession {
   void* in_ = nullptr;   // the session's
   void* out_ = nullptr;  // the session's
   bool done_ = false;
+  std::string user_;  // with a shared key
+  Bytes shared_key_;
 };
 
 }  // namespace rhea::block

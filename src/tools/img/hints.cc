@@ -35,7 +35,7 @@ constexpr std::array kHints = {
     Hint{"Parameter 'cipher-mode' does not accept", "cipher-mode: cbc, xts"},
     Hint{"Parameter 'ivgen-alg' does not accept", "ivgen-alg: plain, plain64, essiv"},
     Hint{"Parameter 'hash-alg' does not accept", "hash-alg: sha1, sha224, sha256, sha384, sha512, ripemd160"},
-    Hint{"Parameter 'qom-type' does not accept", "objects: secret, tls-creds-x509"},
+    Hint{"Parameter 'qom-type' does not accept", "objects: secret, tls-creds-x509, tls-creds-psk"},
     Hint{"Parameter 'aio' does not accept", "aio: threads, native, io_uring"},
     Hint{"Refcount width must be", "refcount_bits: 1, 2, 4, 8, 16, 32, 64"},
     Hint{"too large for file format 'vpc'", "a VHD image has at most 2040 GiB"},

@@ -95,7 +95,7 @@ constexpr OptionHelp kHelp[] = {
     {"", "image-opts", "", "names of images are option lists: driver=qcow2,file.filename=..."},
     {"", "object", "objectdef",
      "secret,id=ID,data=TEXT or secret,id=ID,file=NAME: a password; tls-creds-x509,id=ID,dir=FOLDER: "
-     "certificates"},
+     "certificates; tls-creds-psk,id=ID,dir=FOLDER: a shared key"},
     {"", "output", "ofmt", "human or json"},
 };
 

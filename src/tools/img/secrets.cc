@@ -12,9 +12,10 @@ Result<> add_object(std::string_view text) {
   const auto type = config::take(options, "qom-type");
   const auto id = config::take(options, "id");
   if (!type) return fail(ErrorKind::Invalid, "Parameter 'qom-type' is missing");
-  if (*type != "secret" && *type != "tls-creds-x509")
+  if (*type != "secret" && *type != "tls-creds-x509" && *type != "tls-creds-psk")
     return failf(ErrorKind::Unsupported, "Parameter 'qom-type' does not accept value '{}'", *type);
   if (!id) return fail(ErrorKind::Invalid, "Parameter 'id' is missing");
+  if (*type == "tls-creds-psk") return block::add_tls_shared_key(*id, std::move(options));
   if (*type == "tls-creds-x509") return block::add_tls_credentials(*id, std::move(options));
   return block::add_secret(*id, std::move(options));
 }
