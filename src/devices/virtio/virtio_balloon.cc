@@ -13,6 +13,8 @@ constexpr uint16_t kRingSize = 128;
 constexpr unsigned kInflate = 0, kDeflate = 1;
 constexpr uint64_t kDeflateOnOom = uint64_t{1} << 2;
 constexpr unsigned kConfigBytes = 8, kActualAt = 4;  // num_pages, actual
+constexpr uint64_t kMostBytes =
+    64 * 1024;  // of a request, 64 MiB of pages: the machine waits while it is served
 
 }  // namespace
 
@@ -70,8 +72,9 @@ void VirtioBalloon::give_back(uint64_t address) {
   ram().written(address, kPage);
 }
 
-// A request is an array of page numbers.
+// A request is an array of page numbers (Linux's have 256).
 bool VirtioBalloon::take_pages(const Chain& chain) {
+  if (chain.out_bytes > kMostBytes) return false;
   std::array<uint8_t, 4096> numbers;
   for (uint64_t at = 0; at < chain.out_bytes;) {
     const auto room = std::span(numbers).first(std::min<uint64_t>(numbers.size(), chain.out_bytes - at));
@@ -92,7 +95,7 @@ void VirtioBalloon::queue_kicked(unsigned index) {
     ring.disable_kicks();
     while (const std::optional<Chain> chain = ring.pop()) {
       // What is deflated is there: it is the host's again only until the guest touches it.
-      if (index == kInflate && !take_pages(*chain)) return break_down("a buffer is not in RAM");
+      if (index == kInflate && !take_pages(*chain)) return break_down("a request is too long or not in RAM");
       ring.push(*chain, 0);
     }
   } while (ring.enable_kicks());
