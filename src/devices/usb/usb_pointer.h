@@ -42,7 +42,7 @@ class UsbPointer final : public HidDevice, private display::PointerSink {
   };
 
   bool tablet() const { return form_ == Form::Tablet; }
-  std::string_view input_name() const override { return tablet() ? "QEMU USB Tablet" : "QEMU USB Mouse"; }
+  std::string_view input_name() const override { return tablet() ? "QEMU HID Tablet" : "QEMU HID Mouse"; }
   bool takes_places() const override { return tablet(); }
   void configuration_changed() override;
   bool next_report(std::vector<uint8_t>& report) override;

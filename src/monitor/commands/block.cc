@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include "base/failf.h"
+#include "base/sizes.h"
 #include "block/drive/drives.h"
 #include "block/drive/open_medium.h"
 #include "block/driver.h"
@@ -121,10 +122,49 @@ Result<Json> query_block(Call& call) {
   Json list = Json::array();
   if (call.vm.drives == nullptr) return list;
   for (const auto& drive : call.vm.drives->all()) {
-    if (drive->is_node() && !drive->attached()) continue;
-    if (!call.has("device") || call.text("device") == drive->id()) list.push_back(drive_json(*drive));
+    if (call.flag("nodes")) {
+      if (!drive->inserted() || (call.has("device") && call.text("device") != drive->node_name())) continue;
+      list.push_back({{"io-status", "ok"}, {"device", ""}, {"removable", false}});
+      list.back()["inserted"] = inserted_json(*drive);
+    } else {
+      if (drive->is_node() && !drive->attached()) continue;
+      if (call.has("device") && call.text("device") != drive->id()) continue;
+      list.push_back(drive_json(*drive));
+    }
+    if (call.flag("verbose")) list.back()["verbose"] = true;
   }
   return list;
+}
+
+// As `info` of the image tool has it.
+std::string show_specific(const Json& data, unsigned indent) {
+  std::string text;
+  for (const auto& [key, value] : data.items()) {
+    std::string name = key;
+    std::ranges::replace(name, '-', ' ');
+    text += std::string(indent, ' ') + name + ":";
+    if (value.is_structured()) {
+      text += "\n" + show_specific(value, indent + 4);
+    } else {
+      text += " " + (value.is_string() ? value.get<std::string>() : value.dump()) + "\n";
+    }
+  }
+  return text;
+}
+
+std::string show_image(const Json& image) {
+  std::string text = fmt::format("\nImages:\nimage: {}\nfile format: {}\nvirtual size: {}\n",
+                                 image["filename"].get<std::string>(), image["format"].get<std::string>(),
+                                 human_size_exact(image["virtual-size"].get<uint64_t>()));
+  text += image.contains("actual-size")
+              ? fmt::format("disk size: {}\n", human_size(image["actual-size"].get<uint64_t>()))
+              : "disk size: unavailable\n";
+  if (image.contains("cluster-size")) text += fmt::format("cluster_size: {}\n", image["cluster-size"].dump());
+  if (image.contains("backing-filename"))
+    text += fmt::format("backing file: {}\n", image["backing-filename"].get<std::string>());
+  if (image.contains("format-specific"))
+    text += "Format specific information:\n" + show_specific(image["format-specific"]["data"], 4);
+  return text;
 }
 
 std::string show_drive(const Json& d) {
@@ -159,6 +199,7 @@ std::string show_drive(const Json& d) {
                         in["backing_file_depth"].get<unsigned>());
   if (in["detect_zeroes"] != "off")
     text += fmt::format("    Detect zeroes:    {}\n", in["detect_zeroes"].get<std::string>());
+  if (d.contains("verbose")) text += show_image(in["image"]);
   return text;
 }
 
@@ -389,9 +430,11 @@ std::span<const Command> block_commands() {
       {"query-named-block-nodes", nullptr, "", "", {{"flat", Kind::Boolean, true}}, query_nodes},
       {nullptr,
        "info block",
-       "[device]",
-       "show info of one block device or all block devices",
-       {{"device", Kind::Block, true}},
+       "[-n] [-v] [device]",
+       "show info of one block device or all block devices (-n: show named nodes; -v: show details)",
+       {{"nodes", Kind::Flag, true, 'n', Only::Hmp},
+        {"verbose", Kind::Flag, true, 'v', Only::Hmp},
+        {"device", Kind::Block, true, 0, Only::Hmp}},
        query_block,
        show_block},
       {"query-blockstats",

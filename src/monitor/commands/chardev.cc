@@ -95,7 +95,7 @@ Result<Json> ringbuf_read(Call& call) {
   if (call.number("size") <= 0) return fail(ErrorKind::Invalid, "size must be greater than zero");
   auto* ring = TRY(call.vm.chardevs.find_ringbuf(call.text("device")));
   std::string text = ring->read(static_cast<size_t>(call.number("size")));
-  if (call.hmp) return Json(text.empty() ? text : text + "\n");
+  if (call.hmp) return Json(text + "\n");
   return Json(text);
 }
 

@@ -102,6 +102,7 @@ std::span<const Command> info_commands() {
       {"query-block-jobs", nullptr, "", "", {}, none},
       {"query-jobs", nullptr, "", "", {}, none},
       {"query-fdsets", nullptr, "", "", {}, none},
+      {"query-acpi-ospm-status", nullptr, "", "", {}, none},
   };
   return rows;
 }
