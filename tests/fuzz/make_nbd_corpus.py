@@ -78,8 +78,8 @@ SEEDS = {
     "no_tls": seed(TLS, hello() + reply(START_TLS, UNSUPPORTED)),
     "tls_server_hello": seed(TLS, hello() + reply(START_TLS, ACK) + b"\x16\x03\x03\x00\x4a\x02\x00\x00\x46\x03\x03" + bytes(32) + b"\x20" + bytes(32)
                              + b"\x13\x01\x00\x00\x00"),
-    "address": b"nbd+unix:///disk%41?socket=/tmp/s",
-    "address_old": b"nbd:[::1]:10809:exportname=disk",
+    "address": b"nbd+unix:///disk%41?socket=/tmp/s\n",
+    "address_old": b"nbd:[::1]:10809:exportname=disk\n",
 }
 
 
