@@ -176,7 +176,8 @@ void I82078::begin_format() {
   transfer_.sector = 1;
   transfer_.by_dma = (specify2_ & 1) == 0 && wiring_.dma != nullptr;
   FloppyDrive* drive = current();
-  if (drive != nullptr) transfer_.track = drive->double_steps() ? drive->track / 2 : drive->track;
+  if (drive != nullptr)
+    transfer_.track = static_cast<uint8_t>(drive->track / (drive->double_steps() ? 2 : 1));
   uint8_t st1 = 0;
   if (!position(st1)) return end_transfer(kAbnormal, st1, 0);
   if (drive->drive().read_only()) return end_transfer(kAbnormal, kNotWritable, 0);
